@@ -1,0 +1,173 @@
+//! The audio of a call: a dedicated thread at the port, an asynchronous session in front of it.
+//!
+//! ```text
+//! modem tty ──read──▶ pump thread ──▶ [downlink ring of frames] ──▶ session ──▶ owner and listeners
+//! modem tty ◀─write── pump thread ◀── [uplink ring of octets]   ◀── owner
+//! ```
+//! The rings are wait-free, so nothing that happens on the asynchronous side can delay the thread. What must be immediate
+//! crosses as an atomic position: `clear` tells the thread up to where queued audio is to be dropped.
+
+mod bell;
+mod driver_queue;
+mod owner;
+mod priority;
+mod pump;
+mod session;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::resource::AudioStatistics;
+
+pub use owner::{Listener, Owner};
+pub use session::AttachOptions;
+use session::Session;
+
+/// How a call's audio is treated.
+#[derive(Clone, Copy, Debug)]
+pub struct AudioConfig {
+    /// Uplink audio that is queued at most.
+    pub uplink_queue_max: Duration,
+}
+
+/// Counters of the pump. Every one has a single writer.
+#[derive(Debug, Default)]
+struct Counters {
+    downlink_bytes: AtomicU64,
+    uplink_frames: AtomicU64,
+    uplink_silence_frames: AtomicU64,
+    uplink_underruns: AtomicU64,
+    /// Octets that left the uplink ring, written to the port or cleared.
+    uplink_taken: AtomicU64,
+    /// Octets before this position are to be dropped instead of played.
+    clear_before: AtomicU64,
+    /// Octets of the uplink ring that were dropped by a clear.
+    uplink_cleared: AtomicU64,
+    downlink_frames_lost: AtomicU64,
+    prebuffer_ms: AtomicU64,
+    /// Frames that were due while the port took nothing.
+    write_stalls: AtomicU64,
+    uplink_skipped_frames: AtomicU64,
+    uplink_stretched_frames: AtomicU64,
+}
+
+/// Octets of the uplink ring that a clear dropped, as positions since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cleared {
+    from: u64,
+    to: u64,
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Acquire)
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    // Each counter has one writer, so a plain load and store would do; this says it in one word.
+    counter.fetch_add(count, Ordering::AcqRel);
+}
+
+/// What the owner of a call's audio hears of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Downlink {
+    /// 20 ms from the network.
+    Frame {
+        /// Index of the first sample since PCM was opened. A jump is a gap.
+        first_sample: u64,
+        /// 320 octets.
+        pcm: Bytes,
+    },
+    /// A mark was reached.
+    Mark {
+        /// Its name.
+        name: String,
+        /// The audio before it was cleared, at least its end.
+        cleared: bool,
+        /// Uplink samples written so far.
+        uplink_samples: u64,
+    },
+    /// The uplink queue is full, or has room again.
+    Flow {
+        /// Stop or go.
+        stop: bool,
+        /// Audio in the queue.
+        queued_ms: u32,
+    },
+    /// Once a second.
+    Statistics(AudioStatistics),
+    /// Another owner took over; nothing more comes.
+    Superseded,
+    /// The audio path is closed; nothing more comes.
+    Ended(String),
+}
+
+/// A frame for a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// True for uplink, false for downlink.
+    pub uplink: bool,
+    /// Index of the first sample of its direction.
+    pub first_sample: u64,
+    /// 320 octets.
+    pub pcm: Bytes,
+}
+
+/// The audio of one call. Dropping it closes the port.
+pub struct AudioPath {
+    session: Arc<Session>,
+    stop: pump::Stop,
+}
+
+impl AudioPath {
+    /// Takes over an open audio port. From now on it is read, so that nothing old is in it when the call's audio begins.
+    pub fn start(fd: OwnedFd, config: AudioConfig) -> std::io::Result<AudioPath> {
+        let (session, ends) = Session::new(config)?;
+        let stop = pump::spawn(fd, ends)?;
+        Ok(AudioPath { session, stop })
+    }
+
+    /// The task that carries frames between the rings and the owner; ends when the path does.
+    pub fn task(&self) -> impl Future<Output = ()> + Send + 'static {
+        Arc::clone(&self.session).run()
+    }
+
+    /// Becomes the owner. Without `takeover` only when nobody is.
+    pub fn attach(&self, options: AttachOptions) -> Result<Owner, AlreadyOwned> {
+        Session::attach(&self.session, options)
+    }
+
+    /// Listens without owning.
+    pub fn listen(&self) -> Listener {
+        Session::listen(&self.session)
+    }
+
+    /// Whether there is an owner, now and later.
+    pub fn owner_present(&self) -> watch::Receiver<bool> {
+        self.session.owner_present()
+    }
+
+    /// The counters so far.
+    pub fn statistics(&self) -> AudioStatistics {
+        self.session.statistics()
+    }
+
+    /// Closes the port and waits until it is closed, so that the next call can open it.
+    pub async fn close(self) -> AudioStatistics {
+        self.stop.close().await;
+        self.session.log_totals();
+        self.session.statistics()
+    }
+}
+
+/// Another client owns the audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another client owns the call's audio")]
+pub struct AlreadyOwned;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! Who hears a call: its one owner, and listeners.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use modem::pcm::{FRAME_SAMPLES, Frame};
+use tokio::sync::mpsc;
+
+use super::session::{Session, milliseconds};
+use super::{Downlink, Heard};
+
+/// Frames that wait for an owner at most. Then the oldest are dropped down to [`OWNER_FRAMES_KEPT`], in one gap: late audio
+/// is worth less than the delay it causes.
+const OWNER_FRAMES_MAX: usize = 25;
+
+/// Frames that are left after that.
+const OWNER_FRAMES_KEPT: usize = 5;
+
+/// Marks that may be outstanding, those included that were reached and not fetched yet.
+const MARKS_MAX: usize = 256;
+
+/// What waits for the owner: at most [`OWNER_FRAMES_MAX`] frames, [`MARKS_MAX`] marks, and one of every other kind.
+pub(super) struct OwnerEnd {
+    pub(super) id: u64,
+    pub(super) queue: VecDeque<Downlink>,
+    frames: usize,
+    marks: usize,
+    /// Where the next frame begins if nothing is missing.
+    next_sample: Option<u64>,
+}
+
+impl OwnerEnd {
+    pub(super) fn new(id: u64) -> Self {
+        OwnerEnd {
+            id,
+            queue: VecDeque::new(),
+            frames: 0,
+            marks: 0,
+            next_sample: None,
+        }
+    }
+
+    /// Queues something of which only the latest matters.
+    pub(super) fn tell_latest(&mut self, item: Downlink) {
+        let kind = std::mem::discriminant(&item);
+        match self
+            .queue
+            .iter_mut()
+            .find(|queued| std::mem::discriminant(*queued) == kind)
+        {
+            Some(queued) => *queued = item,
+            None => self.queue.push_back(item),
+        }
+    }
+
+    /// Queues a frame; returns how many older ones were dropped for it.
+    pub(super) fn hear(&mut self, frame: &Frame) -> usize {
+        let dropped = if self.frames < OWNER_FRAMES_MAX {
+            0
+        } else {
+            self.frames - OWNER_FRAMES_KEPT
+        };
+        let mut left = dropped;
+        self.queue.retain(|item| {
+            let drop = left > 0 && matches!(item, Downlink::Frame { .. });
+            left -= usize::from(drop);
+            !drop
+        });
+        self.frames = self.frames - dropped + 1;
+        let pcm = Bytes::copy_from_slice(&frame.pcm);
+        self.queue.push_back(Downlink::Frame {
+            first_sample: frame.first_sample,
+            pcm,
+        });
+        dropped
+    }
+
+    /// Queues a mark that was reached.
+    pub(super) fn reach(&mut self, name: String, cleared: bool, uplink_samples: u64) {
+        self.queue.push_back(Downlink::Mark {
+            name,
+            cleared,
+            uplink_samples,
+        });
+        self.marks += 1;
+    }
+
+    /// Takes what is next, and tells whether samples are missing before it.
+    fn fetch(&mut self) -> Option<(Downlink, bool)> {
+        let item = self.queue.pop_front()?;
+        let mut gap = false;
+        match &item {
+            Downlink::Frame { first_sample, .. } => {
+                self.frames -= 1;
+                gap = self.next_sample.is_some_and(|expected| expected != *first_sample);
+                self.next_sample = Some(first_sample + FRAME_SAMPLES as u64);
+            }
+            Downlink::Mark { .. } => self.marks -= 1,
+            Downlink::Flow { .. } | Downlink::Statistics(_) | Downlink::Superseded | Downlink::Ended(_) => {}
+        }
+        Some((item, gap))
+    }
+}
+
+/// The end of whoever owns the audio. Dropping it leaves the call without an owner.
+pub struct Owner {
+    session: Arc<Session>,
+    id: u64,
+    odd: Option<u8>,
+    superseded: AtomicBool,
+}
+
+impl Owner {
+    pub(super) fn new(session: Arc<Session>, id: u64) -> Self {
+        Owner {
+            session,
+            id,
+            odd: None,
+            superseded: AtomicBool::new(false),
+        }
+    }
+
+    /// The next thing from the call, in order. `None` after [`Downlink::Ended`] or [`Downlink::Superseded`].
+    pub async fn next(&self) -> Option<Downlink> {
+        loop {
+            let bell = self.session.owner_bell.notified();
+            tokio::pin!(bell);
+            // Registered before looking, so that what comes in between rings.
+            bell.as_mut().enable();
+            {
+                let mut shared = self.session.shared();
+                let shared = &mut *shared;
+                match &mut shared.owner {
+                    Some(owner) if owner.id == self.id => {
+                        if let Some((item, gap)) = owner.fetch() {
+                            self.session.delivered(&item, gap);
+                            return Some(item);
+                        }
+                        if shared.end_reason.is_some() {
+                            return None;
+                        }
+                    }
+                    _ if self.superseded.swap(true, Ordering::Relaxed) => return None,
+                    _ => return Some(Downlink::Superseded),
+                }
+            }
+            bell.await;
+        }
+    }
+
+    /// Queues uplink audio of any length; an odd octet waits for its other half. Returns how many octets had no room.
+    pub fn push_audio(&mut self, pcm: &[u8]) -> usize {
+        let mut shared = self.session.shared();
+        if shared.owner.as_ref().is_none_or(|owner| owner.id != self.id) {
+            return 0;
+        }
+        let mut joined = Vec::with_capacity(pcm.len() + 1);
+        joined.extend(self.odd.take());
+        joined.extend_from_slice(pcm);
+        if joined.len() % 2 == 1 {
+            self.odd = joined.pop();
+        }
+        let room = shared.uplink.slots() & !1;
+        let count = joined.len().min(room);
+        if let Ok(chunk) = shared.uplink.write_chunk_uninit(count) {
+            chunk.fill_from_iter(joined[..count].iter().copied());
+            shared.pushed += count as u64;
+        }
+        let refused = joined.len() - count;
+        self.session.refused(refused);
+        refused
+    }
+
+    /// Sets a mark behind everything that was queued so far. False when too many are outstanding.
+    pub fn mark(&mut self, name: String) -> bool {
+        let mut shared = self.session.shared();
+        let Some(owner) = shared.owner.as_ref().filter(|owner| owner.id == self.id) else {
+            return false;
+        };
+        if shared.marks.len() + owner.marks >= MARKS_MAX {
+            return false;
+        }
+        let position = shared.pushed;
+        shared.marks.push_back((position, name));
+        drop(shared);
+        // With an empty queue it is reached at once.
+        self.session.bell.ring();
+        true
+    }
+
+    /// Drops everything that was queued and not played out.
+    pub fn clear(&mut self) {
+        self.odd = None;
+        let shared = self.session.shared();
+        if shared.owner.as_ref().is_some_and(|owner| owner.id == self.id) {
+            self.session.clear_uplink(&shared);
+        }
+    }
+
+    /// Audio that waits at most, in milliseconds.
+    pub fn uplink_queue_max_ms(&self) -> u32 {
+        milliseconds(self.session.shared().uplink.buffer().capacity() as u64)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let mut shared = self.session.shared();
+        if shared.owner.as_ref().is_some_and(|owner| owner.id == self.id) {
+            shared.owner = None;
+            shared.marks.clear();
+            // Nobody is left who could stop it.
+            self.session.clear_uplink(&shared);
+            self.session.present.send_replace(false);
+        }
+    }
+}
+
+/// The end of a listener. Ends with the audio path.
+pub struct Listener {
+    frames: mpsc::Receiver<Heard>,
+}
+
+impl Listener {
+    pub(super) fn new(frames: mpsc::Receiver<Heard>) -> Self {
+        Listener { frames }
+    }
+
+    /// The next frame of either direction.
+    pub async fn next(&mut self) -> Option<Heard> {
+        self.frames.recv().await
+    }
+}

@@ -1,0 +1,408 @@
+//! From what is written to what it means: defaults, ranges, and what must fit together.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::written::{At, Section, Source};
+use super::{
+    BrokerConfig, Config, ConfigError, DiagnosticsConfig, DiscoveryConfig, ListenAddress, ModemConfig, OnAbandoned,
+    PortAddress, PortsConfig, Profile, Secret, TlsConfig, TokenConfig, VoiceConfig,
+};
+use crate::store::Retention;
+
+const DEFAULT_SOCKET: &str = "/run/modem-broker/broker.sock";
+const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/modem-broker";
+const DEFAULT_LOCK_DIRECTORY: &str = "/run/lock";
+/// What the only modem is called when none is configured.
+const DEFAULT_MODEM: &str = "modem";
+
+/// Ten years: beyond it a value is a mistake.
+const DAYS: RangeInclusive<u64> = 1..=3650;
+const COUNT: RangeInclusive<u64> = 100..=100_000_000;
+
+pub(super) fn config(source: Source<'_>) -> Result<Config, ConfigError> {
+    let mut file = Section::parse(source)?;
+    let broker = broker(file.section("broker")?)?;
+    let store = retention(file.section("store")?)?;
+    let diagnostics = diagnostics(file.section("diagnostics")?)?;
+    let discovery = discovery(file.section("discovery")?)?;
+    let voice = voice(file.section("voice")?)?;
+    let modems = modems(&mut file, &discovery)?;
+    file.finish()?;
+    Ok(Config {
+        broker,
+        store,
+        diagnostics,
+        discovery,
+        voice,
+        modems,
+    })
+}
+
+fn broker(mut section: Section<'_>) -> Result<BrokerConfig, ConfigError> {
+    let listen = section.strings("listen")?;
+    let state_directory = section
+        .path("state_directory")?
+        .unwrap_or_else(|| DEFAULT_STATE_DIRECTORY.into());
+    let lock_directory = section
+        .path("lock_directory")?
+        .unwrap_or_else(|| DEFAULT_LOCK_DIRECTORY.into());
+    let socket_mode = match section.string("socket_mode")? {
+        Some(mode) => mode.try_map(|mode| socket_mode(&mode))?.value,
+        None => 0o660,
+    };
+    let socket_group = section.string("socket_group")?.map(|group| group.value);
+    let tls = section.optional_section("tls")?.map(tls).transpose()?;
+    let tokens = tokens(section.sections("tokens")?)?;
+    let authenticated = !tokens.is_empty() || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let listen = match listen {
+        None => vec![ListenAddress::Unix(DEFAULT_SOCKET.into())],
+        Some(addresses) if addresses.is_empty() => return Err(section.error("listen: expected at least one address")),
+        Some(addresses) => listeners(addresses, tls.is_some(), authenticated)?,
+    };
+    section.finish()?;
+    Ok(BrokerConfig {
+        listen,
+        state_directory,
+        lock_directory,
+        socket_mode,
+        socket_group,
+        tls,
+        tokens,
+    })
+}
+
+fn socket_mode(written: &str) -> Result<u32, &'static str> {
+    let problem = "expected three or four octal digits such as \"0660\"";
+    let mode = u32::from_str_radix(written, 8).map_err(|_| problem)?;
+    if !(3..=4).contains(&written.len()) || mode > 0o777 {
+        return Err(problem);
+    }
+    if mode & 0o600 != 0o600 {
+        return Err("the owner has to be able to read and write");
+    }
+    Ok(mode)
+}
+
+fn listeners(
+    addresses: Vec<At<'_, String>>,
+    encrypted: bool,
+    authenticated: bool,
+) -> Result<Vec<ListenAddress>, ConfigError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = address.clone().try_map(|address| listen_address(&address))?;
+        if listeners.contains(&listener.value) {
+            return Err(address.error("this address is listed twice"));
+        }
+        if let ListenAddress::Tcp(tcp) = &listener.value
+            && !tcp.ip().is_loopback()
+            && !(encrypted && authenticated)
+        {
+            let missing = match (encrypted, authenticated) {
+                (false, true) => "set [broker.tls] certificate and key",
+                (true, false) => "set [[broker.tokens]] or broker.tls.client_ca",
+                _ => "set [broker.tls] certificate and key, and [[broker.tokens]] or broker.tls.client_ca",
+            };
+            return Err(address.error(format!(
+                "{tcp} can be reached from the network, which needs TLS and authentication: {missing}; or listen on \
+                 127.0.0.1"
+            )));
+        }
+        listeners.push(listener.value);
+    }
+    Ok(listeners)
+}
+
+fn listen_address(written: &str) -> Result<ListenAddress, &'static str> {
+    let expected = "expected \"unix:/PATH\" or \"tcp:ADDRESS:PORT\", such as \"tcp:127.0.0.1:7700\"";
+    match written.split_once(':') {
+        Some(("unix", path)) if path.starts_with('/') => Ok(ListenAddress::Unix(path.into())),
+        Some(("tcp", address)) => address
+            .parse::<SocketAddr>()
+            .map(ListenAddress::Tcp)
+            .map_err(|_| expected),
+        _ => Err(expected),
+    }
+}
+
+fn tls(mut section: Section<'_>) -> Result<TlsConfig, ConfigError> {
+    let certificate = required_path(&mut section, "certificate")?;
+    let key = required_path(&mut section, "key")?;
+    let client_ca = section.path("client_ca")?;
+    section.finish()?;
+    Ok(TlsConfig {
+        certificate,
+        key,
+        client_ca,
+    })
+}
+
+fn required_path(section: &mut Section<'_>, name: &'static str) -> Result<PathBuf, ConfigError> {
+    section
+        .path(name)?
+        .ok_or_else(|| section.error(format!("{name} is missing")))
+}
+
+fn tokens(sections: Vec<Section<'_>>) -> Result<Vec<TokenConfig>, ConfigError> {
+    let mut names = HashSet::new();
+    let mut tokens = Vec::new();
+    for mut section in sections {
+        let name = section
+            .string("name")?
+            .ok_or_else(|| section.error("name is missing"))?;
+        if !names.insert(name.value.clone()) {
+            return Err(name.error("this name is used twice"));
+        }
+        let sha256 = section
+            .string("sha256")?
+            .ok_or_else(|| section.error("sha256 is missing"))?;
+        let sha256 = sha256.try_map(|written| {
+            sha256_digits(&written).ok_or("expected 64 hexadecimal digits: printf %s TOKEN | sha256sum")
+        })?;
+        section.finish()?;
+        tokens.push(TokenConfig {
+            name: name.value,
+            sha256: sha256.value,
+        });
+    }
+    Ok(tokens)
+}
+
+fn sha256_digits(written: &str) -> Option<[u8; 32]> {
+    if written.len() != 64 || !written.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (index, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(written.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+fn retention(mut section: Section<'_>) -> Result<Retention, ConfigError> {
+    let mut days = |name, default| {
+        let days = section.integer(name, DAYS)?.unwrap_or(default);
+        Ok(SignedDuration::from_hours(days as i64 * 24))
+    };
+    let (event_age, message_age, call_age) = (
+        days("keep_events_days", 30)?,
+        days("keep_messages_days", 365)?,
+        days("keep_calls_days", 365)?,
+    );
+    let mut count = |name, default| Ok(section.integer(name, COUNT)?.unwrap_or(default));
+    let retention = Retention {
+        event_age,
+        event_count: count("keep_events_count", 500_000)?,
+        message_age,
+        message_count: count("keep_messages_count", 100_000)?,
+        call_age,
+        call_count: count("keep_calls_count", 100_000)?,
+    };
+    section.finish()?;
+    Ok(retention)
+}
+
+fn diagnostics(mut section: Section<'_>) -> Result<DiagnosticsConfig, ConfigError> {
+    let raw_at = section.boolean("raw_at")?.unwrap_or(false);
+    section.finish()?;
+    Ok(DiagnosticsConfig { raw_at })
+}
+
+fn discovery(mut section: Section<'_>) -> Result<DiscoveryConfig, ConfigError> {
+    let enabled = section.boolean("enabled")?.unwrap_or(true);
+    let sysfs = section.path("sysfs")?.unwrap_or_else(|| "/sys".into());
+    let dev = section.path("dev")?.unwrap_or_else(|| "/dev".into());
+    section.finish()?;
+    Ok(DiscoveryConfig { enabled, sysfs, dev })
+}
+
+fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
+    let reattach_grace = section.integer("reattach_grace_ms", 0..=600_000)?.unwrap_or(3000);
+    let on_abandoned = match section.string("on_abandoned")? {
+        None => OnAbandoned::HangUp,
+        Some(written) => {
+            let meant = written.try_map(|written| match written.as_str() {
+                "hang_up" => Ok(OnAbandoned::HangUp),
+                "keep" => Ok(OnAbandoned::Keep),
+                other => Err(format!("expected \"hang_up\" or \"keep\", found {other:?}")),
+            })?;
+            meant.value
+        }
+    };
+    let uplink_queue_max = section.integer("uplink_queue_max_ms", 200..=600_000)?.unwrap_or(60_000);
+    let max_call = section.integer("max_call_seconds", 0..=86_400)?.unwrap_or(7200);
+    section.finish()?;
+    Ok(VoiceConfig {
+        reattach_grace: Duration::from_millis(reattach_grace),
+        on_abandoned,
+        uplink_queue_max: Duration::from_millis(uplink_queue_max),
+        max_call: Some(Duration::from_secs(max_call)).filter(|limit| !limit.is_zero()),
+    })
+}
+
+fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Result<Vec<ModemConfig>, ConfigError> {
+    let sections = file.sections("modem")?;
+    let several = sections.len() > 1;
+    let mut modems: Vec<ModemConfig> = Vec::new();
+    for section in sections {
+        let whole = section.at();
+        let modem = modem(section)?;
+        if modems.iter().any(|other| other.name == modem.name) {
+            return Err(whole.error(format!("the name {:?} is used twice", modem.name)));
+        }
+        if modem.ports.is_none() {
+            if !discovery.enabled {
+                return Err(whole.error("expected [modem.ports], because discovery.enabled is false"));
+            }
+            if several && modem.imei.is_none() && modem.usb_path.is_none() {
+                return Err(whole.error(
+                    "expected imei, usb_path or [modem.ports]: with several modems each has to say which device it is",
+                ));
+            }
+        }
+        modems.push(modem);
+    }
+    if modems.is_empty() {
+        if !discovery.enabled {
+            return Err(file.error("expected a [[modem]] with [modem.ports], because discovery.enabled is false"));
+        }
+        modems.push(ModemConfig {
+            name: DEFAULT_MODEM.to_owned(),
+            imei: None,
+            usb_path: None,
+            profile: Profile::Sim7600,
+            pin: None,
+            ports: None,
+        });
+    }
+    Ok(modems)
+}
+
+fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
+    let name = section
+        .string("name")?
+        .ok_or_else(|| section.error("name is missing"))?;
+    let name = name.try_map(|name| {
+        let fits = (1..=32).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+        if fits {
+            Ok(name)
+        } else {
+            Err("expected 1 to 32 characters of a-z, 0-9, '_' and '-'")
+        }
+    })?;
+    let imei = section
+        .string("imei")?
+        .map(|imei| imei.try_map(imei_digits))
+        .transpose()?;
+    let usb_path = section.string("usb_path")?;
+    if let (Some(imei), Some(_)) = (&imei, &usb_path) {
+        return Err(imei.error("expected either imei or usb_path, not both"));
+    }
+    let profile = match section.string("profile")? {
+        None => Profile::default(),
+        Some(written) if written.value == "sim7600" => Profile::Sim7600,
+        Some(written) => return Err(written.error(format!("expected \"sim7600\", found {:?}", written.value))),
+    };
+    let pin = pin(&mut section)?;
+    let ports = section.optional_section("ports")?.map(ports).transpose()?;
+    if let (Some(usb_path), Some(_)) = (&usb_path, &ports) {
+        return Err(usb_path.error("expected either usb_path or [modem.ports], not both"));
+    }
+    section.finish()?;
+    Ok(ModemConfig {
+        name: name.value,
+        imei: imei.map(|imei| imei.value),
+        usb_path: usb_path.map(|path| path.value),
+        profile,
+        pin,
+        ports,
+    })
+}
+
+fn imei_digits(written: String) -> Result<String, &'static str> {
+    let fits = written.len() == 15 && written.bytes().all(|byte| byte.is_ascii_digit());
+    if fits { Ok(written) } else { Err("expected 15 digits") }
+}
+
+fn pin(section: &mut Section<'_>) -> Result<Option<Secret>, ConfigError> {
+    let expected = "expected 4 to 8 digits";
+    let valid = |pin: &str| (4..=8).contains(&pin.len()) && pin.bytes().all(|byte| byte.is_ascii_digit());
+    let written = section.string("pin")?;
+    let file = section.string("pin_file")?;
+    match (written, file) {
+        (None, None) => Ok(None),
+        (Some(pin), Some(_)) => Err(pin.error("expected either pin or pin_file, not both")),
+        (Some(pin), None) if valid(&pin.value) => Ok(Some(Secret(pin.value))),
+        (Some(pin), None) => Err(pin.error(expected)),
+        (None, Some(file)) => {
+            let content = std::fs::read_to_string(&file.value)
+                .map_err(|error| file.error(format!("failed to read {}: {error}", file.value)))?;
+            let pin = content.trim();
+            if valid(pin) {
+                Ok(Some(Secret(pin.to_owned())))
+            } else {
+                Err(file.error(format!("in the file: {expected}")))
+            }
+        }
+    }
+}
+
+fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
+    let at = section
+        .string("at")?
+        .ok_or_else(|| section.error("at is missing: without it nothing works"))?;
+    let mut used: Vec<PortAddress> = Vec::new();
+    let mut address = |written: At<'_, String>| {
+        let parsed = written.clone().try_map(|written| port_address(&written))?.value;
+        if used.contains(&parsed) {
+            return Err(written.error("this port already has another role"));
+        }
+        used.push(parsed.clone());
+        Ok(parsed)
+    };
+    let at = address(at)?;
+    let mut optional = |name| section.string(name)?.map(&mut address).transpose();
+    let (at_calls, audio) = (optional("at_calls")?, optional("audio")?);
+    let (nmea, qmi) = (optional("nmea")?, optional("qmi")?);
+    section.finish()?;
+    Ok(PortsConfig {
+        at,
+        at_calls,
+        audio,
+        nmea,
+        qmi,
+    })
+}
+
+fn port_address(written: &str) -> Result<PortAddress, &'static str> {
+    let expected = "expected a path such as \"/dev/ttyUSB2\", or \"tcp:HOST:PORT\"";
+    if let Some(network) = written.strip_prefix("tcp:") {
+        let (host, port) = network.rsplit_once(':').ok_or(expected)?;
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or(expected)?;
+        if host.is_empty() {
+            return Err(expected);
+        }
+        return Ok(PortAddress::Tcp {
+            host: host.to_owned(),
+            port,
+        });
+    }
+    if written.starts_with('/') {
+        Ok(PortAddress::Path(written.into()))
+    } else {
+        Err(expected)
+    }
+}

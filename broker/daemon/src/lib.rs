@@ -1,0 +1,113 @@
+//! The daemon that holds every port of every modem exclusively and serves gRPC.
+
+pub mod audio;
+pub mod config;
+pub mod device;
+pub mod modem;
+pub mod port;
+pub mod refusal;
+pub mod resource;
+pub mod server;
+pub mod store;
+pub mod supervisor;
+pub mod systemd;
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use config::Config;
+use modem::{Modems, Setup};
+use server::Context;
+use store::Store;
+
+/// Why the broker could not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listener could not be had.
+    #[error(transparent)]
+    Listen(#[from] server::listen::ListenError),
+    /// The store could not be opened.
+    #[error("failed to open the store {path}")]
+    Store {
+        /// The database.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: store::StoreError,
+    },
+    /// Serving failed.
+    #[error("failed to serve")]
+    Serve(#[from] server::listen::ServeError),
+}
+
+/// How long the modems may take to let go of their ports at the end.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs the broker until the shutdown is over.
+///
+/// Listeners are bound and the store is opened before the first modem is touched, so a second broker stops before it
+/// disturbs the first.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let listeners = server::listen::bind(&config.broker).await?;
+    let path = config.broker.database();
+    let store = Store::open(&path)
+        .await
+        .map_err(|source| RunError::Store { path, source })?;
+    let (stop, stopping) = watch::channel(false);
+
+    let watchdog = systemd::Watchdog::from_environment();
+    let mut handles = Vec::new();
+    let mut tasks = Vec::new();
+    for modem in &config.modems {
+        if let Err(error) = store.recover(&modem.name).await {
+            tracing::error!(
+                modem = modem.name,
+                error = &error as &dyn std::error::Error,
+                "what the last run left open was not settled"
+            );
+        }
+        let setup = Setup {
+            config: modem.clone(),
+            voice: config.voice.clone(),
+            sysfs: config.discovery.sysfs.clone(),
+            dev: config.discovery.dev.clone(),
+            lock_directory: config.broker.lock_directory.clone(),
+            store: store.clone(),
+            progress: watchdog.watch(),
+        };
+        let (handle, actor, recorder) = modem::open(setup, stopping.clone());
+        handles.push(handle);
+        tasks.push(supervisor::spawn("modem", &modem.name, actor.run()));
+        tasks.push(supervisor::spawn("recorder", &modem.name, recorder));
+    }
+    let retention = supervisor::spawn("retention", "", keep_pruned(store.clone(), config.store));
+
+    let context = Context {
+        modems: Modems::new(handles),
+        store,
+        raw_at: config.diagnostics.raw_at,
+        shutdown: stopping,
+    };
+    let routes = server::routes(context.clone()).await;
+    let status = supervisor::spawn("systemd", "", systemd::keep_told(context.modems.clone()));
+    systemd::ready();
+    let begin_stop = async move {
+        shutdown.await;
+        systemd::stopping();
+        stop.send_replace(true);
+    };
+    let served = server::listen::serve(listeners, routes, &config.broker, begin_stop).await;
+    retention.abort();
+    status.abort();
+    for task in tasks {
+        if tokio::time::timeout(STOP_LIMIT, task).await.is_err() {
+            tracing::warn!("a modem did not let go of its ports in time");
+        }
+    }
+    Ok(served?)
+}
+
+async fn keep_pruned(store: Store, retention: store::Retention) {
+    store.keep_pruned(retention).await;
+}

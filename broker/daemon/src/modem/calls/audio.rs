@@ -1,0 +1,161 @@
+//! The audio of a call, from the moment at which it becomes active.
+
+use ::modem::at::command;
+use ::modem::call::CallKey;
+use ::modem::profile::sim7600;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Audio, Done};
+use crate::audio::{AudioConfig, AudioPath};
+use crate::config::{OnAbandoned, PortAddress};
+use crate::modem::serving::Serving;
+use crate::modem::{self, Work};
+use crate::port::at::{AtHandle, Lane};
+use crate::port::{PortLock, open_audio};
+use crate::refusal::Refusal;
+use crate::resource::{AudioStatistics, CallAudio};
+
+/// The audio of a call, open.
+pub(in crate::modem) struct OpenAudio {
+    pub(super) path: AudioPath,
+    lock: Option<PortLock>,
+    pub(super) attempts: u32,
+}
+
+impl Serving<'_> {
+    /// Watches for as long as the audio is open whether somebody owns it, from the first owner on.
+    pub(super) fn watch_owner(&mut self, key: CallKey, mut present: watch::Receiver<bool>) {
+        let grace = self.modem.setup.voice.reattach_grace;
+        if self.modem.setup.voice.on_abandoned != OnAbandoned::HangUp {
+            return;
+        }
+        self.start(async move {
+            loop {
+                let there = present.wait_for(|present| *present).await.is_ok();
+                if !there || present.wait_for(|present| !present).await.is_err() {
+                    return modem::Done::Answered;
+                }
+                match tokio::time::timeout(grace, present.wait_for(|present| *present)).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) => return modem::Done::Answered,
+                    Err(_) => return modem::Done::Call(Done::Abandoned(key)),
+                }
+            }
+        });
+    }
+
+    pub(super) fn open_audio(&mut self, key: CallKey) {
+        let Some(address) = self.link.audio.clone() else {
+            return self.start(async move {
+                modem::Done::Call(Done::AudioOpened(key, Err("the modem has no audio port".to_owned())))
+            });
+        };
+        let Some(live) = self.calls.by_key(key) else { return };
+        if !matches!(live.audio, Audio::Off) {
+            return;
+        }
+        live.audio = Audio::Opening;
+        let at = self.link.at_calls.clone();
+        let lock_directory = self.modem.setup.lock_directory.clone();
+        let config = AudioConfig {
+            uplink_queue_max: self.modem.setup.voice.uplink_queue_max,
+        };
+        let work: Work = Box::pin(async move {
+            let outcome = open_path(&at, &address, &lock_directory, config).await;
+            modem::Done::Call(Done::AudioOpened(key, outcome))
+        });
+        self.start(work);
+    }
+
+    pub(super) async fn audio_opened(&mut self, key: CallKey, outcome: Result<OpenAudio, String>) {
+        let Some(live) = self.calls.by_key(key) else {
+            // The call ended while its audio was being opened.
+            if let Ok(open) = outcome {
+                let at = self.link.at_calls.clone();
+                self.start(async move {
+                    open.close(Some(&at)).await;
+                    modem::Done::Answered
+                });
+            }
+            return;
+        };
+        match outcome {
+            Ok(open) => {
+                live.call.audio = if open.attempts > 1 {
+                    CallAudio::Degraded
+                } else {
+                    CallAudio::On
+                };
+                let present = open.path.owner_present();
+                live.audio = Audio::On(open);
+                let attaching = std::mem::take(&mut live.attaching);
+                self.record_call(key).await;
+                self.watch_owner(key, present);
+                for (options, reply) in attaching {
+                    self.attach_now(key, options, reply);
+                }
+            }
+            Err(cause) => {
+                tracing::warn!(call_id = live.call.id, cause, "the call has no audio");
+                live.call.audio = CallAudio::Failed;
+                for (_, reply) in live.attaching.drain(..) {
+                    let _ = reply.send(Err(Refusal::AudioNotAvailable { cause: cause.clone() }));
+                }
+                live.audio = Audio::Failed(cause);
+                self.record_call(key).await;
+            }
+        }
+    }
+}
+
+impl OpenAudio {
+    pub(super) fn statistics(&self) -> AudioStatistics {
+        AudioStatistics {
+            pcm_open_attempts: self.attempts,
+            ..self.path.statistics()
+        }
+    }
+
+    pub(super) async fn close(self, at: Option<&AtHandle>) {
+        if let Some(at) = at {
+            let _ = at.execute(Lane::Normal, command::pcm_off()).await;
+        }
+        self.path.close().await;
+        drop(self.lock);
+    }
+}
+
+/// Opens the port first and keeps reading it, then switches PCM on: the order of the manual's example.
+async fn open_path(
+    at: &AtHandle,
+    address: &PortAddress,
+    lock_directory: &std::path::Path,
+    config: AudioConfig,
+) -> Result<OpenAudio, String> {
+    let (fd, lock) = open_audio(address, lock_directory)
+        .await
+        .map_err(|error| error.to_string())?;
+    let path = AudioPath::start(fd, config).map_err(|error| format!("start the audio thread: {error}"))?;
+    crate::supervisor::spawn("audio session", "", path.task());
+    let until = Instant::now() + sim7600::PCM_OPEN_WINDOW;
+    tokio::time::sleep(sim7600::PCM_SETTLE).await;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let refused = match at.execute(Lane::Urgent, command::pcm_on()).await {
+            Ok(response) if response.result.is_ok() => return Ok(OpenAudio { path, lock, attempts }),
+            Ok(response) => response.result.to_string(),
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() + sim7600::PCM_RETRY_PAUSE >= until {
+            path.close().await;
+            return Err(format!("AT+CPCMREG=1 was refused {attempts} times: {refused}"));
+        }
+        if attempts == 1 {
+            // Once, because a registration that was left over from a broken call is refused like this.
+            let _ = at.execute(Lane::Urgent, command::pcm_off()).await;
+        }
+        tokio::time::sleep(sim7600::PCM_RETRY_PAUSE).await;
+    }
+}

@@ -1,0 +1,163 @@
+//! What the modem says about the network, folded into one status.
+
+use ::modem::at::command;
+use ::modem::at::reply::{self, Domain, SystemInformation};
+use ::modem::at::{Command, Urc};
+use jiff::Timestamp;
+
+use crate::port::at::{AtError, AtHandle, Lane};
+use crate::resource::{AccessTechnology, Cell, NetworkStatus, RegistrationState, Signal};
+
+/// What one round of questions told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    system: Option<SystemInformation>,
+    rssi_dbm: Option<f64>,
+    operator: Option<String>,
+    registrations: Vec<(Domain, RegistrationState)>,
+}
+
+/// Asks for everything that is in a status. A question that the firmware does not know is left out of the reading; only a
+/// modem that does not answer is an error.
+pub(super) async fn read(at: &AtHandle, lane: Lane) -> Result<Reading, AtError> {
+    let mut reading = Reading::default();
+    let ask = |command: Command| async { at.execute(lane, command).await };
+    for domain in [Domain::Cs, Domain::Ps, Domain::Eps] {
+        let response = ask(command::registration(domain)).await?;
+        if let Ok(registration) = reply::registration(&response.lines, domain) {
+            reading
+                .registrations
+                .push((domain, registration_state(registration.state)));
+        }
+    }
+    let response = ask(command::system_information()).await?;
+    reading.system = reply::system_information(&response.lines).ok();
+    let response = ask(command::signal_quality()).await?;
+    reading.rssi_dbm = reply::signal_quality(&response.lines)
+        .ok()
+        .and_then(|quality| quality.rssi_dbm())
+        .map(f64::from);
+    let response = ask(command::operator()).await?;
+    reading.operator = reply::operator_selection(&response.lines)
+        .ok()
+        .and_then(|selection| selection.operator);
+    Ok(reading)
+}
+
+/// Folds a reading in. True when something changed that is worth an event.
+pub(super) fn apply_reading(status: &mut NetworkStatus, reading: Reading) -> bool {
+    let before = status.clone();
+    for (domain, state) in reading.registrations {
+        set_registration(status, domain, state);
+    }
+    let now = Timestamp::now();
+    status.signal = Signal {
+        rssi_dbm: reading.rssi_dbm,
+        time: now,
+        ..Signal::default()
+    };
+    status.operator_name = reading.operator.unwrap_or_default();
+    match reading.system {
+        Some(SystemInformation::Lte(cell)) => {
+            status.technology = Some(AccessTechnology::Lte);
+            status.operator_plmn = format!("{}{}", cell.identity.mcc, cell.identity.mnc);
+            status.cell = Cell {
+                area_code: Some(cell.identity.area),
+                cell_id: Some(cell.identity.cell),
+                band: cell.band.map(|band| format!("EUTRAN-BAND{band}")).unwrap_or_default(),
+                channel: cell.earfcn,
+            };
+            status.signal.rsrp_dbm = cell.rsrp_dbm_tenths.map(tenths);
+            status.signal.rsrq_db = cell.rsrq_db_tenths.map(tenths);
+            status.signal.rssi_dbm = cell.rssi_dbm_tenths.map(tenths).or(reading.rssi_dbm);
+            status.signal.sinr_db = cell.snr.map(f64::from);
+        }
+        Some(SystemInformation::Wcdma(cell)) => {
+            status.technology = Some(AccessTechnology::Umts);
+            status.operator_plmn = format!("{}{}", cell.identity.mcc, cell.identity.mnc);
+            status.cell = Cell {
+                area_code: Some(cell.identity.area),
+                cell_id: Some(cell.identity.cell),
+                band: cell.band.unwrap_or_default(),
+                channel: cell.uarfcn,
+            };
+        }
+        Some(SystemInformation::Gsm(cell)) => {
+            status.technology = Some(AccessTechnology::Gsm);
+            status.operator_plmn = format!("{}{}", cell.identity.mcc, cell.identity.mnc);
+            status.cell = Cell {
+                area_code: Some(cell.identity.area),
+                cell_id: Some(cell.identity.cell),
+                band: cell.band.unwrap_or_default(),
+                channel: cell.arfcn.map(u32::from),
+            };
+            status.signal.rssi_dbm = cell.rx_level_dbm_tenths.map(tenths).or(reading.rssi_dbm);
+        }
+        Some(SystemInformation::NoService { .. }) => {
+            status.technology = Some(AccessTechnology::NoService);
+            status.operator_plmn.clear();
+            status.cell = Cell::default();
+        }
+        Some(SystemInformation::Other { .. }) | None => {}
+    }
+    status.update_time = now;
+    differs(&before, status)
+}
+
+/// A change of the signal by less than this is not worth an event: every event is a write to an SD card.
+const SIGNAL_STEP_DB: f64 = 6.0;
+
+fn differs(before: &NetworkStatus, after: &NetworkStatus) -> bool {
+    let moved = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() >= SIGNAL_STEP_DB,
+        (a, b) => a.is_some() != b.is_some(),
+    };
+    let same_but_for_signal = NetworkStatus {
+        signal: after.signal.clone(),
+        update_time: after.update_time,
+        ..before.clone()
+    };
+    same_but_for_signal != *after
+        || moved(before.signal.rssi_dbm, after.signal.rssi_dbm)
+        || moved(before.signal.rsrp_dbm, after.signal.rsrp_dbm)
+}
+
+/// Folds an unsolicited code in: `None` when it is about something else, otherwise whether something changed.
+pub(super) fn apply_urc(status: &mut NetworkStatus, urc: &Urc) -> Option<bool> {
+    match urc {
+        Urc::Registration(registration) => Some(set_registration(
+            status,
+            registration.domain,
+            registration_state(registration.state),
+        )),
+        _ => None,
+    }
+}
+
+/// Sets the registration of a domain. True when it changed.
+pub(super) fn set_registration(status: &mut NetworkStatus, domain: Domain, state: RegistrationState) -> bool {
+    let slot = match domain {
+        Domain::Cs => &mut status.circuit_switched,
+        Domain::Ps => &mut status.packet_switched,
+        // 5GS does not exist on this module; its core is closest to EPS.
+        Domain::Eps | Domain::FiveGs => &mut status.evolved_packet,
+    };
+    status.update_time = Timestamp::now();
+    slot.replace(state) != Some(state)
+}
+
+pub(super) fn registration_state(state: reply::RegistrationState) -> RegistrationState {
+    use reply::RegistrationState as Told;
+    match state {
+        Told::NotRegistered | Told::EmergencyOnly | Told::AttachedRlos => RegistrationState::NotRegistered,
+        Told::Home | Told::HomeSmsOnly | Told::HomeCsfbNotPreferred => RegistrationState::Home,
+        Told::Searching => RegistrationState::Searching,
+        Told::Denied => RegistrationState::Denied,
+        Told::Unknown => RegistrationState::Unknown,
+        Told::Roaming | Told::RoamingSmsOnly | Told::RoamingCsfbNotPreferred => RegistrationState::Roaming,
+    }
+}
+
+fn tenths(value: i32) -> f64 {
+    f64::from(value) / 10.0
+}

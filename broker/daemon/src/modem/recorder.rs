@@ -1,0 +1,102 @@
+//! The ordered way from the actor to the store.
+//!
+//! The actor must not wait for the disk, since a hang-up may be next; nobody may see a change before it is durable. So changes
+//! go through a bounded queue to one task, which commits them in order and only then publishes the new snapshot and runs what
+//! was waiting for the commit.
+
+use tokio::sync::{mpsc, watch};
+
+use crate::resource::{Change, ModemStatus, NetworkStatus, Sim};
+use crate::store::Store;
+
+/// Changes that may wait for the disk before the actor has to.
+const DEPTH: usize = 1024;
+
+/// What is known of a modem, every part of it already in the journal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The modem.
+    pub status: ModemStatus,
+    /// Its SIM.
+    pub sim: Sim,
+    /// The network.
+    pub network: NetworkStatus,
+}
+
+struct Entry {
+    change: Change,
+    then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// The actor's end.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    entries: mpsc::Sender<Entry>,
+}
+
+/// The task's end.
+pub(super) struct RecorderTask {
+    entries: mpsc::Receiver<Entry>,
+    store: Store,
+    modem: String,
+    snapshot: watch::Sender<Snapshot>,
+}
+
+pub(super) fn open(store: Store, modem: String, snapshot: watch::Sender<Snapshot>) -> (Recorder, RecorderTask) {
+    let (entries, receiver) = mpsc::channel(DEPTH);
+    (
+        Recorder { entries },
+        RecorderTask {
+            entries: receiver,
+            store,
+            modem,
+            snapshot,
+        },
+    )
+}
+
+impl Recorder {
+    /// Hands a change over; returns as soon as it is queued.
+    pub(super) async fn record(&self, change: Change) {
+        self.record_then(change, None).await;
+    }
+
+    /// Hands a change over and runs something after it is durable.
+    pub(super) async fn record_then(&self, change: Change, then: Option<Box<dyn FnOnce() + Send>>) {
+        // The receiver lives as long as the supervisor's task; when it is gone the process is ending.
+        let _ = self.entries.send(Entry { change, then }).await;
+    }
+}
+
+impl RecorderTask {
+    /// Commits what comes, in order, until every [`Recorder`] is gone.
+    pub(super) async fn run(mut self) {
+        while let Some(Entry { change, then }) = self.entries.recv().await {
+            let result = match &change {
+                Change::Call(call) => self.store.record_call(call.clone()).await,
+                other => self.store.append(&self.modem, other.clone()).await,
+            };
+            if let Err(error) = result {
+                // The modem keeps working without its journal: a call must not end because a disk is full.
+                tracing::error!(
+                    modem = self.modem,
+                    error = &error as &dyn std::error::Error,
+                    "an event could not be stored"
+                );
+            }
+            self.publish(change);
+            if let Some(then) = then {
+                then();
+            }
+        }
+    }
+
+    fn publish(&self, change: Change) {
+        self.snapshot.send_modify(|snapshot| match change {
+            Change::Modem(status) => snapshot.status = status,
+            Change::Sim(sim) => snapshot.sim = sim,
+            Change::Network(network) => snapshot.network = network,
+            Change::Message(_) | Change::Call(_) | Change::Dtmf(_) => {}
+        });
+    }
+}

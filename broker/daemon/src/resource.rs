@@ -1,0 +1,592 @@
+//! What the broker tells about: plain values that the actor produces, the store keeps and the server converts.
+//!
+//! An [`Event`] carries the whole resource after the change, so a reader never has to ask again. These values are written
+//! to disk as JSON inside the journal: a field may be added with a `#[serde(default)]`, and none may change its meaning.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Position in the journal. Grows from event to event and is never reused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sequence(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the journal.
+    pub sequence: Sequence,
+    /// When it happened.
+    pub time: Timestamp,
+    /// The modem it is about.
+    pub modem: String,
+    /// What changed.
+    pub change: Change,
+}
+
+/// The resource after a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// A modem's stage, health or ports.
+    Modem(ModemStatus),
+    /// A SIM.
+    Sim(Sim),
+    /// A short message.
+    Message(Message),
+    /// A call.
+    Call(Call),
+    /// Registration, operator, technology or signal.
+    Network(NetworkStatus),
+    /// A tone was received in a call.
+    Dtmf(Dtmf),
+}
+
+/// Kinds of changes, for filters. The numbers are the contract's `EventKind` and are stored in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ChangeKind {
+    /// [`Change::Modem`].
+    Modem = 1,
+    /// [`Change::Sim`].
+    Sim = 2,
+    /// [`Change::Message`].
+    Message = 3,
+    /// [`Change::Call`].
+    Call = 4,
+    /// [`Change::Network`].
+    Network = 5,
+    /// [`Change::Dtmf`].
+    Dtmf = 9,
+}
+
+impl Change {
+    /// The kind, for filters.
+    pub fn kind(&self) -> ChangeKind {
+        match self {
+            Change::Modem(_) => ChangeKind::Modem,
+            Change::Sim(_) => ChangeKind::Sim,
+            Change::Message(_) => ChangeKind::Message,
+            Change::Call(_) => ChangeKind::Call,
+            Change::Network(_) => ChangeKind::Network,
+            Change::Dtmf(_) => ChangeKind::Dtmf,
+        }
+    }
+}
+
+/// How far a modem came up. Stages are passed in this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// No device, or its ports cannot be opened.
+    #[default]
+    Absent,
+    /// The AT port is being probed.
+    Probing,
+    /// Manufacturer, model, revision and IMEI are being read.
+    Identifying,
+    /// Waiting for the SIM.
+    Sim,
+    /// Storage and reporting are being configured.
+    Configuring,
+    /// Waiting for the network.
+    Registering,
+    /// Calls, messages and status work.
+    Ready,
+}
+
+/// A verdict about a modem as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// Everything asked lately was answered.
+    #[default]
+    Ok,
+    /// It works, with a limitation.
+    Degraded,
+    /// It does not work.
+    Failed,
+}
+
+/// A modem as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModemStatus {
+    /// The configured name.
+    pub name: String,
+    /// How far it came up.
+    pub stage: Stage,
+    /// What the stage waits for, in words for people.
+    pub stage_detail: String,
+    /// When the stage was entered.
+    pub stage_time: Timestamp,
+    /// The verdict.
+    pub health: Health,
+    /// Evidence of a verdict other than OK, and what to do.
+    pub health_reason: String,
+    /// `AT+CGMI`.
+    pub manufacturer: String,
+    /// `AT+CGMM`.
+    pub model: String,
+    /// `AT+CGMR`.
+    pub revision: String,
+    /// `AT+CGSN`.
+    pub imei: String,
+    /// USB product id in hexadecimal; empty for ports named in the configuration.
+    pub composition: String,
+    /// The USB path in sysfs; empty for ports named in the configuration.
+    pub usb_path: String,
+    /// The ports.
+    pub ports: Vec<Port>,
+}
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortRole {
+    /// Qualcomm diagnostics; never opened.
+    Diagnostics,
+    /// NMEA sentences.
+    Nmea,
+    /// Messages and status.
+    At,
+    /// Calls.
+    AtCalls,
+    /// PCM.
+    Audio,
+    /// QMI control.
+    Qmi,
+}
+
+/// What the broker does with a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortState {
+    /// Not used.
+    #[default]
+    Unused,
+    /// The device node is missing.
+    Missing,
+    /// Somebody else holds it.
+    Held,
+    /// Held and answering.
+    Open,
+    /// Held, but it does not answer.
+    Silent,
+    /// It failed with an error of the operating system.
+    Failed,
+}
+
+/// A port of a modem.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Port {
+    /// What it is for.
+    pub role: PortRole,
+    /// What the broker does with it.
+    pub state: PortState,
+    /// Path of the node, or `tcp:HOST:PORT`.
+    pub path: String,
+    /// Who holds it, or the error.
+    pub detail: String,
+    /// When the state was entered.
+    pub state_time: Timestamp,
+}
+
+/// State of a SIM (27.007 8.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimState {
+    /// Not read yet.
+    #[default]
+    Unknown,
+    /// No SIM.
+    Absent,
+    /// Starting.
+    Busy,
+    /// Waits for the PIN.
+    PinRequired,
+    /// Waits for the PUK.
+    PukRequired,
+    /// Ready.
+    Ready,
+    /// Failed.
+    Failed,
+}
+
+/// A SIM.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sim {
+    /// Its state.
+    pub state: SimState,
+    /// Card identifier.
+    pub iccid: String,
+    /// Subscriber identity.
+    pub imsi: String,
+    /// Home network.
+    pub home_plmn: String,
+    /// The subscriber's own numbers.
+    pub own_numbers: Vec<String>,
+    /// Attempts left for the PIN.
+    pub pin_attempts_left: Option<u32>,
+    /// Attempts left for the PUK.
+    pub puk_attempts_left: Option<u32>,
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageDirection {
+    /// SMS-DELIVER.
+    Incoming,
+    /// SMS-SUBMIT.
+    Outgoing,
+}
+
+/// State of a message. The contract's `MessageState` says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageState {
+    /// Durable, waiting for its turn.
+    Queued,
+    /// On its way.
+    Sending,
+    /// Accepted by the network.
+    Sent,
+    /// Reported delivered.
+    Delivered,
+    /// Failed with a cause.
+    Failed,
+    /// The final result was lost.
+    OutcomeUnknown,
+    /// Cancelled before it was sent.
+    Cancelled,
+    /// Received, complete.
+    Received,
+    /// Received, parts are missing.
+    Incomplete,
+    /// Received, not decodable.
+    Raw,
+}
+
+/// How characters are coded (23.038).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageEncoding {
+    /// GSM 7-bit.
+    Gsm7,
+    /// 8-bit data.
+    Data,
+    /// UCS2.
+    Ucs2,
+}
+
+/// A short message, all its parts together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// The broker's identifier.
+    pub id: String,
+    /// The modem.
+    pub modem: String,
+    /// Which way it goes.
+    pub direction: MessageDirection,
+    /// Its state.
+    pub state: MessageState,
+    /// The other side.
+    pub address: String,
+    /// The text.
+    pub text: String,
+    /// The octets of a data message.
+    pub data: Vec<u8>,
+    /// How characters are coded.
+    pub encoding: Option<MessageEncoding>,
+    /// Number of parts.
+    pub part_count: u32,
+    /// Parts received, or accepted by the network.
+    pub parts_done: u32,
+    /// When it was stored.
+    pub create_time: Timestamp,
+    /// When it last changed.
+    pub update_time: Timestamp,
+    /// TP-SCTS of the first part that arrived, or the time of the delivery report.
+    pub service_centre_time: Option<Timestamp>,
+    /// TP-MR of the accepted parts, in order.
+    pub message_references: Vec<u8>,
+    /// Why it failed or is unknown.
+    pub failure: String,
+    /// The request that made it.
+    pub request_id: Option<String>,
+    /// Message class.
+    pub message_class: Option<u8>,
+    /// PDUs of the parts in hexadecimal, in order; for an incoming message those that arrived.
+    pub pdus: Vec<String>,
+    /// Whether a delivery report was asked for.
+    pub delivery_report_requested: bool,
+}
+
+/// Which side made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallDirection {
+    /// We were called.
+    Incoming,
+    /// We called.
+    Outgoing,
+}
+
+/// State of a call (27.007 7.18) and the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Active.
+    Active,
+    /// Held.
+    Held,
+    /// Outgoing: dialing.
+    Dialing,
+    /// Outgoing: the other side rings.
+    Alerting,
+    /// Incoming: ringing.
+    Incoming,
+    /// Incoming beside another call.
+    Waiting,
+    /// Over.
+    Disconnected,
+}
+
+/// Why a call ended. The contract's `CallEndCause` says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallEndCause {
+    /// A client hung up.
+    Local,
+    /// The other side hung up.
+    Remote,
+    /// Busy.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// Not answered by us.
+    Missed,
+    /// Rejected by a client.
+    Rejected,
+    /// Never set up.
+    NotConnected,
+    /// The modem went away.
+    Lost,
+    /// No client owned it any more.
+    Abandoned,
+}
+
+/// How a call's audio is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallAudio {
+    /// Not open.
+    #[default]
+    Off,
+    /// PCM flows.
+    On,
+    /// PCM flows after refused attempts.
+    Degraded,
+    /// Could not be opened.
+    Failed,
+}
+
+/// Counters of a call's audio since PCM was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AudioStatistics {
+    /// Samples read from the modem.
+    pub downlink_samples: u64,
+    /// Samples written, silence included.
+    pub uplink_samples: u64,
+    /// Frames delivered to the owner.
+    pub downlink_frames: u64,
+    /// Frames written, silence included.
+    pub uplink_frames: u64,
+    /// Frames of silence because nothing was queued.
+    pub uplink_silence_frames: u64,
+    /// Times the uplink ran dry in the middle of audio.
+    pub uplink_underruns: u64,
+    /// Samples dropped because the owner did not read in time.
+    pub downlink_dropped_samples: u64,
+    /// Samples refused because the queue was full.
+    pub uplink_dropped_samples: u64,
+    /// Jumps in the downlink's sample index.
+    pub downlink_discontinuities: u64,
+    /// Audio waiting in the uplink queue.
+    pub uplink_queued_ms: u32,
+    /// Attempts that `AT+CPCMREG=1` took.
+    pub pcm_open_attempts: u32,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The broker's identifier.
+    pub id: String,
+    /// The modem.
+    pub modem: String,
+    /// Which side made it.
+    pub direction: CallDirection,
+    /// Its state.
+    pub state: CallState,
+    /// The other side; empty when withheld or not known yet.
+    pub number: String,
+    /// First ring or dial command.
+    pub start_time: Timestamp,
+    /// When it became active.
+    pub answer_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// Why it ended.
+    pub end_cause: Option<CallEndCause>,
+    /// The modem's own words about the end.
+    pub end_detail: String,
+    /// RINGs so far.
+    pub rings: u32,
+    /// The audio path.
+    pub audio: CallAudio,
+    /// The request that dialled it.
+    pub request_id: Option<String>,
+    /// Audio counters.
+    pub audio_statistics: Option<AudioStatistics>,
+}
+
+impl Call {
+    /// A call that begins now.
+    pub fn begin(modem: &str, direction: CallDirection, state: CallState) -> Call {
+        Call {
+            id: uuid::Uuid::new_v4().to_string(),
+            modem: modem.to_owned(),
+            direction,
+            state,
+            number: String::new(),
+            start_time: Timestamp::now(),
+            answer_time: None,
+            end_time: None,
+            end_cause: None,
+            end_detail: String::new(),
+            rings: 0,
+            audio: CallAudio::Off,
+            request_id: None,
+            audio_statistics: None,
+        }
+    }
+}
+
+/// A tone received in a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dtmf {
+    /// The call.
+    pub call_id: String,
+    /// `0`–`9`, `A`–`D`, `*` or `#`.
+    pub tone: char,
+}
+
+/// Registration in a domain (27.007 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistrationState {
+    /// Not registered, not searching.
+    NotRegistered,
+    /// Home network.
+    Home,
+    /// Searching.
+    Searching,
+    /// Denied.
+    Denied,
+    /// Unknown.
+    Unknown,
+    /// Roaming.
+    Roaming,
+}
+
+impl RegistrationState {
+    /// Whether service can be had in this domain.
+    pub fn is_registered(self) -> bool {
+        matches!(self, RegistrationState::Home | RegistrationState::Roaming)
+    }
+}
+
+/// Radio access technology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessTechnology {
+    /// No service.
+    NoService,
+    /// GSM, GPRS, EDGE.
+    Gsm,
+    /// UMTS, HSPA.
+    Umts,
+    /// LTE.
+    Lte,
+}
+
+/// Signal measures, in the units of the standards.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Signal {
+    /// RSSI in dBm.
+    pub rssi_dbm: Option<f64>,
+    /// RSRP in dBm.
+    pub rsrp_dbm: Option<f64>,
+    /// RSRQ in dB.
+    pub rsrq_db: Option<f64>,
+    /// SINR in dB.
+    pub sinr_db: Option<f64>,
+    /// When it was measured.
+    pub time: Timestamp,
+}
+
+/// The serving cell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Location or tracking area code.
+    pub area_code: Option<u32>,
+    /// Cell identity.
+    pub cell_id: Option<u64>,
+    /// Band as the module names it.
+    pub band: String,
+    /// Channel number.
+    pub channel: Option<u32>,
+}
+
+/// What the modem knows of the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// `+CREG`.
+    pub circuit_switched: Option<RegistrationState>,
+    /// `+CGREG`.
+    pub packet_switched: Option<RegistrationState>,
+    /// `+CEREG`.
+    pub evolved_packet: Option<RegistrationState>,
+    /// Operator's name.
+    pub operator_name: String,
+    /// Operator's MCC and MNC.
+    pub operator_plmn: String,
+    /// Technology.
+    pub technology: Option<AccessTechnology>,
+    /// Serving cell.
+    pub cell: Cell,
+    /// Signal.
+    pub signal: Signal,
+    /// When it was last read or told.
+    pub update_time: Timestamp,
+}
+
+impl NetworkStatus {
+    fn domains(&self) -> impl Iterator<Item = RegistrationState> {
+        [self.circuit_switched, self.packet_switched, self.evolved_packet]
+            .into_iter()
+            .flatten()
+    }
+
+    /// Registered in any domain: a VoLTE-only SIM is denied in the circuit-switched one and works all the same.
+    pub fn is_registered(&self) -> bool {
+        self.domains().any(RegistrationState::is_registered)
+    }
+
+    /// Roaming in any domain.
+    pub fn is_roaming(&self) -> bool {
+        self.domains().any(|state| state == RegistrationState::Roaming)
+    }
+}

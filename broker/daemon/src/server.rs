@@ -1,0 +1,105 @@
+//! The gRPC side: requests become domain values, domain values become responses. The only place that knows the contract.
+
+pub mod auth;
+pub mod convert;
+mod diagnostics;
+mod event;
+pub mod listen;
+mod modem;
+mod network;
+mod sms;
+pub mod status;
+mod validate;
+mod voice;
+
+use std::pin::Pin;
+
+use api::v1::diagnostics_service_server::DiagnosticsServiceServer;
+use api::v1::event_service_server::EventServiceServer;
+use api::v1::location_service_server::LocationServiceServer;
+use api::v1::modem_service_server::ModemServiceServer;
+use api::v1::network_service_server::NetworkServiceServer;
+use api::v1::sim_service_server::SimServiceServer;
+use api::v1::sms_service_server::SmsServiceServer;
+use api::v1::ussd_service_server::UssdServiceServer;
+use api::v1::voice_service_server::VoiceServiceServer;
+use tokio::sync::watch;
+use tokio_stream::Stream;
+use tonic::service::Routes;
+use tonic::{Response, Status};
+
+use crate::modem::{ContentHash, Modems};
+use crate::refusal::Refusal;
+use crate::store::Store;
+use event::Events;
+
+/// A stream of responses.
+pub type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Largest message that a client may send: an uplink of audio at most, with room to spare.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What every service needs.
+#[derive(Clone)]
+pub struct Context {
+    /// The modems.
+    pub modems: Modems,
+    /// The store.
+    pub store: Store,
+    /// Whether raw AT commands are allowed.
+    pub raw_at: bool,
+    /// True from the moment at which the broker begins to stop.
+    pub shutdown: watch::Receiver<bool>,
+}
+
+/// All services, with health and reflection.
+pub async fn routes(context: Context) -> Routes {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    // The empty name, the process as a whole, is serving from the beginning.
+    health.set_serving::<ModemServiceServer<Context>>().await;
+    health.set_serving::<SimServiceServer<Context>>().await;
+    health.set_serving::<SmsServiceServer<Context>>().await;
+    health.set_serving::<VoiceServiceServer<Context>>().await;
+    health.set_serving::<NetworkServiceServer<Context>>().await;
+    health.set_serving::<EventServiceServer<Events>>().await;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // So that a generic client can read the details of an error.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = Routes::new(health_service);
+    // Both versions: newer tools ask for v1 first, grpcurl 1.8 knows v1alpha only.
+    match reflection().build_v1() {
+        Ok(service) => routes = routes.add_service(service),
+        Err(error) => tracing::error!(%error, "reflection v1 is not served"),
+    }
+    match reflection().build_v1alpha() {
+        Ok(service) => routes = routes.add_service(service),
+        Err(error) => tracing::error!(%error, "reflection v1alpha is not served"),
+    }
+    routes
+        .add_service(ModemServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(SimServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(SmsServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(VoiceServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(UssdServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(NetworkServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(LocationServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(
+            EventServiceServer::new(Events::new(context.store.clone(), context.shutdown.clone()))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(DiagnosticsServiceServer::new(context).max_decoding_message_size(MESSAGE_BYTES_MAX))
+}
+
+fn not_built_yet<T>(what: &'static str) -> Result<Response<T>, Status> {
+    Err(Refusal::NotBuiltYet { what }.into())
+}
+
+/// Tells two requests with the same `request_id` apart.
+fn content_hash(request: &impl prost::Message) -> ContentHash {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(request.encode_to_vec()).into()
+}

@@ -1,0 +1,242 @@
+//! `EventService`: the journal, read from any point on.
+//!
+//! Replay and live are one path: mark the doorbell seen, read after the cursor, send; nothing left: wait for the doorbell.
+//! Nothing is read before the client took what was read last, so a slow client costs only itself and needs no queue.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use api::v1::event_service_server::EventService;
+use api::v1::watch_events_request::Start;
+use api::v1::{
+    CommitCursorRequest, CommitCursorResponse, EventFilter, EventKind, ListEventsRequest, ListEventsResponse,
+    WatchEventsRequest, WatchEventsResponse,
+};
+use futures_util::stream;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::{ResponseStream, convert, validate};
+use crate::refusal::Refusal;
+use crate::resource::Sequence;
+use crate::store::{Filter, Store};
+
+/// Events in one message of a watch, and of a list when the caller has no wish.
+const BATCH_LIMIT: u32 = 256;
+/// Names in a filter.
+const FILTER_LIMIT: usize = 64;
+/// A checkpoint after this long without anything to send. The contract promises 30 seconds; it also keeps NAT entries and
+/// proxies awake.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
+/// Length of a consumer's name.
+const CONSUMER_NAME_LIMIT: usize = 64;
+
+/// The service.
+#[derive(Clone)]
+pub struct Events {
+    store: Store,
+    shutdown: watch::Receiver<bool>,
+}
+
+impl Events {
+    /// Serves a store until `shutdown` becomes true.
+    pub fn new(store: Store, shutdown: watch::Receiver<bool>) -> Self {
+        Self { store, shutdown }
+    }
+
+    async fn start(&self, start: Option<Start>) -> Result<Sequence, Refusal> {
+        match start {
+            None | Some(Start::Now(_)) => Ok(self.store.latest()),
+            Some(Start::Beginning(_)) => Ok(self.store.oldest().await?),
+            Some(Start::Cursor(cursor)) => Ok(self.store.check_cursor(Sequence(cursor)).await?),
+            Some(Start::Consumer(name)) => {
+                let name = consumer_name(&name)?;
+                match self.store.cursor_of(name).await? {
+                    Some(cursor) => Ok(self.store.check_cursor(cursor).await?),
+                    None => Ok(self.store.oldest().await?),
+                }
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl EventService for Events {
+    type WatchEventsStream = ResponseStream<WatchEventsResponse>;
+
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let request = request.into_inner();
+        let filter = filter(request.filter.unwrap_or_default())?;
+        // Subscribed before the start is read, so that nothing falls in between.
+        let doorbell = self.store.doorbell();
+        let cursor = self.start(request.start).await?;
+        let watch = Watch {
+            store: self.store.clone(),
+            doorbell,
+            shutdown: self.shutdown.clone(),
+            filter,
+            cursor,
+            told_caught_up: false,
+        };
+        Ok(Response::new(watch.into_stream()))
+    }
+
+    async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
+        let request = request.into_inner();
+        let limit = validate::page_size(request.page_size, BATCH_LIMIT)?;
+        let filter = filter(request.filter.unwrap_or_default())?;
+        let cursor = match request.after_cursor {
+            0 => self.store.oldest().await.map_err(Refusal::from)?,
+            cursor => Sequence(cursor),
+        };
+        let batch = self
+            .store
+            .events_after(cursor, limit as usize, &filter)
+            .await
+            .map_err(Refusal::from)?;
+        Ok(Response::new(ListEventsResponse {
+            events: batch.events.iter().map(convert::event).collect(),
+            cursor: batch.cursor.0,
+            caught_up: batch.caught_up,
+        }))
+    }
+
+    async fn commit_cursor(
+        &self,
+        request: Request<CommitCursorRequest>,
+    ) -> Result<Response<CommitCursorResponse>, Status> {
+        let request = request.into_inner();
+        let consumer = consumer_name(&request.consumer)?;
+        let cursor = Sequence(request.cursor);
+        let cursor = self
+            .store
+            .commit_cursor(consumer, cursor, request.rewind)
+            .await
+            .map_err(Refusal::from)?;
+        Ok(Response::new(CommitCursorResponse { cursor: cursor.0 }))
+    }
+}
+
+/// One client's watch.
+struct Watch {
+    store: Store,
+    doorbell: watch::Receiver<Sequence>,
+    shutdown: watch::Receiver<bool>,
+    filter: Filter,
+    cursor: Sequence,
+    /// Whether the last message said that nothing more was there.
+    told_caught_up: bool,
+}
+
+impl Watch {
+    fn into_stream(self) -> ResponseStream<WatchEventsResponse> {
+        Box::pin(stream::unfold(Some(self), |watch| async move {
+            let mut watch = watch?;
+            match watch.next().await {
+                Ok(response) => Some((Ok(response), Some(watch))),
+                // An error is the last thing in a stream.
+                Err(refusal) => Some((Err(Status::from(refusal)), None)),
+            }
+        }))
+    }
+
+    async fn next(&mut self) -> Result<WatchEventsResponse, Refusal> {
+        let checkpoint = tokio::time::sleep(CHECKPOINT_INTERVAL);
+        let mut checkpoint = std::pin::pin!(checkpoint);
+        loop {
+            if *self.shutdown.borrow() {
+                return Err(Refusal::ShuttingDown);
+            }
+            // Before reading: what is committed after the read rings again.
+            self.doorbell.borrow_and_update();
+            let batch = self
+                .store
+                .events_after(self.cursor, BATCH_LIMIT as usize, &self.filter)
+                .await?;
+            self.cursor = batch.cursor;
+            if !batch.events.is_empty() || (batch.caught_up && !self.told_caught_up) {
+                self.told_caught_up = batch.caught_up;
+                let events = batch.events.iter().map(convert::event).collect();
+                return Ok(WatchEventsResponse {
+                    events,
+                    cursor: self.cursor.0,
+                    caught_up: batch.caught_up,
+                });
+            }
+            if !batch.caught_up {
+                continue;
+            }
+            if rang(&mut self.doorbell, &mut self.shutdown, checkpoint.as_mut()).await? {
+                continue;
+            }
+            return Ok(WatchEventsResponse {
+                events: Vec::new(),
+                cursor: self.cursor.0,
+                caught_up: true,
+            });
+        }
+    }
+}
+
+/// Waits for something new; `false` when the checkpoint is due first.
+async fn rang(
+    doorbell: &mut watch::Receiver<Sequence>,
+    shutdown: &mut watch::Receiver<bool>,
+    checkpoint: Pin<&mut impl Future<Output = ()>>,
+) -> Result<bool, Refusal> {
+    tokio::select! {
+        // The store and the supervisor outlive every watch; if one is gone, the broker is ending.
+        changed = doorbell.changed() => changed.map(|()| true).map_err(|_| Refusal::ShuttingDown),
+        _ = shutdown.wait_for(|shutdown| *shutdown) => Err(Refusal::ShuttingDown),
+        () = checkpoint => Ok(false),
+    }
+}
+
+fn filter(written: EventFilter) -> Result<Filter, Refusal> {
+    if written.modems.len() > FILTER_LIMIT {
+        let problem = format!("has {} names, at most {FILTER_LIMIT} are allowed", written.modems.len());
+        return Err(Refusal::FieldInvalid {
+            field: "filter.modems",
+            problem,
+        });
+    }
+    let mut kinds = Vec::new();
+    for kind in &written.kinds {
+        match EventKind::try_from(*kind) {
+            Ok(EventKind::Unspecified) | Err(_) => {
+                let problem = format!("{kind} is not a kind of events");
+                return Err(Refusal::FieldInvalid {
+                    field: "filter.kinds",
+                    problem,
+                });
+            }
+            Ok(kind) => kinds.extend(convert::change_kind(kind)),
+        }
+    }
+    // A filter of only kinds that never happen lets nothing pass; an empty one lets everything pass.
+    Ok(Filter {
+        kinds: Some(kinds).filter(|_| !written.kinds.is_empty()),
+        modems: written.modems,
+    })
+}
+
+fn consumer_name(written: &str) -> Result<&str, Refusal> {
+    let fits = (1..=CONSUMER_NAME_LIMIT).contains(&written.len())
+        && written
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'));
+    if fits {
+        return Ok(written);
+    }
+    Err(Refusal::FieldInvalid {
+        field: "consumer",
+        problem: "must be 1 to 64 characters of a-z, 0-9, '.', '_' and '-'".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

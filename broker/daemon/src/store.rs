@@ -1,0 +1,177 @@
+//! What must survive a power cut: the journal of events, messages, calls, request ids and consumers' positions.
+//!
+//! One SQLite file, one writer that groups what is waiting into one transaction, a few readers. Nothing here blocks an
+//! async thread: every transaction is a short `spawn_blocking`. A row and its event are always written together, and an
+//! event can be seen only after it is durable.
+//!
+//! To follow the journal: mark the doorbell seen, read after the cursor until nothing is left, then wait for the doorbell.
+//! Marking *after* reading would lose what was committed in between.
+
+mod call;
+mod consumer;
+mod error;
+mod incoming;
+mod journal;
+mod message;
+mod reader;
+mod recovery;
+mod report;
+mod request;
+mod retention;
+mod schema;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::sync::watch;
+
+pub use self::call::CallQuery;
+pub use self::error::StoreError;
+pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received};
+pub use self::journal::{Batch, Filter};
+pub use self::message::MessageQuery;
+use self::reader::Readers;
+pub use self::recovery::Recovered;
+pub use self::report::{ReportOutcome, StatusReport};
+pub use self::request::Queued;
+pub use self::retention::{Pruned, Retention};
+use self::writer::{Writer, Writing};
+use crate::resource::Sequence;
+
+/// Entries of a page when the caller has no wish.
+pub const DEFAULT_PAGE_SIZE: u32 = 100;
+/// Entries of a page at most.
+pub const PAGE_SIZE_LIMIT: u32 = 1000;
+
+/// The broker's memory. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+    set_aside: Option<PathBuf>,
+}
+
+/// Some entries of a list, newest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page begins; none on the last.
+    pub next_page_token: Option<String>,
+    /// The newest event when the list was read: a watch from here misses nothing that the list does not show.
+    pub cursor: Sequence,
+}
+
+impl Store {
+    /// Opens the database file and makes it, with its directory, if it is missing.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = path.to_owned();
+        let opening = tokio::task::spawn_blocking(move || {
+            let opened = schema::open_for_writing(&path)?;
+            let latest = journal::latest(&opened.connection)?;
+            Ok(Self {
+                writer: Arc::new(Writer::new(opened.connection, latest)),
+                readers: Arc::new(Readers::new(path)),
+                set_aside: opened.set_aside,
+            })
+        });
+        let action = "open the database";
+        match opening.await {
+            Ok(opened) => opened.map_err(|error: StoreError| error.during(action)),
+            Err(_) => Err(StoreError::GivenUp { action }),
+        }
+    }
+
+    /// Where a damaged database was moved to when this one was opened. People have to be told.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
+    }
+
+    /// Rings after every commit that appended events, with the sequence of the newest. Mark it seen *before* reading.
+    pub fn doorbell(&self) -> watch::Receiver<Sequence> {
+        self.writer.doorbell()
+    }
+
+    /// The newest committed event; zero if there never was one.
+    pub fn latest(&self) -> Sequence {
+        self.writer.latest()
+    }
+
+    async fn write<T, F>(&self, action: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Writing<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.writer.write(action, work).await
+    }
+
+    async fn read<T, F>(&self, action: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.readers.read(action, work).await
+    }
+}
+
+/// The word under which a unit variant is stored, the same in a column as inside the JSON.
+fn word(value: &impl Serialize) -> Result<String, StoreError> {
+    match serde_json::to_value(value)? {
+        serde_json::Value::String(word) => Ok(word),
+        other => Ok(other.to_string()),
+    }
+}
+
+/// SQLite's integers are signed. A cursor from outside may be larger, and is then beyond every event anyway.
+fn stored_sequence(sequence: Sequence) -> i64 {
+    i64::try_from(sequence.0).unwrap_or(i64::MAX)
+}
+
+/// What this store wrote is never negative.
+fn read_sequence(stored: i64) -> Sequence {
+    Sequence(u64::try_from(stored).unwrap_or(0))
+}
+
+fn stored_time(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+/// A page token is the number of the last row of the page before.
+fn page_start(token: Option<&str>) -> Result<i64, StoreError> {
+    let Some(token) = token else { return Ok(i64::MAX) };
+    token
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or(StoreError::PageToken)
+}
+
+fn page_limit(page_size: u32) -> usize {
+    let size = if page_size == 0 {
+        DEFAULT_PAGE_SIZE
+    } else {
+        page_size.min(PAGE_SIZE_LIMIT)
+    };
+    size as usize
+}
+
+/// Makes a page of rows of which one more than `limit` was asked for.
+fn page<T>(mut rows: Vec<(i64, T)>, limit: usize, cursor: Sequence) -> Page<T> {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_page_token = match rows.last() {
+        Some((number, _)) if more => Some(number.to_string()),
+        _ => None,
+    };
+    Page {
+        items: rows.into_iter().map(|(_, item)| item).collect(),
+        next_page_token,
+        cursor,
+    }
+}

@@ -1,0 +1,185 @@
+//! What can go wrong in the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::ErrorCode;
+
+use crate::refusal::Refusal;
+use crate::resource::{MessageState, Sequence};
+
+/// Why the store could not do something. Cheap to clone, because one failed transaction fails everything grouped in it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No space is left; nothing of the transaction was kept.
+    #[error("failed to {action}: the disk is full")]
+    Full {
+        /// What was attempted.
+        action: &'static str,
+    },
+    /// SQLite failed.
+    #[error("failed to {action}")]
+    Database {
+        /// What was attempted.
+        action: &'static str,
+        /// SQLite's error.
+        #[source]
+        source: Arc<rusqlite::Error>,
+    },
+    /// The operating system failed.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    /// The file was written by a newer broker.
+    #[error("failed to open {}: its version is {version}, this broker knows up to {known}; use the newer broker", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// The version in the file.
+        version: u32,
+        /// The newest version this broker knows.
+        known: u32,
+    },
+    /// A stored value cannot be read back or a value cannot be written as JSON.
+    #[error("failed to {action}: a stored value is not readable")]
+    Value {
+        /// What was attempted.
+        action: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: Arc<serde_json::Error>,
+    },
+    /// The transaction was given up, because another part of its group failed or because code in it panicked.
+    #[error("failed to {action}: the transaction was given up")]
+    GivenUp {
+        /// What was attempted.
+        action: &'static str,
+    },
+    /// The `request_id` belongs to another request.
+    #[error("request_id {request_id} was used before with another content")]
+    RequestIdReused {
+        /// The id.
+        request_id: String,
+    },
+    /// No such message.
+    #[error("no such message: {message_id}")]
+    MessageNotFound {
+        /// The id.
+        message_id: String,
+    },
+    /// The message is in a state in which this cannot be done.
+    #[error("the message is {state:?}")]
+    MessageState {
+        /// The state.
+        state: MessageState,
+    },
+    /// No such call.
+    #[error("no such call: {call_id}")]
+    CallNotFound {
+        /// The id.
+        call_id: String,
+    },
+    /// The page token was not made by this store.
+    #[error("the page token is not one of this broker's")]
+    PageToken,
+    /// The cursor points before the oldest stored event.
+    #[error("cursor {} is older than the oldest stored event", cursor.0)]
+    CursorExpired {
+        /// The cursor.
+        cursor: Sequence,
+        /// The oldest cursor that can be read from.
+        oldest: Sequence,
+    },
+    /// The cursor points beyond the newest event, so it belongs to another journal.
+    #[error("cursor {} is beyond the newest event", cursor.0)]
+    CursorAhead {
+        /// The cursor.
+        cursor: Sequence,
+        /// The newest event.
+        latest: Sequence,
+        /// The oldest cursor that can be read from.
+        oldest: Sequence,
+    },
+}
+
+impl StoreError {
+    /// Names what was attempted, where SQLite's or serde's error was taken over by `?` without a name.
+    pub(super) fn during(mut self, attempted: &'static str) -> Self {
+        match &mut self {
+            Self::Full { action }
+            | Self::Database { action, .. }
+            | Self::Value { action, .. }
+            | Self::GivenUp { action } => *action = attempted,
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether the file's content, and not its surroundings, is what failed.
+    pub(super) fn is_corruption(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+            ),
+            _ => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let action = "use the database";
+        // SQLite tells a full disk in two ways: for the file itself, and for the shared memory of the write-ahead log.
+        let full = error.sqlite_error().is_some_and(|sqlite| {
+            sqlite.code == ErrorCode::DiskFull || sqlite.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+        });
+        if full {
+            Self::Full { action }
+        } else {
+            Self::Database {
+                action,
+                source: Arc::new(error),
+            }
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Value {
+            action: "use the database",
+            source: Arc::new(error),
+        }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full { .. } => Refusal::StorageFull,
+            StoreError::RequestIdReused { request_id } => Refusal::RequestIdReused { request_id },
+            StoreError::MessageNotFound { message_id } => Refusal::MessageNotFound { message_id },
+            StoreError::MessageState { state } => Refusal::MessageState { state },
+            StoreError::CallNotFound { call_id } => Refusal::CallNotFound { call_id },
+            StoreError::PageToken => Refusal::FieldInvalid {
+                field: "page_token",
+                problem: "is not one that this broker returned".to_owned(),
+            },
+            StoreError::CursorExpired { cursor, oldest } => Refusal::CursorExpired { cursor, oldest },
+            StoreError::CursorAhead { cursor, latest, oldest } => Refusal::CursorAhead { cursor, latest, oldest },
+            StoreError::Database { .. }
+            | StoreError::Io { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Value { .. }
+            | StoreError::GivenUp { .. } => Refusal::StoreFailed(Arc::new(error)),
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Received messages: each PDU once, parts of a concatenated short message together (23.040 9.2.3.24.1).
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::writer::Writing;
+use super::{Store, StoreError, message, stored_time};
+use crate::resource::{Message, MessageDirection, MessageEncoding, MessageState};
+
+/// Parts of one message are stamped by the service centre within this time. A reference has 8 or 16 bits and comes again:
+/// what is further apart belongs to another message.
+const CONCATENATION_WINDOW: SignedDuration = SignedDuration::from_hours(6);
+
+/// One PDU that a modem received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncomingPart {
+    /// The modem.
+    pub modem: String,
+    /// Which PDU in the modem's storage it is: the same as long as it is not deleted there.
+    pub identity: String,
+    /// Originating address.
+    pub address: String,
+    /// The PDU in hexadecimal.
+    pub pdu: String,
+    /// TP-SCTS, where it is a valid time.
+    pub service_centre_time: Option<Timestamp>,
+    /// Its place in a concatenated short message.
+    pub concatenation: Option<Concatenation>,
+}
+
+/// A place in a concatenated short message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concatenation {
+    /// The reference that all parts have.
+    pub reference: u16,
+    /// Number of this part, from 1.
+    pub part: u8,
+    /// Number of parts.
+    pub part_count: u8,
+}
+
+impl Concatenation {
+    /// A part of number zero or beyond the last is to be received as if it stood alone (23.040 9.2.3.24.1).
+    fn valid(self) -> Option<Self> {
+        (self.part >= 1 && self.part <= self.part_count).then_some(self)
+    }
+}
+
+/// What the parts that arrived so far say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assembled {
+    /// The text.
+    pub text: String,
+    /// The octets of a data message.
+    pub data: Vec<u8>,
+    /// How characters are coded.
+    pub encoding: Option<MessageEncoding>,
+    /// Message class.
+    pub message_class: Option<u8>,
+    /// Whether the parts cannot be decoded; the PDUs are kept.
+    pub raw: bool,
+}
+
+/// What became of a received PDU. Whatever it is, it is durable and may be deleted from the modem.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Received {
+    /// A message of one part.
+    New(Message),
+    /// The last missing part of a message.
+    Completed(Message),
+    /// A part of a message that is not complete yet.
+    Part(Message),
+    /// It was received before.
+    Duplicate,
+}
+
+impl Store {
+    /// Receives one PDU. `assemble` is called with the parts of the message that arrived so far, this one included, as
+    /// (number, PDU) in order.
+    pub async fn receive_part(
+        &self,
+        part: IncomingPart,
+        assemble: impl FnOnce(&[(u8, String)]) -> Assembled + Send + 'static,
+    ) -> Result<Received, StoreError> {
+        self.write("receive a message", move |writing| {
+            if writing.is_known(&part)? {
+                return Ok(Received::Duplicate);
+            }
+            match part.concatenation.and_then(Concatenation::valid) {
+                None => writing.receive_single(&part, assemble),
+                Some(concatenation) => writing.receive_concatenated(&part, concatenation, assemble),
+            }
+        })
+        .await
+    }
+
+    /// Receives a PDU that cannot be decoded; `why` is kept with it.
+    pub async fn receive_raw(&self, modem: &str, identity: &str, pdu: &str, why: &str) -> Result<Received, StoreError> {
+        let part = IncomingPart {
+            modem: modem.to_owned(),
+            identity: identity.to_owned(),
+            address: String::new(),
+            pdu: pdu.to_owned(),
+            service_centre_time: None,
+            concatenation: None,
+        };
+        let why = why.to_owned();
+        self.write("receive a message", move |writing| {
+            if writing.is_known(&part)? {
+                return Ok(Received::Duplicate);
+            }
+            let mut message = new_message(&part, writing.now, 1);
+            message.state = MessageState::Raw;
+            message.failure = why;
+            writing.insert_message(&message)?;
+            writing.keep_incoming_part(&part, None, &message.id)?;
+            Ok(Received::New(message))
+        })
+        .await
+    }
+
+    /// Says that the modem no longer holds a PDU, so that an equal one under the same identity is a new one.
+    pub async fn release_identity(&self, modem: &str, identity: &str) -> Result<(), StoreError> {
+        let (modem, identity) = (modem.to_owned(), identity.to_owned());
+        self.write("release a received part", move |writing| {
+            writing
+                .connection
+                .prepare_cached("UPDATE incoming_part SET identity = NULL WHERE modem = ?1 AND identity = ?2")?
+                .execute([modem, identity])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Writing<'_> {
+    fn is_known(&self, part: &IncomingPart) -> Result<bool, StoreError> {
+        let known = self
+            .connection
+            .prepare_cached("SELECT 1 FROM incoming_part WHERE modem = ?1 AND identity = ?2")?
+            .exists([&part.modem, &part.identity])?;
+        Ok(known)
+    }
+
+    fn receive_single(
+        &self,
+        part: &IncomingPart,
+        assemble: impl FnOnce(&[(u8, String)]) -> Assembled,
+    ) -> Result<Received, StoreError> {
+        let mut message = new_message(part, self.now, 1);
+        fill(&mut message, vec![(1, part.pdu.clone())], assemble);
+        self.insert_message(&message)?;
+        self.keep_incoming_part(part, None, &message.id)?;
+        Ok(Received::New(message))
+    }
+
+    fn receive_concatenated(
+        &self,
+        part: &IncomingPart,
+        concatenation: Concatenation,
+        assemble: impl FnOnce(&[(u8, String)]) -> Assembled,
+    ) -> Result<Received, StoreError> {
+        if let Some(message_id) = repeated_part(self.connection, part, concatenation)? {
+            self.keep_incoming_part(part, Some(concatenation), &message_id)?;
+            return Ok(Received::Duplicate);
+        }
+        let open = open_message(self.connection, part, concatenation, self.now)?;
+        let is_new = open.is_none();
+        let mut message = match open {
+            Some(id) => message::require(self.connection, &id)?,
+            None => new_message(part, self.now, concatenation.part_count.into()),
+        };
+        self.keep_incoming_part(part, Some(concatenation), &message.id)?;
+        let parts = parts_of(self.connection, &message.id)?;
+        message.update_time = self.now;
+        fill(&mut message, parts, assemble);
+        if is_new {
+            self.insert_message(&message)?;
+        } else {
+            self.save_message(&message)?;
+        }
+        Ok(match message.state {
+            MessageState::Incomplete => Received::Part(message),
+            _ if is_new => Received::New(message),
+            _ => Received::Completed(message),
+        })
+    }
+
+    fn keep_incoming_part(
+        &self,
+        part: &IncomingPart,
+        concatenation: Option<Concatenation>,
+        message_id: &str,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO incoming_part
+                     (modem, identity, message_id, address, reference, part_count, part, service_centre_time, receive_time, pdu)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            )?
+            .execute(params![
+                part.modem,
+                part.identity,
+                message_id,
+                part.address,
+                concatenation.map(|concatenation| concatenation.reference),
+                concatenation.map(|concatenation| concatenation.part_count),
+                concatenation.map(|concatenation| concatenation.part),
+                part.service_centre_time.map(stored_time),
+                stored_time(self.now),
+                part.pdu,
+            ])?;
+        Ok(())
+    }
+}
+
+fn new_message(part: &IncomingPart, now: Timestamp, part_count: u32) -> Message {
+    Message {
+        id: Uuid::new_v4().to_string(),
+        modem: part.modem.clone(),
+        direction: MessageDirection::Incoming,
+        state: MessageState::Received,
+        address: part.address.clone(),
+        text: String::new(),
+        data: Vec::new(),
+        encoding: None,
+        part_count,
+        parts_done: 1,
+        create_time: now,
+        update_time: now,
+        service_centre_time: part.service_centre_time,
+        message_references: Vec::new(),
+        failure: String::new(),
+        request_id: None,
+        message_class: None,
+        pdus: vec![part.pdu.clone()],
+        delivery_report_requested: false,
+    }
+}
+
+/// Sets what follows from the parts that arrived.
+fn fill(message: &mut Message, parts: Vec<(u8, String)>, assemble: impl FnOnce(&[(u8, String)]) -> Assembled) {
+    let assembled = assemble(&parts);
+    message.parts_done = parts.len() as u32;
+    message.state = if message.parts_done < message.part_count {
+        MessageState::Incomplete
+    } else if assembled.raw {
+        MessageState::Raw
+    } else {
+        MessageState::Received
+    };
+    message.text = assembled.text;
+    message.data = assembled.data;
+    message.encoding = assembled.encoding;
+    message.message_class = assembled.message_class;
+    message.pdus = parts.into_iter().map(|(_, pdu)| pdu).collect();
+}
+
+/// The message that has this very part already. The service centre sends a part again when the modem's acknowledgement
+/// was lost; it is the same to the octet, time stamp included, but lies elsewhere in the modem's storage.
+fn repeated_part(
+    connection: &Connection,
+    part: &IncomingPart,
+    concatenation: Concatenation,
+) -> Result<Option<String>, StoreError> {
+    let found = connection
+        .prepare_cached(
+            "SELECT message_id FROM incoming_part
+             WHERE modem = ?1 AND address = ?2 AND reference = ?3 AND part_count = ?4 AND part = ?5 AND pdu = ?6
+               AND message_id IS NOT NULL",
+        )?
+        .query_row(
+            params![
+                part.modem,
+                part.address,
+                concatenation.reference,
+                concatenation.part_count,
+                concatenation.part,
+                part.pdu
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// The incomplete message that this part belongs to: same reference, its place free, its parts stamped at about the same
+/// time. Of several, the one that is nearest in time.
+fn open_message(
+    connection: &Connection,
+    part: &IncomingPart,
+    concatenation: Concatenation,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let time = stored_time(part.service_centre_time.unwrap_or(now));
+    let window = i64::try_from(CONCATENATION_WINDOW.as_micros()).unwrap_or(i64::MAX);
+    let found = connection
+        .prepare_cached(
+            "SELECT message_id,
+                    max(abs(coalesce(incoming_part.service_centre_time, incoming_part.receive_time) - ?5)) AS distance
+             FROM incoming_part JOIN message ON message.id = incoming_part.message_id
+             WHERE incoming_part.modem = ?1 AND address = ?2 AND reference = ?3 AND part_count = ?4
+               AND message.state = 'incomplete'
+             GROUP BY message_id
+             HAVING distance <= ?6 AND sum(part = ?7) = 0
+             ORDER BY distance LIMIT 1",
+        )?
+        .query_row(
+            params![
+                part.modem,
+                part.address,
+                concatenation.reference,
+                concatenation.part_count,
+                time,
+                window,
+                concatenation.part
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// The parts of a message in order, each once.
+fn parts_of(connection: &Connection, message_id: &str) -> Result<Vec<(u8, String)>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT part, pdu FROM incoming_part WHERE message_id = ?1 AND part IS NOT NULL
+         GROUP BY part HAVING number = min(number) ORDER BY part",
+    )?;
+    let rows = statement.query_map([message_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,169 @@
+//! The journal: every change once, in order, readable from any cursor that retention has not passed.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::writer::Writing;
+use super::{Store, StoreError, read_sequence, stored_sequence, stored_time};
+use crate::resource::{Change, ChangeKind, Event, Sequence};
+
+/// Events that one read looks at, matching or not: bounds the work of a filter that hardly anything passes.
+const SCAN_LIMIT: i64 = 4096;
+
+/// Which events are wanted. The default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only these kinds.
+    pub kinds: Option<Vec<ChangeKind>>,
+    /// Only these modems, by name; empty for all.
+    pub modems: Vec<String>,
+}
+
+/// Events read in one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Events in order.
+    pub events: Vec<Event>,
+    /// Everything up to here was considered.
+    pub cursor: Sequence,
+    /// Whether the journal had nothing more.
+    pub caught_up: bool,
+}
+
+impl Store {
+    /// Appends a change that has no row of its own.
+    pub async fn append(&self, modem: &str, change: Change) -> Result<Sequence, StoreError> {
+        let modem = modem.to_owned();
+        self.write("append to the journal", move |writing| writing.append(&modem, &change))
+            .await
+    }
+
+    /// The oldest cursor that can be read from: every event up to it was deleted by retention.
+    pub async fn oldest(&self) -> Result<Sequence, StoreError> {
+        self.read("read the journal", oldest).await
+    }
+
+    /// Returns a cursor from which nothing is left out, and refuses one of which that cannot be said.
+    pub async fn check_cursor(&self, cursor: Sequence) -> Result<Sequence, StoreError> {
+        self.read("read the journal", move |connection| {
+            check_cursor(connection, cursor).map(|_| cursor)
+        })
+        .await
+    }
+
+    /// Reads at most `limit` events after `cursor`.
+    pub async fn events_after(&self, cursor: Sequence, limit: usize, filter: &Filter) -> Result<Batch, StoreError> {
+        let filter = filter.clone();
+        self.read("read the journal", move |connection| {
+            events_after(connection, cursor, limit, &filter)
+        })
+        .await
+    }
+}
+
+impl Writing<'_> {
+    /// Appends an event in the write's own transaction.
+    pub(super) fn append(&self, modem: &str, change: &Change) -> Result<Sequence, StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO event (time, modem, kind, change) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                stored_time(self.now),
+                modem,
+                change.kind() as u8,
+                serde_json::to_string(change)?
+            ])?;
+        let sequence = read_sequence(self.connection.last_insert_rowid());
+        self.appended.set(Some(sequence));
+        Ok(sequence)
+    }
+}
+
+/// The newest event that ever was, also when retention has deleted it.
+pub(super) fn latest(connection: &Connection) -> Result<Sequence, StoreError> {
+    let stored = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'event'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(read_sequence(stored.unwrap_or(0)))
+}
+
+pub(super) fn oldest(connection: &Connection) -> Result<Sequence, StoreError> {
+    let stored = connection
+        .prepare_cached("SELECT pruned_to FROM journal")?
+        .query_row([], |row| row.get(0))?;
+    Ok(read_sequence(stored))
+}
+
+/// Refuses a cursor from which reading would silently leave events out.
+pub(super) fn check_cursor(connection: &Connection, cursor: Sequence) -> Result<Sequence, StoreError> {
+    let (oldest, latest) = (oldest(connection)?, latest(connection)?);
+    if cursor < oldest {
+        return Err(StoreError::CursorExpired { cursor, oldest });
+    }
+    // The file was replaced, by a restored copy or after damage: events up to the cursor would come again under the
+    // same numbers and never be seen.
+    if cursor > latest {
+        return Err(StoreError::CursorAhead { cursor, latest, oldest });
+    }
+    Ok(latest)
+}
+
+fn events_after(connection: &Connection, cursor: Sequence, limit: usize, filter: &Filter) -> Result<Batch, StoreError> {
+    let latest = check_cursor(connection, cursor)?;
+    let from = stored_sequence(cursor);
+    let to = from.saturating_add(SCAN_LIMIT).min(stored_sequence(latest));
+    let kinds = filter
+        .kinds
+        .as_ref()
+        .map(|kinds| kinds.iter().fold(0_i64, |mask, kind| mask | 1 << *kind as u8));
+    let modems = if filter.modems.is_empty() {
+        None
+    } else {
+        Some(serde_json::to_string(&filter.modems)?)
+    };
+    let limit = limit.max(1);
+
+    let mut statement = connection.prepare_cached(
+        "SELECT sequence, time, modem, change FROM event
+         WHERE sequence > ?1 AND sequence <= ?2
+           AND (?3 IS NULL OR (1 << kind) & ?3 <> 0)
+           AND (?4 IS NULL OR modem IN (SELECT value FROM json_each(?4)))
+         ORDER BY sequence LIMIT ?5",
+    )?;
+    let mut rows = statement.query(params![
+        from,
+        to,
+        kinds,
+        modems,
+        i64::try_from(limit).unwrap_or(i64::MAX)
+    ])?;
+    let mut events = Vec::new();
+    let mut read = 0;
+    let mut last = cursor;
+    while let Some(row) = rows.next()? {
+        read += 1;
+        last = read_sequence(row.get(0)?);
+        let change: String = row.get(3)?;
+        match serde_json::from_str(&change) {
+            Ok(change) => {
+                let time = Timestamp::from_microsecond(row.get(1)?).unwrap_or_default();
+                events.push(Event {
+                    sequence: last,
+                    time,
+                    modem: row.get(2)?,
+                    change,
+                });
+            }
+            // One event that cannot be read (written by a newer broker) must not hold up all that follow.
+            Err(error) => {
+                tracing::error!(sequence = last.0, %error, "an event in the journal cannot be read; it is skipped")
+            }
+        }
+    }
+    let cursor = if read == limit { last } else { read_sequence(to) };
+    Ok(Batch {
+        events,
+        cursor,
+        caught_up: cursor == latest,
+    })
+}

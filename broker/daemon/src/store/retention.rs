@@ -1,0 +1,189 @@
+//! Retention: what is too old or too much is deleted. No consumer's position holds events back for ever; one that comes
+//! too late is told so (`CURSOR_EXPIRED`).
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, params};
+
+use super::{Store, StoreError, message, stored_time};
+
+/// Rows deleted in one transaction, so that writes that matter never wait long behind it.
+const STEP_LIMIT: u32 = 500;
+/// Free pages that are given back to the file system in one step.
+const VACUUM_PAGES: u32 = 1000;
+/// A consumer that has not committed for this long is forgotten.
+const CONSUMER_AGE: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// Time between two runs.
+const INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long and how much is kept. What exceeds either bound goes, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Age of events.
+    pub event_age: SignedDuration,
+    /// Number of events.
+    pub event_count: u64,
+    /// Age of messages, since they changed last. Request ids are kept as long.
+    pub message_age: SignedDuration,
+    /// Number of messages.
+    pub message_count: u64,
+    /// Age of calls, since they began.
+    pub call_age: SignedDuration,
+    /// Number of calls.
+    pub call_count: u64,
+}
+
+/// How much was deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Events.
+    pub events: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Calls.
+    pub calls: u64,
+}
+
+impl Store {
+    /// Deletes what is too old or too much at `now`, in steps between which other writes pass.
+    pub async fn prune(&self, retention: &Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        Ok(Pruned {
+            events: self.prune_in_steps(retention, now, prune_events).await?,
+            messages: self.prune_in_steps(retention, now, prune_messages).await?,
+            calls: self.prune_in_steps(retention, now, prune_calls).await?,
+        })
+    }
+
+    /// Prunes every hour, beginning at once; never ends.
+    pub async fn keep_pruned(&self, retention: Retention) {
+        loop {
+            match self.prune(&retention, Timestamp::now()).await {
+                Ok(pruned) if pruned == Pruned::default() => {}
+                Ok(pruned) => tracing::info!(pruned.events, pruned.messages, pruned.calls, "the store was pruned"),
+                Err(error) => tracing::error!(%error, "the store could not be pruned; it is tried again in an hour"),
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    async fn prune_in_steps(
+        &self,
+        retention: &Retention,
+        now: Timestamp,
+        step: fn(&Connection, &Retention, Timestamp) -> Result<u64, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            let retention = retention.clone();
+            let pruned = self
+                .write("prune the store", move |writing| {
+                    let pruned = step(writing.connection, &retention, now)?;
+                    if pruned > 0 {
+                        give_back_pages(writing.connection)?;
+                    }
+                    Ok(pruned)
+                })
+                .await?;
+            if pruned == 0 {
+                return Ok(total);
+            }
+            total += pruned;
+        }
+    }
+}
+
+fn cutoff(now: Timestamp, age: SignedDuration) -> i64 {
+    stored_time(now.saturating_sub(age).unwrap_or(Timestamp::MIN))
+}
+
+fn count(limit: u64) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// Only a prefix of the journal is ever deleted, so that whatever a cursor still reaches has no gaps. An event that looks
+/// too old in the midst of younger ones (the clock was wrong) waits for its turn.
+fn prune_events(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM event WHERE sequence IN (
+                 SELECT sequence FROM event
+                 WHERE sequence < coalesce((SELECT sequence FROM event WHERE time >= ?1 ORDER BY sequence LIMIT 1), ?4)
+                    OR sequence <= (SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?2)
+                 ORDER BY sequence LIMIT ?3)",
+        )?
+        .execute(params![
+            cutoff(now, retention.event_age),
+            count(retention.event_count),
+            STEP_LIMIT,
+            i64::MAX
+        ])?;
+    if deleted > 0 {
+        connection.execute(
+            "UPDATE journal SET pruned_to = coalesce(
+                 (SELECT min(sequence) - 1 FROM event),
+                 (SELECT seq FROM sqlite_sequence WHERE name = 'event'))",
+            [],
+        )?;
+    }
+    Ok(deleted as u64)
+}
+
+/// Messages that are still to be sent stay, whatever their age.
+fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let cutoff_time = cutoff(now, retention.message_age);
+    let ids: Vec<String> = connection
+        .prepare_cached(
+            "SELECT id FROM message
+             WHERE state NOT IN ('queued', 'sending')
+               AND (update_time < ?1 OR number <= (SELECT number FROM message ORDER BY number DESC LIMIT 1 OFFSET ?2))
+             ORDER BY number LIMIT ?3",
+        )?
+        .query_map(
+            params![cutoff_time, count(retention.message_count), STEP_LIMIT],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    for id in &ids {
+        message::remove(connection, id)?;
+    }
+    connection.execute(
+        "DELETE FROM incoming_part WHERE message_id IS NULL AND receive_time < ?1",
+        [cutoff_time],
+    )?;
+    connection.execute(
+        "DELETE FROM request WHERE create_time < ?1
+         AND (message_id IS NULL OR message_id NOT IN (SELECT id FROM message WHERE state IN ('queued', 'sending')))",
+        [cutoff_time],
+    )?;
+    connection.execute(
+        "DELETE FROM consumer WHERE update_time < ?1",
+        [cutoff(now, CONSUMER_AGE)],
+    )?;
+    Ok(ids.len() as u64)
+}
+
+fn prune_calls(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM call WHERE number IN (
+                 SELECT number FROM call
+                 WHERE NOT alive
+                   AND (start_time < ?1 OR number <= (SELECT number FROM call ORDER BY number DESC LIMIT 1 OFFSET ?2))
+                 ORDER BY number LIMIT ?3)",
+        )?
+        .execute(params![
+            cutoff(now, retention.call_age),
+            count(retention.call_count),
+            STEP_LIMIT
+        ])?;
+    Ok(deleted as u64)
+}
+
+/// Frees pages at the file's end; a full VACUUM would rewrite the whole file and block every writer meanwhile.
+fn give_back_pages(connection: &Connection) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The store's promises.
+
+mod following;
+mod messages;
+mod opening;
+mod receiving;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use tempfile::TempDir;
+
+use super::{Filter, Store};
+use crate::resource::{
+    Call, CallAudio, CallDirection, CallState, Change, Dtmf, Event, Message, MessageDirection, MessageState, Sequence,
+};
+
+/// A store in a directory of its own.
+struct Fixture {
+    store: Store,
+    directory: TempDir,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let store = Store::open(&directory.path().join("broker.db")).await.unwrap();
+        Self { store, directory }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("broker.db")
+    }
+
+    /// What a restart of the broker does.
+    async fn reopened(self) -> Self {
+        let path = self.path();
+        drop(self.store);
+        Self {
+            store: Store::open(&path).await.unwrap(),
+            directory: self.directory,
+        }
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut cursor = Sequence(0);
+        loop {
+            let batch = self.store.events_after(cursor, 100, &Filter::default()).await.unwrap();
+            events.extend(batch.events);
+            cursor = batch.cursor;
+            if batch.caught_up {
+                return events;
+            }
+        }
+    }
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn dtmf(tone: char) -> Change {
+    Change::Dtmf(Dtmf {
+        call_id: "call".into(),
+        tone,
+    })
+}
+
+fn outgoing(id: &str, request_id: Option<&str>) -> Message {
+    Message {
+        id: id.into(),
+        modem: "sim1".into(),
+        direction: MessageDirection::Outgoing,
+        state: MessageState::Queued,
+        address: "+491700000001".into(),
+        text: "Grüße".into(),
+        data: Vec::new(),
+        encoding: None,
+        part_count: 1,
+        parts_done: 0,
+        create_time: Timestamp::now(),
+        update_time: Timestamp::now(),
+        service_centre_time: None,
+        message_references: Vec::new(),
+        failure: String::new(),
+        request_id: request_id.map(str::to_owned),
+        message_class: None,
+        pdus: Vec::new(),
+        delivery_report_requested: true,
+    }
+}
+
+fn call(id: &str, state: CallState) -> Call {
+    Call {
+        id: id.into(),
+        modem: "sim1".into(),
+        direction: CallDirection::Outgoing,
+        state,
+        number: "+491700000001".into(),
+        start_time: Timestamp::now(),
+        answer_time: None,
+        end_time: None,
+        end_cause: None,
+        end_detail: String::new(),
+        rings: 0,
+        audio: CallAudio::Off,
+        request_id: None,
+        audio_statistics: None,
+    }
+}

@@ -1,0 +1,161 @@
+//! After a time-out: no late reply may complete another command.
+
+use super::*;
+
+#[test]
+fn a_late_final_result_code_never_completes_the_next_command() {
+    let mut bench = Bench::new();
+    bench.start(Command::raw("AT+CREG=2", Duration::from_secs(10)).expect("valid"));
+    bench.wait(10_000);
+    assert_eq!(bench.session.start(bench.now, command::signal_quality()), Err(Busy));
+    bench.wait(300);
+    // The late reply comes after the probe went out; the answer to the probe after it.
+    bench.receive("\r\nOK\r\n");
+    assert!(!bench.session.is_ready());
+    bench.receive("\r\n+CMEE: 1\r\n\r\nRING\r\n\r\nOK\r\n");
+    bench.start(command::signal_quality());
+    bench.receive("\r\n+CSQ: 9,99\r\n\r\nOK\r\n");
+    bench.check(&expect![[r#"
+        -> AT+CREG=2\r
+        failed TimedOut { payload_sent: false }
+        -> AT+CMEE?\r
+        urc ["RING"] = Ring(Unspecified)
+        Resynchronised
+        -> AT+CSQ\r
+        finished ["+CSQ: 9,99"] OK
+        Ready
+    "#]]);
+}
+
+#[test]
+fn the_late_answer_to_an_earlier_probe_does_not_count() {
+    let mut bench = Bench::new();
+    bench.start(command::signal_quality());
+    bench.wait(5_000 + 200 + 2_000);
+    bench.receive("\r\n+CSQ: 9,99\r\n\r\nOK\r\n\r\n+CMEE: 1\r\n\r\nOK\r\n");
+    assert_eq!(bench.session.phase(), Phase::Probing);
+    bench.receive("\r\n+CFUN: 1\r\n\r\nOK\r\n");
+    bench.check(&expect![[r#"
+        -> AT+CSQ\r
+        failed TimedOut { payload_sent: false }
+        -> AT+CMEE?\r
+        -> AT+CFUN?\r
+        Resynchronised
+        Ready
+    "#]]);
+}
+
+#[test]
+fn a_probe_that_the_timed_out_command_resembles_is_not_used() {
+    let mut bench = Bench::new();
+    bench.start(Command::raw("at+cmee?", Duration::from_secs(1)).expect("valid"));
+    bench.wait(1_200);
+    bench.receive("\r\n+CMEE: 1\r\n\r\nOK\r\n");
+    assert_eq!(bench.session.phase(), Phase::Probing);
+    bench.receive("\r\n+CFUN: 1\r\n\r\nOK\r\n");
+    bench.check(&expect![[r#"
+        -> at+cmee?\r
+        failed TimedOut { payload_sent: false }
+        -> AT+CFUN?\r
+        Resynchronised
+        Ready
+    "#]]);
+}
+
+#[test]
+fn when_a_probe_was_sent_twice_its_first_answer_is_not_trusted() {
+    let mut bench = Bench::new();
+    bench.start(command::signal_quality());
+    bench.wait(5_000 + 200 + 2_000 + 4_000 + 8_000 + 16_000);
+    // The fifth probe is the first one again; the modem wakes up and answers all of them.
+    let answers = ["+CMEE: 1", "+CFUN: 1", "+CRC: 0", "+CSCS: \"IRA\"", "+CMEE: 1"];
+    for answer in answers {
+        bench.receive(&format!("\r\n{answer}\r\n\r\nOK\r\n"));
+        assert!(!bench.session.is_ready(), "{answer}");
+    }
+    bench.wait(200);
+    bench.receive("\r\n+CFUN: 1\r\n\r\nOK\r\n");
+    bench.check(&expect![[r#"
+        -> AT+CSQ\r
+        failed TimedOut { payload_sent: false }
+        -> AT+CMEE?\r
+        -> AT+CFUN?\r
+        -> AT+CRC?\r
+        Unresponsive { probes: 3 }
+        -> AT+CSCS?\r
+        Unresponsive { probes: 4 }
+        -> AT+CMEE?\r
+        -> AT+CFUN?\r
+        Resynchronised
+        Ready
+    "#]]);
+}
+
+#[test]
+fn probing_goes_on_for_ever_with_a_growing_pause() {
+    let mut bench = Bench::new();
+    bench.start(command::signal_quality());
+    bench.wait(5_000);
+    let mut pauses = Vec::new();
+    for _ in 0..9 {
+        let deadline = bench.session.poll_timeout().expect("probing has a deadline");
+        pauses.push((deadline - bench.now).as_millis());
+        bench.now = deadline;
+        bench.session.handle_timeout(deadline);
+    }
+    assert_eq!(
+        pauses,
+        [200, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]
+    );
+}
+
+#[test]
+fn a_port_that_is_never_silent_is_probed_all_the_same() {
+    let mut bench = Bench::new();
+    bench.session.resynchronise(bench.now);
+    for _ in 0..25 {
+        bench.wait(100);
+        bench.receive("$GPGSV,noise\r\n");
+    }
+    assert_eq!(bench.session.phase(), Phase::Probing);
+}
+
+#[test]
+fn a_prompt_that_did_not_come_in_time_is_cancelled_and_never_sent() {
+    let mut bench = Bench::new();
+    bench.start(submission());
+    bench.wait(10_000);
+    bench.receive("\r\n> ");
+    bench.receive("\r\nOK\r\n");
+    bench.wait(200);
+    bench.receive("\r\n> ");
+    bench.wait(2_000);
+    bench.receive("\r\nOK\r\n\r\n+CFUN: 1\r\n\r\nOK\r\n");
+    bench.check(&expect![[r#"
+        -> AT+CMGS=12\r
+        failed TimedOut { payload_sent: false }
+        -> \x1b
+        -> \x1b
+        -> AT+CMEE?\r
+        -> \x1b
+        -> \x1b
+        -> AT+CFUN?\r
+        Resynchronised
+        Ready
+    "#]]);
+}
+
+#[test]
+fn a_message_without_an_answer_is_of_unknown_outcome() {
+    let mut bench = Bench::new();
+    bench.start(submission());
+    bench.receive("\r\n> ");
+    bench.wait(149_999);
+    assert_eq!(bench.session.phase(), Phase::AwaitingResult);
+    bench.wait(1);
+    assert!(
+        bench.log.contains("failed TimedOut { payload_sent: true }"),
+        "{}",
+        bench.log
+    );
+}

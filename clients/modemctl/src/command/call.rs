@@ -1,0 +1,307 @@
+//! `modemctl call`.
+
+use std::time::Duration;
+
+use api::v1::event::Resource;
+use api::v1::{
+    AnswerRequest, Call, CallDirection, CallState, DialRequest, GetCallRequest, HangUpRequest, ListCallsRequest,
+    RejectRequest, SendDtmfRequest,
+};
+use client::json::to_value;
+use client::{Start, Update, Watch};
+use tokio::time::timeout;
+
+use super::present as required;
+use crate::Session;
+use crate::arguments::{CallCommand, Kind};
+use crate::console::Tone;
+use crate::failure::Failure;
+use crate::present::{self, word};
+use crate::table::{Table, clean};
+
+mod audio;
+
+/// The largest page that the contract allows.
+const PAGE: usize = 1000;
+
+pub(crate) async fn run(session: &mut Session<'_>, command: CallCommand) -> Result<(), Failure> {
+    let mut service = session.broker.voice();
+    match command {
+        CallCommand::Dial {
+            number,
+            wait,
+            timeout,
+            request_id,
+        } => {
+            dial(
+                session,
+                number,
+                wait.then_some(Duration::from_secs(timeout)),
+                request_id,
+            )
+            .await
+        }
+        CallCommand::Answer { id } => {
+            let request = AnswerRequest {
+                call_id: id.unwrap_or_default(),
+            };
+            let call = session.ask("answering", service.answer(request)).await?.call;
+            tell(session, &required(call)?)
+        }
+        CallCommand::Reject { id } => {
+            let request = RejectRequest {
+                call_id: id.unwrap_or_default(),
+            };
+            let call = session.ask("rejecting", service.reject(request)).await?.call;
+            tell(session, &required(call)?)
+        }
+        CallCommand::Hangup { id } => {
+            let request = HangUpRequest {
+                call_id: id.unwrap_or_default(),
+            };
+            let call = session.ask("hanging up", service.hang_up(request)).await?.call;
+            tell(session, &required(call)?)
+        }
+        CallCommand::List { alive, limit } => list(session, alive, limit).await,
+        CallCommand::Show { id } => {
+            let call_id = only(session, id).await?;
+            let call = session
+                .ask("asking for the call", service.get_call(GetCallRequest { call_id }))
+                .await?
+                .call;
+            show(session, &required(call)?)
+        }
+        CallCommand::Dtmf { tones, id } => {
+            let request = SendDtmfRequest {
+                call_id: id.unwrap_or_default(),
+                tones,
+            };
+            session.ask("sending tones", service.send_dtmf(request)).await?;
+            Ok(())
+        }
+        CallCommand::Record {
+            id,
+            out,
+            seconds,
+            stereo,
+        } => {
+            let call_id = only(session, id).await?;
+            audio::record(session, call_id, &out, seconds, stereo).await
+        }
+        CallCommand::Play {
+            file,
+            id,
+            then_hang_up,
+            takeover,
+        } => {
+            let samples = client::audio::read_wav(&file)?;
+            let call_id = only(session, id).await?;
+            audio::play(session, call_id, samples, then_hang_up, takeover).await
+        }
+    }
+}
+
+/// The call that was named, or the only one there is.
+async fn only(session: &mut Session<'_>, id: Option<String>) -> Result<String, Failure> {
+    if let Some(id) = id {
+        return Ok(id);
+    }
+    let request = ListCallsRequest {
+        modem: session.modem.clone(),
+        alive_only: true,
+        ..ListCallsRequest::default()
+    };
+    let mut service = session.broker.voice();
+    let calls = session
+        .ask("asking for calls", service.list_calls(request))
+        .await?
+        .calls;
+    match &calls[..] {
+        [call] => Ok(call.call_id.clone()),
+        [] => Err(Failure::new("there is no call")),
+        _ => Err(Failure::usage(
+            "there are several calls: name one (modemctl call list --alive)",
+        )),
+    }
+}
+
+async fn dial(
+    session: &mut Session<'_>,
+    number: String,
+    wait: Option<Duration>,
+    request_id: Option<String>,
+) -> Result<(), Failure> {
+    let mut service = session.broker.voice();
+    // The cursor is taken before the call exists, so that no change of it can be missed.
+    let request = ListCallsRequest {
+        page_size: 1,
+        ..ListCallsRequest::default()
+    };
+    let cursor = session
+        .ask("asking for the position", service.list_calls(request))
+        .await?
+        .cursor;
+    let request = DialRequest {
+        modem: session.modem.clone(),
+        number,
+        request_id: request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+    };
+    let mut call = required(session.ask("dialling", service.dial(request)).await?.call)?;
+    let Some(limit) = wait else { return tell(session, &call) };
+    match timeout(limit, answered(session, call.clone(), cursor)).await {
+        Ok(answered) => call = answered?,
+        Err(_) => {
+            let id = clean(&call.call_id);
+            let seconds = limit.as_secs();
+            return Err(Failure::new(format!(
+                "nobody answered within {seconds} s; end it with: modemctl call hangup {id}"
+            )));
+        }
+    }
+    tell(session, &call)?;
+    match call.state() {
+        CallState::Active => Ok(()),
+        _ => Err(Failure::new(format!(
+            "the call was not answered: {}",
+            clean(&present::call_line(&call))
+        ))),
+    }
+}
+
+async fn answered(session: &mut Session<'_>, mut call: Call, cursor: u64) -> Result<Call, Failure> {
+    let mut watch = Watch::new(
+        session.broker.clone(),
+        Start::Cursor(cursor),
+        session.filter(&[Kind::Call]),
+    );
+    while !matches!(call.state(), CallState::Active | CallState::Disconnected) {
+        let doing = word!(call.state(), "CALL_STATE_");
+        if let Update::Batch(batch) = session.console.wait(&doing, watch.next()).await? {
+            for event in batch.events {
+                if let Some(Resource::CallChanged(changed)) = event.resource
+                    && changed.call_id == call.call_id
+                {
+                    call = changed;
+                }
+            }
+        }
+    }
+    Ok(call)
+}
+
+/// One line about a call.
+fn tell(session: &mut Session<'_>, call: &Call) -> Result<(), Failure> {
+    if session.json {
+        return session.console.json(&to_value(call));
+    }
+    let text = session
+        .console
+        .paint(present::call_tone(call.state()), &clean(&present::call_line(call)));
+    session.console.line(&format!("{}  {text}", clean(&call.call_id)))
+}
+
+async fn list(session: &mut Session<'_>, alive_only: bool, limit: usize) -> Result<(), Failure> {
+    let mut calls = Vec::new();
+    let mut page_token = String::new();
+    while calls.len() < limit {
+        let page_size = (limit - calls.len()).min(PAGE) as u32;
+        let request = ListCallsRequest {
+            modem: session.modem.clone(),
+            alive_only,
+            page_size,
+            page_token,
+        };
+        let mut service = session.broker.voice();
+        let page = session.ask("asking for calls", service.list_calls(request)).await?;
+        calls.extend(page.calls);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    calls.truncate(limit);
+    if session.json {
+        return calls.iter().try_for_each(|call| session.console.json(&to_value(call)));
+    }
+    if calls.is_empty() {
+        session.console.note("no calls");
+        return Ok(());
+    }
+    let mut table = Table::new(&["id", "began", "", "number", "state", "talked", "end"]);
+    for call in &calls {
+        let arrow = if call.direction() == CallDirection::Incoming {
+            "←"
+        } else {
+            "→"
+        };
+        let talked = present::span(call.answer_time, call.end_time).map(|seconds| format!("{seconds} s"));
+        let cause = word!(call.end_cause(), "CALL_END_CAUSE_");
+        table.push(vec![
+            (Tone::Quiet, call.call_id.clone()),
+            (Tone::Plain, present::time(call.start_time, &session.console.zone)),
+            (Tone::Plain, arrow.to_owned()),
+            (Tone::Plain, present::number(&call.number).to_owned()),
+            (present::call_tone(call.state()), word!(call.state(), "CALL_STATE_")),
+            (Tone::Plain, talked.unwrap_or_default()),
+            (Tone::Plain, present::list([cause, call.end_detail.clone()], ", ")),
+        ]);
+    }
+    let lines = table.lines(session.console);
+    lines.iter().try_for_each(|line| session.console.line(line))
+}
+
+fn show(session: &mut Session<'_>, call: &Call) -> Result<(), Failure> {
+    if session.json {
+        return session.console.json(&to_value(call));
+    }
+    let zone = session.console.zone.clone();
+    let statistics = call.audio_statistics.as_ref().map(|audio| {
+        format!(
+            "down {} s, up {} s, dropped {} and {} samples, {} underruns, {} gaps",
+            audio.downlink_samples / 8000,
+            audio.uplink_samples / 8000,
+            audio.downlink_dropped_samples,
+            audio.uplink_dropped_samples,
+            audio.uplink_underruns,
+            audio.downlink_discontinuities
+        )
+    });
+    let rows = [
+        ("id", call.call_id.clone()),
+        ("modem", call.modem.clone()),
+        ("direction", word!(call.direction(), "CALL_DIRECTION_")),
+        ("number", present::number(&call.number).to_owned()),
+        ("state", word!(call.state(), "CALL_STATE_")),
+        (
+            "rings",
+            if call.rings > 0 {
+                call.rings.to_string()
+            } else {
+                String::new()
+            },
+        ),
+        ("began", present::time(call.start_time, &zone)),
+        ("answered", present::time(call.answer_time, &zone)),
+        ("ended", present::time(call.end_time, &zone)),
+        (
+            "cause",
+            present::list(
+                [word!(call.end_cause(), "CALL_END_CAUSE_"), call.end_detail.clone()],
+                ", ",
+            ),
+        ),
+        (
+            "audio",
+            present::list(
+                [word!(call.audio(), "CALL_AUDIO_STATE_"), statistics.unwrap_or_default()],
+                ", ",
+            ),
+        ),
+        ("request", call.request_id.clone()),
+    ];
+    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let name = session.console.paint(Tone::Quiet, &format!("{name:<9}"));
+        session.console.line(&format!("{name}  {}", clean(&value)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! The contract's messages in words.
+
+use api::v1::event::Resource;
+use api::v1::{
+    Call, CallDirection, CallState, Event, Message, MessageDirection, MessageState, Modem, ModemHealth, ModemStage,
+    NetworkStatus, RegistrationState, Signal, Sim, SimState,
+};
+use client::label;
+use jiff::tz::TimeZone;
+use prost_types::Timestamp;
+
+use crate::console::Tone;
+
+/// A value of an enum of the contract, in words.
+macro_rules! word {
+    ($value:expr, $prefix:literal) => {
+        client::label($value.as_str_name(), $prefix)
+    };
+}
+pub(crate) use word;
+
+pub(crate) fn time(time: Option<Timestamp>, zone: &TimeZone) -> String {
+    time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok())
+        .map(|time| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+        .unwrap_or_default()
+}
+
+/// Time from one point to another, in seconds.
+pub(crate) fn span(from: Option<Timestamp>, to: Option<Timestamp>) -> Option<i64> {
+    Some((to?.seconds - from?.seconds).max(0))
+}
+
+/// Joins what is not empty.
+pub(crate) fn list(parts: impl IntoIterator<Item = String>, separator: &str) -> String {
+    parts
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(separator)
+}
+
+pub(crate) fn stage_tone(stage: ModemStage) -> Tone {
+    match stage {
+        ModemStage::Ready => Tone::Good,
+        ModemStage::Absent => Tone::Bad,
+        _ => Tone::Warning,
+    }
+}
+
+pub(crate) fn health_tone(health: ModemHealth) -> Tone {
+    match health {
+        ModemHealth::Ok => Tone::Good,
+        ModemHealth::Degraded => Tone::Warning,
+        ModemHealth::Failed => Tone::Bad,
+        ModemHealth::Unspecified => Tone::Quiet,
+    }
+}
+
+pub(crate) fn message_tone(state: MessageState) -> Tone {
+    match state {
+        MessageState::Sent | MessageState::Delivered | MessageState::Received => Tone::Good,
+        MessageState::Failed => Tone::Bad,
+        MessageState::OutcomeUnknown | MessageState::Incomplete | MessageState::Raw => Tone::Warning,
+        _ => Tone::Quiet,
+    }
+}
+
+pub(crate) fn call_tone(state: CallState) -> Tone {
+    match state {
+        CallState::Active => Tone::Good,
+        CallState::Disconnected | CallState::Unspecified => Tone::Quiet,
+        _ => Tone::Warning,
+    }
+}
+
+pub(crate) fn number(text: &str) -> &str {
+    if text.is_empty() { "(no number)" } else { text }
+}
+
+pub(crate) fn sim(sim: &Sim) -> String {
+    let attempts = match (sim.state(), sim.pin_attempts_left, sim.puk_attempts_left) {
+        (SimState::PinRequired, Some(left), _) | (SimState::PukRequired, _, Some(left)) => {
+            format!("{left} attempts left")
+        }
+        _ => String::new(),
+    };
+    let named = |name: &str, value: &str| {
+        if value.is_empty() {
+            String::new()
+        } else {
+            format!("{name} {value}")
+        }
+    };
+    let parts = [
+        word!(sim.state(), "SIM_STATE_"),
+        attempts,
+        sim.own_numbers.join(" "),
+        named("ICCID", &sim.iccid),
+        named("IMSI", &sim.imsi),
+    ];
+    list(parts, ", ")
+}
+
+pub(crate) fn signal(signal: &Signal) -> String {
+    let measure = |name: &str, value: Option<f64>, unit: &str| {
+        value.map(|value| format!("{name} {value} {unit}")).unwrap_or_default()
+    };
+    let measures = [
+        measure("RSRP", signal.rsrp_dbm, "dBm"),
+        measure("RSRQ", signal.rsrq_db, "dB"),
+        measure("SINR", signal.sinr_db, "dB"),
+        measure("RSSI", signal.rssi_dbm, "dBm"),
+    ];
+    let measures = list(measures, ", ");
+    let measures = if measures.is_empty() {
+        String::new()
+    } else {
+        format!(" ({measures})")
+    };
+    format!("signal {} %{measures}", signal.quality_percent)
+}
+
+/// The registration that matters: any domain that is registered, else what the modem is doing about it.
+pub(crate) fn registration(status: &NetworkStatus) -> RegistrationState {
+    let domains = [
+        status.evolved_packet(),
+        status.circuit_switched(),
+        status.packet_switched(),
+    ];
+    let served = |state: &&RegistrationState| matches!(state, RegistrationState::Home | RegistrationState::Roaming);
+    let known = |state: &&RegistrationState| **state != RegistrationState::Unspecified;
+    domains
+        .iter()
+        .find(served)
+        .or_else(|| domains.iter().find(known))
+        .copied()
+        .unwrap_or_default()
+}
+
+pub(crate) fn network(status: &NetworkStatus) -> String {
+    let operator = match (status.operator_name.as_str(), status.operator_plmn.as_str()) {
+        ("", plmn) => plmn.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, plmn) => format!("{name} ({plmn})"),
+    };
+    let parts = [
+        word!(registration(status), "REGISTRATION_STATE_").replace('-', " "),
+        operator,
+        word!(status.technology(), "ACCESS_TECHNOLOGY_")
+            .to_uppercase()
+            .replace('-', " "),
+        status.cell.as_ref().map(|cell| cell.band.clone()).unwrap_or_default(),
+        status.signal.as_ref().map(signal).unwrap_or_default(),
+    ];
+    list(parts, ", ")
+}
+
+pub(crate) fn message_line(message: &Message) -> String {
+    let state = word!(message.state(), "MESSAGE_STATE_").replace('-', " ");
+    let other = match message.direction() {
+        MessageDirection::Incoming => format!("from {}", number(&message.address)),
+        _ => format!("to {}", number(&message.address)),
+    };
+    let parts = match message.part_count {
+        0 | 1 => String::new(),
+        count => format!(" [{}/{count}]", message.parts_done),
+    };
+    let failure = if message.failure.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", message.failure)
+    };
+    format!("{state} {other}{parts}{failure}: {}", message.text)
+}
+
+pub(crate) fn call_line(call: &Call) -> String {
+    let other = match call.direction() {
+        CallDirection::Incoming => format!("from {}", number(&call.number)),
+        _ => format!("to {}", number(&call.number)),
+    };
+    let rings = match (call.state(), call.rings) {
+        (CallState::Incoming | CallState::Waiting, rings) if rings > 0 => format!("ring {rings}"),
+        _ => String::new(),
+    };
+    let cause = word!(call.end_cause(), "CALL_END_CAUSE_").replace('-', " ");
+    let state = word!(call.state(), "CALL_STATE_");
+    list(
+        [format!("{state} {other}"), rings, cause, call.end_detail.clone()],
+        ", ",
+    )
+}
+
+fn modem_line(modem: &Modem) -> String {
+    let stage = word!(modem.stage(), "MODEM_STAGE_");
+    let health = match modem.health() {
+        ModemHealth::Ok | ModemHealth::Unspecified => String::new(),
+        health => format!("{}: {}", word!(health, "MODEM_HEALTH_"), modem.health_reason),
+    };
+    list([stage, modem.stage_detail.clone(), health], ", ")
+}
+
+/// An event's kind and its line.
+pub(crate) fn event(event: &Event) -> (&'static str, Tone, String) {
+    match &event.resource {
+        Some(Resource::ModemChanged(modem)) => ("modem", stage_tone(modem.stage()), modem_line(modem)),
+        Some(Resource::SimChanged(changed)) => ("sim", Tone::Plain, sim(changed)),
+        Some(Resource::MessageChanged(message)) => ("message", message_tone(message.state()), message_line(message)),
+        Some(Resource::CallChanged(call)) => ("call", call_tone(call.state()), call_line(call)),
+        Some(Resource::NetworkChanged(status)) => ("network", Tone::Plain, network(status)),
+        Some(Resource::UssdChanged(session)) => {
+            let state = word!(session.state(), "USSD_STATE_");
+            (
+                "ussd",
+                Tone::Plain,
+                list([state, session.text.clone(), session.end_detail.clone()], ", "),
+            )
+        }
+        Some(Resource::WanChanged(status)) => {
+            let active = label(status.active().as_str_name(), "WAN_ROLE_");
+            (
+                "wan",
+                Tone::Plain,
+                list([format!("active: {active}"), status.reason.clone()], ", "),
+            )
+        }
+        Some(Resource::BearerChanged(bearer)) => {
+            let state = word!(bearer.state(), "BEARER_STATE_");
+            (
+                "bearer",
+                Tone::Plain,
+                list(
+                    [
+                        state,
+                        bearer.interface.clone(),
+                        bearer.addresses.join(" "),
+                        bearer.detail.clone(),
+                    ],
+                    ", ",
+                ),
+            )
+        }
+        Some(Resource::DtmfReceived(dtmf)) => (
+            "dtmf",
+            Tone::Plain,
+            format!("tone {} in call {}", dtmf.tone, dtmf.call_id),
+        ),
+        None => ("?", Tone::Quiet, "an event that this version does not know".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sim_that_is_denied_in_one_domain_and_served_in_another_is_served() {
+        let mut status = NetworkStatus::default();
+        status.set_circuit_switched(RegistrationState::Denied);
+        assert_eq!(registration(&status), RegistrationState::Denied);
+        status.set_evolved_packet(RegistrationState::Home);
+        assert_eq!(registration(&status), RegistrationState::Home);
+    }
+}

@@ -1,0 +1,667 @@
+//! What people and scripts read, against the scripted broker.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use api::v1::event::Resource;
+use api::v1::*;
+use clap::Parser;
+use client::testing::{Caller, FakeBroker, refuse};
+use expect_test::{Expect, expect};
+use modemctl::{Arguments, Console, Failure};
+
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Output {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// What the command printed, and its failure with the exit code in front.
+async fn run_on(fake: &FakeBroker, line: &[&str], terminal: Option<usize>) -> String {
+    let broker = fake.settings().endpoint.unwrap();
+    let line = ["modemctl", "--broker", &broker]
+        .iter()
+        .chain(line)
+        .copied()
+        .collect::<Vec<_>>();
+    let output = Output::default();
+    let mut console = Console::plain(output.clone(), output.clone());
+    if let Some(columns) = terminal {
+        console = console.as_terminal(columns, false);
+    }
+    let arguments = Arguments::try_parse_from(line).unwrap();
+    let running = tokio::time::timeout(
+        std::time::Duration::from_secs(20),
+        modemctl::run(arguments, &mut console),
+    );
+    match running.await.expect("the command should end") {
+        Ok(()) => output.text(),
+        Err(Failure::Told { code, message }) => format!("{}[{code}] {message}\n", output.text()),
+        Err(Failure::OutputClosed) => format!("{}(closed)\n", output.text()),
+    }
+}
+
+async fn check(fake: &FakeBroker, line: &str, expected: Expect) {
+    expected.assert_eq(&run_on(fake, &line.split(' ').collect::<Vec<_>>(), None).await);
+}
+
+fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp {
+        seconds: 1_790_000_000 + seconds,
+        nanos: 0,
+    })
+}
+
+fn message(id: &str, address: &str, text: &str, direction: MessageDirection, state: MessageState) -> Message {
+    Message {
+        message_id: id.into(),
+        modem: "sim1".into(),
+        address: address.into(),
+        text: text.into(),
+        direction: direction.into(),
+        state: state.into(),
+        encoding: MessageEncoding::Gsm7.into(),
+        part_count: 1,
+        create_time: at(0),
+        ..Message::default()
+    }
+}
+
+fn call(id: &str, direction: CallDirection, state: CallState) -> Call {
+    Call {
+        call_id: id.into(),
+        modem: "sim1".into(),
+        direction: direction.into(),
+        state: state.into(),
+        number: "+15550100".into(),
+        start_time: at(0),
+        ..Call::default()
+    }
+}
+
+/// A broker with one modem that is well and one that is not.
+fn furnished() -> FakeBroker {
+    let fake = FakeBroker::start();
+    let port = |role: PortRole, state: PortState, path: &str, detail: &str| Port {
+        role: role.into(),
+        state: state.into(),
+        path: path.into(),
+        detail: detail.into(),
+        state_time: None,
+    };
+    fake.with(|state| {
+        state.modems = vec![
+            Modem {
+                name: "sim1".into(),
+                stage: ModemStage::Ready.into(),
+                progress_percent: 100,
+                health: ModemHealth::Ok.into(),
+                manufacturer: "SIMCOM INCORPORATED".into(),
+                model: "SIMCOM_SIM7600G-H".into(),
+                revision: "LE20B04SIM7600G22".into(),
+                imei: "490154203237518".into(),
+                composition: "9001".into(),
+                usb_path: "1-1.2".into(),
+                ports: vec![
+                    port(PortRole::At, PortState::Open, "/dev/ttyUSB2", ""),
+                    port(
+                        PortRole::AtCalls,
+                        PortState::Held,
+                        "/dev/ttyUSB3",
+                        "held by minicom (1234)",
+                    ),
+                    port(PortRole::Audio, PortState::Unused, "/dev/ttyUSB4", ""),
+                ],
+                ..Modem::default()
+            },
+            Modem {
+                name: "sim2".into(),
+                stage: ModemStage::Registering.into(),
+                progress_percent: 57,
+                stage_detail: "searching for a network since 40 s".into(),
+                health: ModemHealth::Degraded.into(),
+                health_reason: "the antenna seems to be missing".into(),
+                ..Modem::default()
+            },
+        ];
+        let sim = Sim {
+            state: SimState::Ready.into(),
+            iccid: "8949000000000000001".into(),
+            ..Sim::default()
+        };
+        state.sims.insert("sim1".into(), sim);
+        let network = NetworkStatus {
+            modem: "sim1".into(),
+            evolved_packet: RegistrationState::Home.into(),
+            circuit_switched: RegistrationState::Denied.into(),
+            registered: true,
+            operator_name: "Telekom.de".into(),
+            operator_plmn: "26201".into(),
+            technology: AccessTechnology::Lte.into(),
+            cell: Some(Cell {
+                band: "EUTRAN-BAND3".into(),
+                cell_id: Some(25_767_426),
+                area_code: Some(0x5b9c),
+                channel: Some(1300),
+            }),
+            signal: Some(Signal {
+                rsrp_dbm: Some(-95.0),
+                rsrq_db: Some(-10.5),
+                quality_percent: 62,
+                ..Signal::default()
+            }),
+            update_time: at(0),
+            ..NetworkStatus::default()
+        };
+        state.networks.insert("sim1".into(), network);
+    });
+    fake
+}
+
+#[tokio::test]
+async fn status_is_a_card_for_each_modem() {
+    let fake = furnished();
+    check(
+        &fake,
+        "status",
+        expect![[r#"
+        sim1  ready
+          health    ok
+          device    SIMCOM INCORPORATED SIMCOM_SIM7600G-H, firmware LE20B04SIM7600G22, IMEI 490154203237518
+          usb       1-1.2, composition 9001
+          sim       ready, ICCID 8949000000000000001
+          network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95 dBm, RSRQ -10.5 dB)
+          ports     at           open     /dev/ttyUSB2
+                    at-calls     held     /dev/ttyUSB3  held by minicom (1234)
+                    audio        unused   /dev/ttyUSB4
+
+        sim2  registering 57 %
+          stage     searching for a network since 40 s
+          health    degraded: the antenna seems to be missing
+          sim       not known yet
+          network   not known yet
+    "#]],
+    )
+    .await;
+    let narrow = run_on(&fake, &["status", "--modem", "sim2"], Some(50)).await;
+    expect![[r#"
+        sim2  registering ███████████░░░░░░░░░ 57 %
+          stage     searching for a network since 40 s
+          health    degraded: the antenna seems to be mis…
+          sim       not known yet
+          network   not known yet
+    "#]]
+    .assert_eq(&narrow);
+    check(
+        &fake,
+        "status --modem sim3",
+        expect![[r#"
+        [1] no modem is called "sim3"
+    "#]],
+    )
+    .await;
+    let json = run_on(&fake, &["--json", "status"], None).await;
+    assert_eq!(json.lines().count(), 2);
+    assert!(
+        json.lines().all(|line| line.starts_with(r#"{"modem":{"composition":"#)),
+        "{json}"
+    );
+}
+
+#[tokio::test]
+async fn messages_are_listed_and_shown() {
+    let fake = furnished();
+    fake.put_message(message(
+        "m1",
+        "+15550100",
+        "Hello, how are you?",
+        MessageDirection::Outgoing,
+        MessageState::Delivered,
+    ));
+    let mut long = message(
+        "m2",
+        "東京",
+        "こんにちは、これは長いメッセージです。\u{1b}[2J",
+        MessageDirection::Incoming,
+        MessageState::Received,
+    );
+    long.part_count = 2;
+    long.encoding = MessageEncoding::Ucs2.into();
+    fake.put_message(long);
+    check(
+        &fake,
+        "sms list",
+        expect![[r#"
+        id  time                    number     state      parts  text
+        m2  2026-09-21 14:13:20  ←  東京       received   2      こんにちは、これは長いメッセージです。 [2J
+        m1  2026-09-21 14:13:20  →  +15550100  delivered  1      Hello, how are you?
+    "#]],
+    )
+    .await;
+    expect![[r#"
+        id  time                    number     state      parts  text
+        m2  2026-09-21 14:13:20  ←  東京       received   2      こんにちは、こ…
+        m1  2026-09-21 14:13:20  →  +15550100  delivered  1      Hello, how are…
+    "#]]
+    .assert_eq(&run_on(&fake, &["sms", "list"], Some(72)).await);
+    check(&fake, "sms list --incoming --json", expect![[r#"
+        {"address":"東京","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","encoding":"MESSAGE_ENCODING_UCS2","failure":"","message_id":"m2","message_references":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
+    "#]]).await;
+    check(
+        &fake,
+        "sms show m2",
+        expect![[r#"
+        id         m2
+        modem      sim1
+        direction  incoming
+        number     東京
+        state      received
+        parts      0 of 2
+        coding     UCS2
+        stored     2026-09-21 14:13:20
+        text       こんにちは、これは長いメッセージです。 [2J
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "sms show m3",
+        expect![[r#"
+        [1] no such message: m3
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "sms delete m1",
+        expect![[r#"
+        deleted m1
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "sms list --outgoing",
+        expect![[r#"
+        no messages
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_is_sent_and_its_end_awaited() {
+    let fake = furnished();
+    check(
+        &fake,
+        "sms send +15550100 hello --request-id 0b5a7c1e-63f5-4a5e-9a43-6f6e8a1b2c3d",
+        expect![[r#"
+            m1  queued  1 part, GSM7
+        "#]],
+    )
+    .await;
+    for (state, failure, expected) in [
+        (MessageState::Sent, "", "m2  sent  1 part, GSM7\n"),
+        (
+            MessageState::Failed,
+            "CMS error 38",
+            "m3  failed  1 part, GSM7\n[1] the message was not sent: CMS error 38\n",
+        ),
+        (
+            MessageState::OutcomeUnknown,
+            "no final result",
+            "m4  outcome unknown  1 part, GSM7\n[1] nobody knows whether the message was sent: no final result; ask the \
+             receiver before sending it again\n",
+        ),
+    ] {
+        let finish = async {
+            fake.wait_for("the message", |known| {
+                known
+                    .messages
+                    .iter()
+                    .any(|message| message.state() == MessageState::Queued && message.text == "wait")
+            })
+            .await;
+            let mut queued = fake.with(|known| known.messages[0].clone());
+            queued.state = state.into();
+            queued.failure = failure.into();
+            fake.put_message(queued);
+        };
+        let (printed, ()) = tokio::join!(
+            run_on(&fake, &["sms", "send", "+15550100", "wait", "--wait"], None),
+            finish
+        );
+        assert_eq!(printed, expected);
+    }
+    check(
+        &fake,
+        "sms send +15550100 never --wait --timeout 0",
+        expect![[r#"
+        [1] the message is still queued after 0 s; look at it later with: modemctl sms show m5
+    "#]],
+    )
+    .await;
+    let refusal = refuse(
+        tonic::Code::InvalidArgument,
+        "PHONE_NUMBER_INVALID",
+        "to: not a number that can be texted",
+        &[],
+    );
+    fake.with(|state| state.refusals.push_back(refusal));
+    check(
+        &fake,
+        "sms send nobody hello",
+        expect![[r#"
+        [1] to: not a number that can be texted
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn events_are_listed_and_watched_across_a_crash() {
+    let mut fake = furnished();
+    fake.put_message(message(
+        "m1",
+        "+15550100",
+        "hi",
+        MessageDirection::Incoming,
+        MessageState::Received,
+    ));
+    let mut ringing = call("c1", CallDirection::Incoming, CallState::Incoming);
+    ringing.rings = 1;
+    fake.put_call(ringing);
+    fake.append(Resource::DtmfReceived(DtmfReceived {
+        call_id: "c1".into(),
+        tone: "5".into(),
+    }));
+    fake.append(Resource::ModemChanged(fake.with(|state| state.modems[1].clone())));
+    check(&fake, "events", expect![[r#"
+        2026-09-21 14:13:21  sim1    message  received from +15550100: hi
+        2026-09-21 14:13:22  sim1    call     incoming from +15550100, ring 1
+        2026-09-21 14:13:23  sim1    dtmf     tone 5 in call c1
+        2026-09-21 14:13:24  sim1    modem    registering, searching for a network since 40 s, degraded: the antenna seems to be missing
+    "#]]).await;
+    check(
+        &fake,
+        "events --kinds dtmf --json",
+        expect![[r#"
+        {"dtmf_received":{"call_id":"c1","tone":"5"},"event_time":"2026-09-21T14:13:23Z","modem":"sim1","sequence":3}
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "events --after 2 --limit 1",
+        expect![[r#"
+        2026-09-21 14:13:23  sim1    dtmf     tone 5 in call c1
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "watch --from-beginning --kinds call,message --count 2",
+        expect![[r#"
+            2026-09-21 14:13:21  sim1    message  received from +15550100: hi
+            2026-09-21 14:13:22  sim1    call     incoming from +15550100, ring 1
+        "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "watch --consumer me --count 1",
+        expect![[r#"
+        2026-09-21 14:13:21  sim1    message  received from +15550100: hi
+    "#]],
+    )
+    .await;
+    assert_eq!(fake.with(|state| state.consumers["me"]), 1);
+
+    let endpoint = fake.settings().endpoint.unwrap();
+    let output = Output::default();
+    let mut console = Console::plain(output.clone(), std::io::sink());
+    let arguments = Arguments::parse_from([
+        "modemctl",
+        "--broker",
+        &endpoint,
+        "watch",
+        "--from-beginning",
+        "--count",
+        "5",
+    ]);
+    let watching = modemctl::run(arguments, &mut console);
+    let crashing = async {
+        for _ in 0..500 {
+            if output.text().lines().count() == 4 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        fake.crash().await;
+        fake.append(Resource::SimChanged(Sim {
+            state: SimState::Absent.into(),
+            ..Sim::default()
+        }));
+        fake.resume();
+    };
+    let (result, ()) = tokio::join!(watching, crashing);
+    assert!(result.is_ok());
+    let printed = output.text();
+    assert_eq!(printed.lines().count(), 5);
+    assert!(printed.ends_with("sim      absent\n"), "{printed}");
+}
+
+#[tokio::test]
+async fn calls_are_dialled_listed_and_ended() {
+    let fake = furnished();
+    check(
+        &fake,
+        "call list",
+        expect![[r#"
+        no calls
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "call show",
+        expect![[r#"
+        [1] there is no call
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "call dial +15550100",
+        expect![[r#"
+        c1  dialing to +15550100
+    "#]],
+    )
+    .await;
+    check(&fake, "call dtmf 12#", expect![[""]]).await;
+    assert_eq!(fake.with(|state| state.tones.clone()), "12#");
+    check(
+        &fake,
+        "call hangup",
+        expect![[r#"
+        c1  disconnected to +15550100, local
+    "#]],
+    )
+    .await;
+    let busy = async {
+        fake.wait_for("the call", |state| state.calls.iter().any(|call| call.call_id == "c2"))
+            .await;
+        let mut call = fake.with(|state| state.calls[0].clone());
+        call.state = CallState::Disconnected.into();
+        call.end_cause = CallEndCause::Busy.into();
+        fake.put_call(call);
+    };
+    let (printed, ()) = tokio::join!(run_on(&fake, &["call", "dial", "+15550100", "--wait"], None), busy);
+    expect![[r#"
+        c2  disconnected to +15550100, busy
+        [1] the call was not answered: disconnected to +15550100, busy
+    "#]]
+    .assert_eq(&printed);
+    fake.put_call(call("c3", CallDirection::Incoming, CallState::Incoming));
+    check(
+        &fake,
+        "call answer",
+        expect![[r#"
+        c3  active from +15550100
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "call list",
+        expect![[r#"
+        id  began                   number     state         talked  end
+        c3  2026-09-21 14:13:20  ←  +15550100  active
+        c2                       →  +15550100  disconnected          busy
+        c1                       →  +15550100  disconnected          local
+    "#]],
+    )
+    .await;
+    check(&fake, "call list --alive --json", expect![[r#"
+        {"audio":"CALL_AUDIO_STATE_ON","call_id":"c3","direction":"CALL_DIRECTION_INCOMING","end_cause":"CALL_END_CAUSE_UNSPECIFIED","end_detail":"","modem":"sim1","number":"+15550100","request_id":"","rings":0,"start_time":"2026-09-21T14:13:20Z","state":"CALL_STATE_ACTIVE"}
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_call_is_recorded_and_played_into() {
+    let fake = furnished();
+    let directory = tempfile::tempdir().unwrap();
+    let speech: Vec<i16> = (0..8000).map(|n| (n % 500) as i16 * 10).collect();
+    fake.with(|state| {
+        state.caller = Caller {
+            speech: speech.clone(),
+            ..Caller::default()
+        }
+    });
+    fake.put_call(call("c1", CallDirection::Incoming, CallState::Active));
+    let file = directory.path().join("heard.wav");
+    let printed = run_on(&fake, &["call", "record", "--out", file.to_str().unwrap()], None).await;
+    assert_eq!(printed, format!("1.0 s of call c1 in {}\n", file.display()));
+    let recorded: Vec<i16> = hound::WavReader::open(&file)
+        .unwrap()
+        .samples()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(recorded, speech);
+
+    fake.put_call(call("c2", CallDirection::Incoming, CallState::Active));
+    let printed = run_on(&fake, &["call", "play", file.to_str().unwrap(), "--then-hang-up"], None).await;
+    assert_eq!(printed, "played 1.0 s into call c2\n");
+    let (uplink, ended) = fake.with(|state| (state.uplink.clone(), state.calls[0].state()));
+    assert!(
+        uplink.windows(8000).any(|window| window == speech),
+        "the file was not played whole"
+    );
+    assert_eq!(ended, CallState::Disconnected);
+    let printed = run_on(&fake, &["call", "play", "/nonexistent.wav"], None).await;
+    assert!(
+        printed.starts_with("[1] failed to read /nonexistent.wav: "),
+        "{printed}"
+    );
+}
+
+#[tokio::test]
+async fn the_network_and_at_commands() {
+    let fake = furnished();
+    check(
+        &fake,
+        "network",
+        expect![[r#"
+        modem       sim1
+        operator    Telekom.de (26201)
+        technology  LTE
+        LTE         home
+        calls       denied
+        signal      62 % (RSRP -95 dBm, RSRQ -10.5 dB)
+        cell        EUTRAN-BAND3, channel 1300, area 5B9C, cell 25767426
+        read        2026-09-21 14:13:20
+    "#]],
+    )
+    .await;
+    fake.with(|state| {
+        state.at_answer = ExecuteAtCommandResponse {
+            lines: vec!["+CSQ: 20,99".into()],
+            result: "OK".into(),
+            ok: true,
+        };
+    });
+    check(
+        &fake,
+        "at AT+CSQ",
+        expect![[r#"
+        +CSQ: 20,99
+        OK
+    "#]],
+    )
+    .await;
+    fake.with(|state| {
+        state.at_answer = ExecuteAtCommandResponse {
+            result: "+CME ERROR: 10".into(),
+            ..Default::default()
+        }
+    });
+    check(
+        &fake,
+        "at AT+CIMI --timeout 20",
+        expect![[r#"
+        +CME ERROR: 10
+        [1] the modem answered +CME ERROR: 10
+    "#]],
+    )
+    .await;
+    check(
+        &fake,
+        "at AT+CIMI --timeout 200",
+        expect![[r#"
+        [64] --timeout must be 1 to 180 seconds
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_has_its_own_exit_code() {
+    let mut fake = FakeBroker::start();
+    fake.crash().await;
+    let printed = run_on(&fake, &["status"], None).await;
+    assert!(
+        printed.starts_with("[69] there is no socket /") && printed.contains("is modem-broker running?"),
+        "{printed}"
+    );
+    let arguments = Arguments::parse_from(["modemctl", "--broker", "nonsense", "status"]);
+    let mut console = Console::plain(std::io::sink(), std::io::sink());
+    assert!(matches!(
+        modemctl::run(arguments, &mut console).await,
+        Err(Failure::Told { code: 64, .. })
+    ));
+}
+
+#[tokio::test]
+async fn completions_need_no_broker() {
+    let output = Output::default();
+    let arguments = Arguments::parse_from(["modemctl", "completions", "bash"]);
+    assert!(
+        modemctl::run(arguments, &mut Console::plain(output.clone(), output.clone()))
+            .await
+            .is_ok()
+    );
+    assert!(output.text().contains("then-hang-up"));
+}

@@ -1,0 +1,262 @@
+//! The configuration: what the file may say, checked before anything starts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The configuration of the bridge.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where HTTP is served. Beyond loopback only with a token.
+    pub listen: SocketAddr,
+    /// File with the bearer token that callers must present. None: loopback only.
+    pub token_file: Option<PathBuf>,
+    /// The modem for requests that name none. Not needed when the broker has exactly one.
+    pub modem: String,
+    /// How to reach the broker.
+    pub broker: client::Settings,
+    /// Where what comes in is sent. None: nowhere.
+    pub webhook: Option<Webhook>,
+}
+
+/// The webhook for what comes in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// The receiver, http or https.
+    pub url: String,
+    /// The name under which the broker keeps the position. Two bridges need two names.
+    #[serde(default = "default_consumer")]
+    pub consumer: String,
+    /// What is sent.
+    #[serde(default = "default_events")]
+    pub events: Vec<ForwardedEvent>,
+    /// File with the secret that signs the requests (Standard Webhooks: `whsec_` and base64). None: not signed.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// The address that is sent as `gateway_ip`, for receivers that tell gateways apart by it.
+    #[serde(default)]
+    pub gateway_ip: Option<String>,
+    /// How long one attempt may take.
+    #[serde(default = "default_timeout_s")]
+    pub timeout_s: u64,
+    /// The pause after the first failed attempt; it doubles with each.
+    #[serde(default = "default_first_pause_ms")]
+    pub first_pause_ms: u64,
+    /// The longest pause between two attempts.
+    #[serde(default = "default_longest_pause_s")]
+    pub longest_pause_s: u64,
+    /// Attempts at an event that the receiver refuses (any answer but 2xx, 408, 429 and 5xx) before it is skipped. What
+    /// fails otherwise is tried for ever.
+    #[serde(default = "default_refused_attempts")]
+    pub refused_attempts: u32,
+}
+
+/// An event that the webhook can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedEvent {
+    /// `message.received`: a message came in, complete.
+    Received,
+    /// `message.incomplete`: parts of a message came in, once for each change.
+    Incomplete,
+    /// `message.raw`: a message came in that could not be decoded.
+    Raw,
+    /// `message.state`: a message that was sent came to an end: sent, delivered, failed, unknown or cancelled.
+    State,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is described by its message")]
+pub enum ConfigError {
+    #[error("failed to read {path}: {source}", path = path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("failed to understand {path}: {source}", path = path.display())]
+    Malformed {
+        path: PathBuf,
+        source: Box<toml::de::Error>,
+    },
+    #[error("listen = \"{listen}\" is reachable from other hosts: set token_file, or listen on 127.0.0.1")]
+    Exposed { listen: SocketAddr },
+    #[error("webhook.url must begin with http:// or https://")]
+    WebhookUrl,
+    #[error("{key}: {problem}")]
+    Value { key: &'static str, problem: &'static str },
+}
+
+fn default_consumer() -> String {
+    "sms-bridge".to_owned()
+}
+
+fn default_events() -> Vec<ForwardedEvent> {
+    vec![ForwardedEvent::Received]
+}
+
+fn default_timeout_s() -> u64 {
+    10
+}
+
+fn default_first_pause_ms() -> u64 {
+    1000
+}
+
+fn default_longest_pause_s() -> u64 {
+    300
+}
+
+fn default_refused_attempts() -> u32 {
+    10
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8088)),
+            token_file: None,
+            modem: String::new(),
+            broker: client::Settings::default(),
+            webhook: None,
+        }
+    }
+}
+
+impl Webhook {
+    /// A webhook with the defaults.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            consumer: default_consumer(),
+            events: default_events(),
+            secret_file: None,
+            gateway_ip: None,
+            timeout_s: default_timeout_s(),
+            first_pause_ms: default_first_pause_ms(),
+            longest_pause_s: default_longest_pause_s(),
+            refused_attempts: default_refused_attempts(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    /// Checks what the types cannot.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && self.token_file.is_none() {
+            return Err(ConfigError::Exposed { listen: self.listen });
+        }
+        self.token()?;
+        let Some(webhook) = &self.webhook else { return Ok(()) };
+        if !webhook.url.starts_with("http://") && !webhook.url.starts_with("https://") {
+            return Err(ConfigError::WebhookUrl);
+        }
+        let name = |character: char| matches!(character, 'a'..='z' | '0'..='9' | '.' | '_' | '-');
+        if !(1..=64).contains(&webhook.consumer.len()) || !webhook.consumer.chars().all(name) {
+            return Err(ConfigError::Value {
+                key: "webhook.consumer",
+                problem: "1 to 64 characters of a-z, 0-9, '.', '_' and '-'",
+            });
+        }
+        for (key, value, allowed) in [
+            ("webhook.timeout_s", webhook.timeout_s, 1..=60),
+            ("webhook.first_pause_ms", webhook.first_pause_ms, 1..=60_000),
+            ("webhook.longest_pause_s", webhook.longest_pause_s, 1..=3600),
+            ("webhook.refused_attempts", webhook.refused_attempts.into(), 1..=1000),
+        ] {
+            if !allowed.contains(&value) {
+                return Err(ConfigError::Value {
+                    key,
+                    problem: "out of range",
+                });
+            }
+        }
+        webhook.secret().map(|_| ())
+    }
+
+    /// The token that callers must present.
+    pub(crate) fn token(&self) -> Result<Option<String>, ConfigError> {
+        secret_of(self.token_file.as_deref(), "token_file")
+    }
+}
+
+impl Webhook {
+    pub(crate) fn secret(&self) -> Result<Option<String>, ConfigError> {
+        secret_of(self.secret_file.as_deref(), "webhook.secret_file")
+    }
+}
+
+fn secret_of(path: Option<&Path>, key: &'static str) -> Result<Option<String>, ConfigError> {
+    let Some(path) = path else { return Ok(None) };
+    let secret = read(path)?.trim().to_owned();
+    if secret.len() < 16 {
+        return Err(ConfigError::Value {
+            key,
+            problem: "the file must hold at least 16 characters",
+        });
+    }
+    Ok(Some(secret))
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sms-bridge.toml");
+        std::fs::write(&path, text).unwrap();
+        match Config::load(&path).and_then(|config| config.check()) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_refused_with_its_key() {
+        for (text, expected) in [
+            ("", ""),
+            (
+                "listen = '127.0.0.1:9000'\n[webhook]\nurl = 'http://10.8.0.1:8088/webhook/sms/receive'",
+                "",
+            ),
+            ("listen = '0.0.0.0:8088'", "set token_file"),
+            ("listen = '[::]:8088'", "set token_file"),
+            ("lisen = '127.0.0.1:8088'", "unknown field `lisen`"),
+            ("token_file = '/nonexistent/token'", "/nonexistent/token"),
+            ("[webhook]\nurl = 'ftp://x'", "webhook.url"),
+            (
+                "[webhook]\nurl = 'http://x'\nconsumer = 'My Bridge'",
+                "webhook.consumer",
+            ),
+            ("[webhook]\nurl = 'http://x'\ntimeout_s = 0", "webhook.timeout_s"),
+            (
+                "[webhook]\nurl = 'http://x'\nevents = ['recieved']",
+                "unknown variant `recieved`",
+            ),
+            ("[broker]\nendpont = 'x'", "unknown field `endpont`"),
+        ] {
+            let problem = problem(text);
+            assert!(
+                problem.contains(expected) && problem.is_empty() == expected.is_empty(),
+                "{text}: {problem}"
+            );
+        }
+    }
+}

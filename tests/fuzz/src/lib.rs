@@ -1,0 +1,7 @@
+//! What the fuzz targets check, apart from what feeds them: libFuzzer, or [`replay`] where there is none.
+
+#![forbid(unsafe_code)]
+
+pub mod at_session;
+pub mod pdu;
+pub mod replay;

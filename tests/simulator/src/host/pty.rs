@@ -1,0 +1,195 @@
+//! The front end on pseudo-terminals: `dev` with the nodes, `sys` with what the kernel would say about them.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::pty::openpty;
+use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use super::driver::StartError;
+use super::presence::{PortPresence, Presence};
+use super::sysfs::Tree;
+use super::{Bench, Event, Line, Links, PORT_QUEUE, audio_port};
+use crate::core::{Composition, Function};
+
+/// How often a write that waits looks whether its reader is still there.
+const PRESENCE_CHECK: Duration = Duration::from_millis(100);
+
+/// Ports below a directory.
+pub(super) struct PtyBench {
+    tree: Tree,
+}
+
+impl PtyBench {
+    pub(super) fn new(directory: &Path) -> Result<Self, StartError> {
+        let tree = Tree::new(directory).map_err(|error| StartError::new("prepare", directory, error))?;
+        Ok(Self { tree })
+    }
+}
+
+/// Who has a pseudo-terminal open.
+pub(super) struct Listener {
+    /// Keeps the terminal alive, and raw, while no host has it open.
+    slave: OwnedFd,
+    presence: PortPresence,
+}
+
+impl Listener {
+    /// Whether a host has it open. If not, what an earlier one left unread is forgotten, so that it does not meet the next.
+    pub(super) fn is_present(&self) -> bool {
+        let present = self.presence.is_open();
+        if !present && let Err(error) = tcflush(&self.slave, FlushArg::TCIFLUSH) {
+            tracing::debug!(%error, "failed to discard unread bytes");
+        }
+        present
+    }
+}
+
+/// A pseudo-terminal.
+pub(super) struct Port {
+    pub(super) master: std::fs::File,
+    pub(super) listener: Arc<Listener>,
+}
+
+impl Port {
+    fn open(presence: &Presence) -> io::Result<(Self, PathBuf)> {
+        let pair = openpty(None, None)?;
+        let mut settings = tcgetattr(&pair.slave)?;
+        cfmakeraw(&mut settings);
+        tcsetattr(&pair.slave, SetArg::TCSANOW, &settings)?;
+        let flags = OFlag::from_bits_truncate(fcntl(pair.master.as_fd(), FcntlArg::F_GETFL)?);
+        fcntl(pair.master.as_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        for descriptor in [pair.master.as_fd(), pair.slave.as_fd()] {
+            fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        }
+        let path = nix::unistd::ttyname(pair.slave.as_fd())?;
+        let presence = presence.watch(&path)?;
+        let listener = Arc::new(Listener {
+            slave: pair.slave,
+            presence,
+        });
+        Ok((
+            Self {
+                master: pair.master.into(),
+                listener,
+            },
+            path,
+        ))
+    }
+
+    /// The master as asynchronous halves. The pipe types ask nothing of a descriptor but `read`, `write` and readiness,
+    /// and, other than `AsyncFd`, they take it without `unsafe`.
+    fn halves(&self) -> io::Result<(pipe::Receiver, pipe::Sender)> {
+        let reader = pipe::Receiver::from_owned_fd_unchecked(self.master.try_clone()?.into())?;
+        let writer = pipe::Sender::from_owned_fd_unchecked(self.master.try_clone()?.into())?;
+        Ok((reader, writer))
+    }
+}
+
+impl Bench for PtyBench {
+    fn attach(
+        &mut self,
+        composition: Composition,
+        renumber: bool,
+        generation: u64,
+        events: &mpsc::Sender<Event>,
+    ) -> io::Result<Links> {
+        let presence = Presence::new()?;
+        let mut links = Links {
+            serial: Vec::new(),
+            audio: None,
+            tasks: tokio::task::JoinSet::new(),
+        };
+        let mut nodes = Vec::new();
+        for interface in composition.interfaces() {
+            let function = interface.function;
+            if !function.is_serial() && function != Function::Qmi {
+                continue;
+            }
+            let (port, path) = Port::open(&presence)?;
+            nodes.push((interface.number, path));
+            if function == Function::Audio {
+                links.audio = Some(audio_port::spawn_thread(port, events.clone())?);
+                continue;
+            }
+            let (queue, outgoing) = mpsc::channel(PORT_QUEUE);
+            let listener = Some(port.listener.clone());
+            links
+                .tasks
+                .spawn(carry(function, generation, port, outgoing, events.clone()));
+            links.serial.push(Line {
+                function,
+                queue,
+                listener,
+            });
+        }
+        self.tree.plug(composition, renumber, &nodes)?;
+        Ok(links)
+    }
+
+    fn detach(&mut self) {
+        if let Err(error) = self.tree.unplug() {
+            tracing::warn!(%error, "failed to remove the nodes");
+        }
+    }
+}
+
+impl Drop for PtyBench {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+/// Carries the bytes of one port both ways until the port vanishes.
+async fn carry(
+    function: Function,
+    generation: u64,
+    port: Port,
+    mut outgoing: mpsc::Receiver<Vec<u8>>,
+    events: mpsc::Sender<Event>,
+) {
+    let (mut reader, mut writer) = match port.halves() {
+        Ok(halves) => halves,
+        Err(error) => {
+            tracing::error!(%function, %error, "failed to watch a port");
+            return;
+        }
+    };
+    let mut buffer = vec![0; 4_096];
+    let mut pending: Vec<u8> = Vec::new();
+    loop {
+        tokio::select! {
+            read = reader.read(&mut buffer) => match read {
+                Ok(count) if count > 0 => {
+                    let bytes = buffer[..count].to_vec();
+                    if events.send(Event::Input { port: function, generation, bytes }).await.is_err() {
+                        return;
+                    }
+                }
+                _ => return,
+            },
+            bytes = outgoing.recv(), if pending.is_empty() => match bytes {
+                Some(bytes) => pending = bytes,
+                None => return,
+            },
+            written = writer.write(&pending), if !pending.is_empty() => {
+                match written {
+                    Ok(count) => drop(pending.drain(..count)),
+                    Err(_) => return,
+                }
+            },
+            () = tokio::time::sleep(PRESENCE_CHECK), if !pending.is_empty() => {
+                if !port.listener.is_present() {
+                    pending.clear();
+                }
+            }
+        }
+    }
+}

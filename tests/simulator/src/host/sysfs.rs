@@ -1,0 +1,244 @@
+//! `dev` and `sys` as the kernel would show the device: nodes, attributes and class links.
+//!
+//! The device directory is built aside and renamed, and the link in `bus/usb/devices` comes last and goes first: who
+//! watches that directory sees a device with all its ports or none.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::core::{Composition, Function, Interface, VENDOR};
+
+/// Name of the device: bus 1, port 1.
+const DEVICE: &str = "1-1";
+
+/// Where it hangs, below `sys`.
+const PARENT: &str = "devices/platform/simulator/usb1";
+
+/// Major number of usb-serial ttys.
+const TTY_MAJOR: u32 = 188;
+
+pub(super) struct Tree {
+    root: PathBuf,
+    /// Links to remove at unplug, in this order.
+    links: Vec<PathBuf>,
+    enumerations: u32,
+    /// A stale descriptor on the third port keeps its number: the ports from there on move up by one.
+    moved: bool,
+}
+
+impl Tree {
+    pub(super) fn new(root: &Path) -> io::Result<Self> {
+        let root = std::path::absolute(root)?;
+        for stale in ["dev", "sys"] {
+            match fs::remove_dir_all(root.join(stale)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let classes = ["tty", "usbmisc", "net"].map(|class| format!("sys/class/{class}"));
+        let fixed = ["dev", "sys/bus/usb/devices", "sys/bus/usb-serial/devices"].map(str::to_owned);
+        for directory in classes.into_iter().chain(fixed) {
+            fs::create_dir_all(root.join(directory))?;
+        }
+        fs::create_dir_all(root.join("sys").join(PARENT))?;
+        Ok(Self {
+            root,
+            links: Vec::new(),
+            enumerations: 1,
+            moved: false,
+        })
+    }
+
+    fn sys(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root.join("sys").join(path)
+    }
+
+    /// Makes the device appear; `nodes` are the terminals by interface number.
+    pub(super) fn plug(&mut self, composition: Composition, renumber: bool, nodes: &[(u8, PathBuf)]) -> io::Result<()> {
+        self.unplug()?;
+        self.enumerations += 1;
+        self.moved ^= renumber;
+        let aside = self.sys(PARENT).join(".new");
+        let _ = fs::remove_dir_all(&aside);
+        let interfaces = composition.interfaces();
+        self.describe_device(&aside, composition, interfaces.len())?;
+        let mut serial = 0;
+        let mut links = Vec::new();
+        for interface in &interfaces {
+            let name = format!("{DEVICE}:1.{}", interface.number);
+            let directory = aside.join(&name);
+            describe_interface(&directory, interface)?;
+            let device = format!("{PARENT}/{DEVICE}/{name}");
+            let node = nodes
+                .iter()
+                .find(|(number, _)| *number == interface.number)
+                .map(|(_, path)| path);
+            if interface.function.is_serial() {
+                let number = serial + u32::from(self.moved && serial >= 2);
+                serial += 1;
+                links.extend(serial_links(&directory, &device, number, node)?);
+            } else if interface.function == Function::Qmi {
+                links.extend(qmi_links(&directory, &device, node)?);
+            }
+            links.push((format!("sys/bus/usb/devices/{name}"), format!("../../../{device}")));
+        }
+        let target = self.sys(PARENT).join(DEVICE);
+        fs::rename(&aside, &target)?;
+        links.push((
+            format!("sys/bus/usb/devices/{DEVICE}"),
+            format!("../../../{PARENT}/{DEVICE}"),
+        ));
+        for (link, target) in links {
+            let link = self.root.join(link);
+            symlink(target, &link)?;
+            self.links.insert(0, link);
+        }
+        Ok(())
+    }
+
+    fn describe_device(&self, directory: &Path, composition: Composition, interfaces: usize) -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        let number = self.enumerations;
+        for (attribute, value) in [
+            ("idVendor", format!("{VENDOR:04x}")),
+            ("idProduct", format!("{:04x}", composition.0)),
+            ("bcdDevice", "0318".to_owned()),
+            ("manufacturer", "SimTech, Incorporated".to_owned()),
+            ("product", "SimTech, Incorporated".to_owned()),
+            // The same on every unit.
+            ("serial", "0123456789ABCDEF".to_owned()),
+            ("busnum", "1".to_owned()),
+            ("devnum", number.to_string()),
+            ("devpath", "1".to_owned()),
+            ("speed", "480".to_owned()),
+            ("bDeviceClass", "00".to_owned()),
+            ("bNumInterfaces", format!("{interfaces:2}")),
+            ("bConfigurationValue", "1".to_owned()),
+            ("bMaxPower", "500mA".to_owned()),
+            ("authorized", "1".to_owned()),
+            (
+                "uevent",
+                format!(
+                    "DEVTYPE=usb_device\nDRIVER=usb\nPRODUCT={VENDOR:x}/{:x}/318\nBUSNUM=001\nDEVNUM={number:03}",
+                    composition.0
+                ),
+            ),
+        ] {
+            attribute_file(directory, attribute, &value)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the device vanish.
+    pub(super) fn unplug(&mut self) -> io::Result<()> {
+        for link in self.links.drain(..) {
+            match fs::remove_file(link) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        let gone = self.sys(PARENT).join(".gone");
+        match fs::rename(self.sys(PARENT).join(DEVICE), &gone) {
+            Ok(()) => fs::remove_dir_all(gone),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        for made in ["dev", "sys"] {
+            let _ = fs::remove_dir_all(self.root.join(made));
+        }
+    }
+}
+
+fn attribute_file(directory: &Path, name: &str, value: &str) -> io::Result<()> {
+    fs::write(directory.join(name), format!("{value}\n"))
+}
+
+fn describe_interface(directory: &Path, interface: &Interface) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let (class, subclass, protocol) = interface.class;
+    let driver = match interface.function {
+        Function::Qmi => "qmi_wwan",
+        function if function.is_serial() => "option",
+        _ => "none",
+    };
+    let modalias = format!(
+        "ic{class:02X}isc{subclass:02X}ip{protocol:02X}in{:02X}",
+        interface.number
+    );
+    for (attribute, value) in [
+        ("bInterfaceNumber", format!("{:02x}", interface.number)),
+        ("bInterfaceClass", format!("{class:02x}")),
+        ("bInterfaceSubClass", format!("{subclass:02x}")),
+        ("bInterfaceProtocol", format!("{protocol:02x}")),
+        ("bAlternateSetting", " 0".to_owned()),
+        ("modalias", modalias),
+        ("uevent", format!("DEVTYPE=usb_interface\nDRIVER={driver}")),
+    ] {
+        attribute_file(directory, attribute, &value)?;
+    }
+    Ok(())
+}
+
+/// A link and where it leads.
+type Link = (String, String);
+
+fn serial_links(directory: &Path, device: &str, number: u32, node: Option<&PathBuf>) -> io::Result<Vec<Link>> {
+    let name = format!("ttyUSB{number}");
+    let tty = directory.join(&name).join("tty").join(&name);
+    fs::create_dir_all(&tty)?;
+    attribute_file(&tty, "dev", &format!("{TTY_MAJOR}:{number}"))?;
+    attribute_file(
+        &tty,
+        "uevent",
+        &format!("MAJOR={TTY_MAJOR}\nMINOR={number}\nDEVNAME={name}"),
+    )?;
+    symlink("../..", tty.join("device"))?;
+    let mut links = vec![
+        (
+            format!("sys/class/tty/{name}"),
+            format!("../../{device}/{name}/tty/{name}"),
+        ),
+        (
+            format!("sys/bus/usb-serial/devices/{name}"),
+            format!("../../../{device}/{name}"),
+        ),
+    ];
+    links.splice(
+        0..0,
+        node.map(|node| (format!("dev/{name}"), node.display().to_string())),
+    );
+    Ok(links)
+}
+
+fn qmi_links(directory: &Path, device: &str, node: Option<&PathBuf>) -> io::Result<Vec<Link>> {
+    let control = directory.join("usbmisc/cdc-wdm0");
+    fs::create_dir_all(&control)?;
+    attribute_file(&control, "dev", "180:0")?;
+    attribute_file(&control, "uevent", "MAJOR=180\nMINOR=0\nDEVNAME=cdc-wdm0")?;
+    symlink("../..", control.join("device"))?;
+    let net = directory.join("net/wwan0");
+    fs::create_dir_all(net.join("qmi"))?;
+    attribute_file(&net, "address", "02:50:f4:00:00:01")?;
+    attribute_file(&net, "operstate", "down")?;
+    attribute_file(&net.join("qmi"), "raw_ip", "N")?;
+    symlink("../..", net.join("device"))?;
+    let mut links = vec![
+        (
+            "sys/class/usbmisc/cdc-wdm0".to_owned(),
+            format!("../../{device}/usbmisc/cdc-wdm0"),
+        ),
+        ("sys/class/net/wwan0".to_owned(), format!("../../{device}/net/wwan0")),
+    ];
+    links.splice(
+        0..0,
+        node.map(|node| ("dev/cdc-wdm0".to_owned(), node.display().to_string())),
+    );
+    Ok(links)
+}
