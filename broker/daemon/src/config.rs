@@ -14,8 +14,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use ::modem::at::command::Authentication;
+use ::modem::qmi::wds::Family;
+
 use crate::resource::PortRole;
-use crate::store::Retention;
+use crate::store::{Limits, Retention};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +27,16 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// How long and how much is kept.
     pub store: Retention,
+    /// How much clients may send.
+    pub limits: Limits,
     /// What is allowed for debugging.
     pub diagnostics: DiagnosticsConfig,
     /// Where modems are looked for.
     pub discovery: DiscoveryConfig,
     /// How calls are treated.
     pub voice: VoiceConfig,
+    /// Where carriers are looked up that the broker's own table lacks.
+    pub carriers: CarriersConfig,
     /// The modems; at least one.
     pub modems: Vec<ModemConfig>,
 }
@@ -103,6 +110,8 @@ pub struct TokenConfig {
 pub struct DiagnosticsConfig {
     /// Whether clients may send AT commands of their own.
     pub raw_at: bool,
+    /// How much of what crosses the ports of each modem is kept in memory; nothing for zero.
+    pub trace_bytes: usize,
 }
 
 /// `[discovery]`.
@@ -114,6 +123,13 @@ pub struct DiscoveryConfig {
     pub sysfs: PathBuf,
     /// Where device nodes are.
     pub dev: PathBuf,
+}
+
+/// `[carriers]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarriersConfig {
+    /// `serviceproviders.xml` of the package mobile-broadband-provider-info; it may be missing.
+    pub provider_info: PathBuf,
 }
 
 /// `[voice]`.
@@ -151,8 +167,90 @@ pub struct ModemConfig {
     pub profile: Profile,
     /// The PIN of its SIM.
     pub pin: Option<Secret>,
+    /// Its data bearer.
+    pub data: DataConfig,
+    /// How long the network may take to answer a USSD code.
+    pub ussd_timeout: Duration,
+    /// Its GNSS receiver.
+    pub gnss: GnssConfig,
     /// Its ports, where they are named instead of discovered.
     pub ports: Option<PortsConfig>,
+    /// Which USB composition it is to be in.
+    pub composition: CompositionPolicy,
+    /// How it is recovered.
+    pub recovery: RecoveryConfig,
+    /// What the operator knows better about the carrier.
+    pub carrier: CarrierConfig,
+    /// Where other programs read which port is which.
+    pub port_map: Option<PathBuf>,
+}
+
+/// Which USB composition a modem is to be in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompositionPolicy {
+    /// The one that it is in.
+    #[default]
+    Leave,
+    /// This one; switched once after the start if it is another.
+    Fixed(u16),
+    /// One for calls, and another one while the modem is the way to the internet.
+    Dynamic {
+        /// While it is not.
+        voice: u16,
+        /// While it is.
+        data: u16,
+    },
+}
+
+/// `[modem.recovery]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryConfig {
+    /// A program and its arguments that switches the modem's power off and on.
+    pub power_hook: Option<Vec<String>>,
+    /// How long it may take.
+    pub power_hook_timeout: Duration,
+}
+
+/// `[modem.carrier]`: each key wins over what was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CarrierConfig {
+    /// Name of the carrier.
+    pub name: Option<String>,
+    /// Access point for data.
+    pub data_apn: Option<String>,
+    /// Access point of the IMS.
+    pub ims_apn: Option<String>,
+    /// User of the data access point.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// How it checks them.
+    pub authentication: Authentication,
+    /// Whether the data context is activated.
+    pub activate: bool,
+}
+
+impl Default for CarrierConfig {
+    fn default() -> Self {
+        CarrierConfig {
+            name: None,
+            data_apn: None,
+            ims_apn: None,
+            user: None,
+            password: None,
+            authentication: Authentication::Pap,
+            activate: true,
+        }
+    }
+}
+
+/// `[modem.gnss]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GnssConfig {
+    /// Whether the receiver is switched on.
+    pub enabled: bool,
+    /// Ten fixes a second instead of one.
+    pub fast: bool,
 }
 
 /// Which module a modem is.
@@ -161,6 +259,51 @@ pub enum Profile {
     /// SIMCom SIM7600 series.
     #[default]
     Sim7600,
+}
+
+/// `[modem.data]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataConfig {
+    /// Which versions of IP.
+    pub families: DataFamilies,
+    /// Whether data may roam.
+    pub roaming: bool,
+    /// Metric of the default route through the modem.
+    pub metric: u32,
+}
+
+/// Versions of IP that a bearer carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DataFamilies {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6.
+    V6,
+    /// Both, or what the network gives of them.
+    Both,
+}
+
+impl DataFamilies {
+    /// One session is needed for each.
+    pub fn list(self) -> &'static [Family] {
+        match self {
+            Self::V4 => &[Family::V4],
+            Self::V6 => &[Family::V6],
+            Self::Both => &[Family::V4, Family::V6],
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            families: DataFamilies::default(),
+            roaming: false,
+            // Behind Ethernet (100) and WLAN (600) of NetworkManager and dhcpcd.
+            metric: 700,
+        }
+    }
 }
 
 /// `[modem.ports]`.
@@ -207,6 +350,25 @@ pub enum PortAddress {
     },
 }
 
+impl Default for RecoveryConfig {
+    fn default() -> Self {
+        Self {
+            power_hook: None,
+            power_hook_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl PortAddress {
+    /// The device node, unless it is a network address.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::Tcp { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for PortAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -222,6 +384,11 @@ impl fmt::Display for PortAddress {
 pub struct Secret(String);
 
 impl Secret {
+    /// Keeps a value out of logs from here on.
+    pub fn new(value: String) -> Self {
+        Secret(value)
+    }
+
     /// The value, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0

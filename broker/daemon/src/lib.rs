@@ -11,6 +11,8 @@ pub mod server;
 pub mod store;
 pub mod supervisor;
 pub mod systemd;
+pub mod tail;
+pub mod wan;
 
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let (stop, stopping) = watch::channel(false);
 
     let watchdog = systemd::Watchdog::from_environment();
+    let (bus, watcher) = device::Bus::open(&config.discovery.sysfs, &config.discovery.dev);
+    let bus_watcher = supervisor::spawn("usb", "", watcher.run());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     for modem in &config.modems {
@@ -70,11 +74,13 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         let setup = Setup {
             config: modem.clone(),
             voice: config.voice.clone(),
+            bus: bus.clone(),
             sysfs: config.discovery.sysfs.clone(),
-            dev: config.discovery.dev.clone(),
             lock_directory: config.broker.lock_directory.clone(),
+            provider_info: config.carriers.provider_info.clone(),
             store: store.clone(),
             progress: watchdog.watch(),
+            trace: port::trace::Trace::new(config.diagnostics.trace_bytes),
         };
         let (handle, actor, recorder) = modem::open(setup, stopping.clone());
         handles.push(handle);
@@ -86,6 +92,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let context = Context {
         modems: Modems::new(handles),
         store,
+        limits: config.limits.into(),
         raw_at: config.diagnostics.raw_at,
         shutdown: stopping,
     };
@@ -99,6 +106,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     };
     let served = server::listen::serve(listeners, routes, &config.broker, begin_stop).await;
     retention.abort();
+    bus_watcher.abort();
     status.abort();
     for task in tasks {
         if tokio::time::timeout(STOP_LIMIT, task).await.is_err() {

@@ -4,15 +4,24 @@
 //! said, work that finished, a deadline), folds it in without waiting, and starts whatever work follows from it. Work is
 //! `async fn` over an [`AtHandle`]; it runs inside the same task and reports back as a [`Done`].
 
+mod bearer;
 mod bring_up;
 mod calls;
+mod composition;
 mod link;
+mod location;
 mod messages;
 mod network;
+mod port_map;
+mod presence;
 mod recorder;
+mod recovery;
 mod serving;
+mod sim;
+mod terminal;
+mod ussd;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,19 +29,29 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::audio;
-use crate::config::{ModemConfig, PortAddress, VoiceConfig};
+use crate::config::{ModemConfig, VoiceConfig};
+use crate::device::{Bus, Device, Sighting};
 use crate::port::at::AtError;
+use crate::port::terminal::Terminal;
+use crate::port::trace::Trace;
 use crate::refusal::Refusal;
-use crate::resource::{Call, Change, Health, ModemStatus, NetworkStatus, Port, PortRole, PortState, Sim, Stage};
+use crate::resource::{Bearer, Call, Fix, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession};
 use crate::store::Store;
 use crate::systemd::Progress;
+use composition::Switches;
+use presence::port;
 use recorder::Recorder;
+use recovery::Recovery;
 
 pub use calls::{Attachment, CallUpdate};
-pub use messages::{Composition, compose};
+pub use location::Location;
+pub use messages::{Composed, Composition, Content, Validity};
 pub use recorder::Snapshot;
+pub use recovery::{RecoveryStatus, StepCounter};
+pub use sim::{SimCode, SimOperation};
 
 /// Requests that may wait for the actor before the next one is refused.
 const REQUEST_DEPTH: usize = 64;
@@ -101,6 +120,45 @@ pub enum Request {
     },
     /// A message was queued in the store.
     MessageQueued,
+    /// Starts a USSD session.
+    StartUssd {
+        /// The code, validated.
+        code: String,
+        /// Makes the request repeatable.
+        request_id: String,
+        /// Hash of what was asked.
+        content_hash: ContentHash,
+        /// The session with the network's answer.
+        reply: Reply<UssdSession>,
+    },
+    /// Replies to the network in a USSD session.
+    ReplyUssd {
+        /// Which session.
+        session_id: String,
+        /// The reply.
+        text: String,
+        /// The session with the network's answer.
+        reply: Reply<UssdSession>,
+    },
+    /// Cancels a USSD session.
+    CancelUssd {
+        /// Which session.
+        session_id: String,
+        /// The session, over.
+        reply: Reply<UssdSession>,
+    },
+    /// Opens a terminal on the port of messages and status.
+    OpenTerminal {
+        /// How long nobody may say anything.
+        idle: Duration,
+        /// The terminal, once the port is free.
+        reply: Reply<Terminal>,
+    },
+    /// Gets the last position of the GNSS receiver.
+    GetFix {
+        /// The position, if the receiver has one.
+        reply: Reply<Option<Fix>>,
+    },
     /// Runs one AT command in the background lane.
     Execute {
         /// The command.
@@ -113,11 +171,83 @@ pub enum Request {
         /// The status.
         reply: Reply<NetworkStatus>,
     },
+    /// Connects the data bearer.
+    ConnectBearer {
+        /// Access point name; the configured or the carrier's if none.
+        apn: Option<String>,
+        /// The bearer, connected.
+        reply: Reply<Bearer>,
+    },
+    /// Disconnects it.
+    DisconnectBearer {
+        /// The bearer, disconnected.
+        reply: Reply<Bearer>,
+    },
+    /// Does something with the SIM that its PIN or PUK guards.
+    OperateSim {
+        /// What.
+        operation: SimOperation,
+        /// Also when one attempt is left.
+        spend_last_attempt: bool,
+        /// The SIM afterwards.
+        reply: Reply<Sim>,
+    },
     /// Reads how full the message storages are.
     GetStorage {
         /// The storages.
         reply: Reply<Vec<StorageUse>>,
     },
+    /// Resets the module.
+    Reset {
+        /// Also while a call is alive.
+        force: bool,
+        /// The modem, on its way down.
+        reply: Reply<ModemStatus>,
+    },
+    /// Sets the phone functionality.
+    SetFunctionality {
+        /// Which.
+        level: ::modem::at::command::Functionality,
+        /// The modem.
+        reply: Reply<ModemStatus>,
+    },
+    /// Switches the USB composition.
+    SwitchComposition {
+        /// Its product id.
+        product: u16,
+        /// The modem, back in it.
+        reply: Reply<ModemStatus>,
+    },
+}
+
+impl Request {
+    /// Answers that it cannot be done.
+    fn refuse(self, refusal: impl Fn() -> Refusal) {
+        match self {
+            Request::Dial { reply, .. } | Request::Answer { reply, .. } | Request::HangUp { reply, .. } => {
+                drop(reply.send(Err(refusal())));
+            }
+            Request::SendDtmf { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::Attach { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::Monitor { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::StartUssd { reply, .. } | Request::ReplyUssd { reply, .. } | Request::CancelUssd { reply, .. } => {
+                drop(reply.send(Err(refusal())));
+            }
+            Request::OpenTerminal { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::OperateSim { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::GetFix { reply } => drop(reply.send(Err(refusal()))),
+            Request::Execute { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::RefreshNetwork { reply } => drop(reply.send(Err(refusal()))),
+            Request::GetStorage { reply } => drop(reply.send(Err(refusal()))),
+            Request::ConnectBearer { reply, .. } | Request::DisconnectBearer { reply } => {
+                drop(reply.send(Err(refusal())));
+            }
+            Request::Reset { reply, .. }
+            | Request::SetFunctionality { reply, .. }
+            | Request::SwitchComposition { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::MessageQueued => {}
+        }
+    }
 }
 
 /// How full a message storage of the modem is.
@@ -137,6 +267,10 @@ pub struct ModemHandle {
     name: Arc<str>,
     requests: mpsc::Sender<Request>,
     snapshot: watch::Receiver<Snapshot>,
+    recovery: watch::Receiver<RecoveryStatus>,
+    want_data: Arc<watch::Sender<bool>>,
+    location: Location,
+    trace: Trace,
 }
 
 impl ModemHandle {
@@ -148,6 +282,27 @@ impl ModemHandle {
     /// What is known without asking the modem.
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// How it recovers.
+    pub fn recovery(&self) -> RecoveryStatus {
+        self.recovery.borrow().clone()
+    }
+
+    /// Says whether the modem is wanted as a way to the internet. With a dynamic composition it changes to the one for data
+    /// as soon as no call and no message is on its way.
+    pub fn want_data(&self, wanted: bool) {
+        self.want_data.send_replace(wanted);
+    }
+
+    /// What its GNSS receiver says.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// What crossed its ports.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Asks and waits for the answer.
@@ -216,16 +371,20 @@ pub struct Setup {
     pub config: ModemConfig,
     /// How calls are treated.
     pub voice: VoiceConfig,
-    /// Where discovery looks.
+    /// What is plugged in.
+    pub bus: Bus,
+    /// Where the drivers' settings are.
     pub sysfs: PathBuf,
-    /// Where device nodes are.
-    pub dev: PathBuf,
     /// Where port locks go.
     pub lock_directory: PathBuf,
+    /// Where carriers are looked up that the built-in table lacks.
+    pub provider_info: PathBuf,
     /// The store.
     pub store: Store,
     /// Told at every turn of the actor.
     pub progress: Progress,
+    /// Where what crosses the ports is kept.
+    pub trace: Trace,
 }
 
 /// Work that was started and reports back.
@@ -233,10 +392,17 @@ type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 /// Work that finished.
 enum Done {
-    BringUp(Result<(), bring_up::BringUpError>),
+    BringUp(bring_up::BringUpError),
+    Sim(Box<serving::SimOutcome>),
+    /// What the port map holds now.
+    PortMap(Option<String>),
     Call(calls::Done),
     Message(messages::Done),
+    Bearer(bearer::Done),
     Network(Result<network::Reading, AtError>, Option<Reply<NetworkStatus>>),
+    Recovery(recovery::Done),
+    Composition(composition::Done),
+    Ussd(ussd::Done),
     /// Work that answered for itself.
     Answered,
 }
@@ -246,21 +412,32 @@ pub struct ModemActor {
     setup: Setup,
     requests: mpsc::Receiver<Request>,
     recorder: Recorder,
+    location: Location,
     status: ModemStatus,
     sim: Sim,
     network: NetworkStatus,
+    bearer: Bearer,
     shutdown: watch::Receiver<bool>,
     /// Where the absence was told last, so that a lasting one is one event and not one a second.
     last_absence: String,
-    /// USB paths of modems that turned out to have another IMEI than the configured one.
-    rejected: BTreeSet<String>,
+    seen: watch::Receiver<Vec<Sighting>>,
+    /// The device whose ports are open, or were last.
+    device: Option<Device>,
+    /// Since when nothing that could be the modem is on the bus.
+    absent_since: Option<Instant>,
+    recovery: Recovery,
+    recovery_status: watch::Sender<RecoveryStatus>,
+    /// A port that hung; the next time the other one serves everything.
+    avoided: Option<PortRole>,
+    switches: Switches,
+    want_data: watch::Receiver<bool>,
+    /// The radio is off because somebody asked for it.
+    radio_off: bool,
+    /// The module restarts because somebody asked for it.
+    restarting: bool,
+    /// The last device that was there had ports which could not be opened.
+    ports_refused: bool,
 }
-
-/// How long after a lost device the next look at the bus is taken.
-const RESCAN: Duration = Duration::from_millis(500);
-
-/// Ports that were open for less than this did not serve; the next try waits longer.
-const SHORT_LIFE: Duration = Duration::from_secs(60);
 
 /// Makes the handle, the actor and its recorder; the supervisor starts both tasks.
 pub fn open(
@@ -281,177 +458,48 @@ pub fn open(
         ..Snapshot::default()
     });
     let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
+    let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
+    let (want_data, data_wanted) = watch::channel(false);
+    let location = Location::new(setup.config.gnss.enabled);
     let handle = ModemHandle {
         name: setup.config.name.as_str().into(),
         requests,
         snapshot: watcher,
+        recovery,
+        want_data: Arc::new(want_data),
+        location: location.clone(),
+        trace: setup.trace.clone(),
     };
     let actor = ModemActor {
+        seen: setup.bus.subscribe(),
+        device: None,
+        absent_since: None,
+        recovery: Recovery::new(&setup.config.name),
+        recovery_status,
+        avoided: None,
+        switches: Switches::default(),
+        want_data: data_wanted,
+        radio_off: false,
+        restarting: false,
         setup,
         requests: receiver,
         recorder,
+        location,
         status,
         sim: Sim::default(),
         network: NetworkStatus::default(),
+        bearer: Bearer::default(),
         shutdown,
         last_absence: String::new(),
-        rejected: BTreeSet::new(),
+        ports_refused: false,
     };
     (handle, actor, task.run())
-}
-
-impl ModemActor {
-    /// Lives until the shutdown: waits for the device, serves it, and starts over when it goes away.
-    pub async fn run(mut self) {
-        let mut pause = Duration::ZERO;
-        let mut failures = 0_u32;
-        loop {
-            if self.stopped_while_absent(pause).await {
-                return;
-            }
-            pause = RESCAN;
-            let ports = match self.find_ports() {
-                Ok(ports) => ports,
-                Err(absence) => {
-                    failures = 0;
-                    self.tell_absent(absence).await;
-                    continue;
-                }
-            };
-            match link::Link::open(&self.setup, &ports).await {
-                Ok(opened) => {
-                    self.last_absence.clear();
-                    let began = tokio::time::Instant::now();
-                    let reason = serving::Serving::new(&mut self, ports, opened).run().await;
-                    if *self.shutdown.borrow() {
-                        return;
-                    }
-                    tracing::warn!(modem = self.status.name, reason, "the modem is gone");
-                    // A module that is there and does not come up is not hammered.
-                    failures = if began.elapsed() < SHORT_LIFE { failures + 1 } else { 0 };
-                    pause = RESCAN * 2_u32.pow(failures.min(6));
-                    self.tell_absent(Absence {
-                        ports: Vec::new(),
-                        detail: reason,
-                    })
-                    .await;
-                }
-                Err(absence) => self.tell_absent(absence).await,
-            }
-        }
-    }
-
-    /// Waits between two looks, refusing requests meanwhile. True at shutdown.
-    async fn stopped_while_absent(&mut self, pause: Duration) -> bool {
-        let until = tokio::time::Instant::now() + pause;
-        loop {
-            self.setup.progress.made();
-            let request = tokio::select! {
-                biased;
-                _ = self.shutdown.wait_for(|stop| *stop) => return true,
-                request = self.requests.recv() => request,
-                () = tokio::time::sleep_until(until) => return false,
-            };
-            match request {
-                Some(request) => self.refuse(request),
-                None => return true,
-            }
-        }
-    }
-
-    fn refuse(&self, request: Request) {
-        let refusal = || Refusal::ModemDisconnected {
-            detail: self.status.health_reason.clone(),
-        };
-        match request {
-            Request::Dial { reply, .. } | Request::Answer { reply, .. } | Request::HangUp { reply, .. } => {
-                let _ = reply.send(Err(refusal()));
-            }
-            Request::SendDtmf { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::Attach { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::Monitor { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::Execute { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::RefreshNetwork { reply } => drop(reply.send(Err(refusal()))),
-            Request::GetStorage { reply } => drop(reply.send(Err(refusal()))),
-            Request::MessageQueued => {}
-        }
-    }
-
-    fn find_ports(&mut self) -> Result<BTreeMap<PortRole, PortAddress>, Absence> {
-        if let Some(ports) = &self.setup.config.ports {
-            return Ok(ports.addresses().collect());
-        }
-        let mut devices = crate::device::scan(&self.setup.sysfs, &self.setup.dev);
-        if let Some(path) = &self.setup.config.usb_path {
-            devices.retain(|device| device.usb_path == *path);
-        }
-        let Some(first) = devices.first().cloned() else {
-            self.rejected.clear();
-            let place = self
-                .setup
-                .config
-                .usb_path
-                .as_ref()
-                .map_or("on USB".to_owned(), |path| format!("at USB path {path}"));
-            let detail = format!("no SIM7600 {place} (vendor 1e0e): is it plugged in and powered?");
-            return Err(Absence {
-                ports: Vec::new(),
-                detail,
-            });
-        };
-        // One that had the wrong IMEI is asked again only after all others: it may have been exchanged.
-        let device = devices
-            .into_iter()
-            .find(|device| !self.rejected.contains(&device.usb_path))
-            .unwrap_or_else(|| {
-                self.rejected.clear();
-                first
-            });
-        Ok(device
-            .nodes
-            .into_iter()
-            .map(|(role, path)| (role, PortAddress::Path(path)))
-            .collect())
-    }
-
-    async fn tell_absent(&mut self, absence: Absence) {
-        if self.last_absence == absence.detail {
-            return;
-        }
-        self.last_absence.clone_from(&absence.detail);
-        self.status.ports = absence.ports;
-        self.status.health = Health::Failed;
-        self.status.health_reason = absence.detail.clone();
-        self.network = NetworkStatus::default();
-        self.enter(Stage::Absent, absence.detail).await;
-    }
-
-    /// Enters a stage, or tells more about the present one.
-    async fn enter(&mut self, stage: Stage, detail: impl Into<String>) {
-        let detail = detail.into();
-        if self.status.stage != stage {
-            self.status.stage = stage;
-            self.status.stage_time = Timestamp::now();
-            tracing::info!(modem = self.status.name, ?stage, detail, "stage");
-        }
-        self.status.stage_detail = detail;
-        self.recorder.record(Change::Modem(self.status.clone())).await;
-    }
 }
 
 /// Why a modem cannot be served now.
 struct Absence {
     ports: Vec<Port>,
     detail: String,
-}
-
-/// A port in a state, as of now.
-fn port(role: PortRole, address: &PortAddress, state: PortState, detail: String) -> Port {
-    Port {
-        role,
-        state,
-        path: address.to_string(),
-        detail,
-        state_time: Timestamp::now(),
-    }
+    /// The kernel does not return from opening a port.
+    hangs: bool,
 }

@@ -3,7 +3,8 @@
 
 use ::modem::at::ResultCode;
 
-use crate::resource::{CallState, MessageState, Sequence, Stage};
+use crate::modem::SimCode;
+use crate::resource::{CallState, MessageState, Persistence, Sequence, SimState, Stage, UssdState};
 
 /// Why a request cannot be done. Messages are for people and say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -25,10 +26,39 @@ pub enum Refusal {
     CallNotFound { call_id: String },
     #[error("no such message: {message_id}")]
     MessageNotFound { message_id: String },
+    #[error("no such USSD session: {session_id}")]
+    UssdSessionNotFound { session_id: String },
+    #[error("the USSD session is {state:?}")]
+    UssdState { state: UssdState },
+    #[error("USSD session {session_id} is under way; cancel it or wait for its end")]
+    UssdBusy { session_id: String },
+    #[error("the position is not available: {cause}")]
+    LocationNotAvailable { cause: String },
+    #[error(
+        "another client has the terminal of modem {modem}; it ends when that one leaves or says nothing for a while"
+    )]
+    TerminalTaken { modem: String },
+    #[error("the terminal was closed: {detail}")]
+    TerminalClosed { cause: &'static str, detail: String },
     #[error("no SIM is in modem {modem}")]
     SimAbsent { modem: String },
     #[error("the SIM of modem {modem} waits for its PIN or PUK")]
     SimPinRequired { modem: String, attempts_left: Option<u32> },
+    #[error("the SIM is blocked and waits for its PUK: unblock it with UnblockPin or `modemctl sim puk`")]
+    SimPukRequired { attempts_left: Option<u32> },
+    #[error("{problem} (it is {state:?})")]
+    SimState { state: SimState, problem: String },
+    #[error(
+        "the SIM refused the {code}; attempts left: {left}",
+        code = code.name(), left = left_in_words(*attempts_left)
+    )]
+    SimCodeWrong { code: SimCode, attempts_left: Option<u32> },
+    #[error(
+        "attempts left for the {code}: {left}; a refused last one blocks the SIM, so it has to be asked for with \
+         spend_last_attempt (`--spend-last-attempt`)",
+        code = code.name(), left = left_in_words(*attempts_left)
+    )]
+    SimLastAttempt { code: SimCode, attempts_left: Option<u32> },
     #[error("the modem is not registered with a network ({registration})")]
     NotRegistered { registration: String },
     #[error("the call is {state:?}")]
@@ -50,14 +80,38 @@ pub enum Refusal {
     CallLimit { limit: usize },
     #[error("the disk of the broker's store is full")]
     StorageFull,
+    #[error(
+        "{key} allows {allowed} parts: {}",
+        retry_after.map_or_else(
+            || "this message alone has more; shorten it or raise the limit".to_owned(),
+            |delay| format!("try again in {} s", delay.as_secs() + 1)
+        )
+    )]
+    RateLimited {
+        key: &'static str,
+        allowed: u32,
+        retry_after: Option<std::time::Duration>,
+    },
     #[error("another client owns the call's audio; attach with takeover to take it")]
     AudioTaken,
     #[error("another client took the call's audio over")]
     Superseded,
+    #[error("data is not ready: {detail}")]
+    DataNotReady { detail: String },
+    #[error("the modem roams, and data may not: set roaming = true in [modem.data] if that is worth its price")]
+    RoamingNotAllowed,
+    #[error("the data bearer was not connected: {detail}")]
+    BearerFailed {
+        detail: String,
+        reason: Option<::modem::qmi::EndReason>,
+        persistence: Persistence,
+    },
     #[error("the modem is coming up ({stage:?}: {detail}); try again")]
     ModemStarting { stage: Stage, detail: String },
     #[error("the modem is not there: {detail}")]
     ModemDisconnected { detail: String },
+    #[error("the modem is being reset: {detail}; try again")]
+    ModemResetting { detail: String },
     #[error("the broker is shutting down")]
     ShuttingDown,
     #[error("the modem did not answer {command}")]
@@ -81,6 +135,10 @@ pub enum Refusal {
         latest: Sequence,
         oldest: Sequence,
     },
+}
+
+fn left_in_words(attempts: Option<u32>) -> String {
+    attempts.map_or_else(|| "the module does not tell".to_owned(), |left| left.to_string())
 }
 
 impl Refusal {

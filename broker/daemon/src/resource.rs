@@ -3,8 +3,17 @@
 //! An [`Event`] carries the whole resource after the change, so a reader never has to ask again. These values are written
 //! to disk as JSON inside the journal: a field may be added with a `#[serde(default)]`, and none may change its meaning.
 
+mod data;
+mod message;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use self::message::{
+    ApplicationPorts, InformationElement, Message, MessageDirection, MessageEncoding, MessageState, MessageWaiting,
+    Priority, WaitingKind,
+};
+pub use data::{Bearer, BearerState, Ims, ImsRegistration, ImsService, Persistence};
 
 /// Position in the journal. Grows from event to event and is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +47,10 @@ pub enum Change {
     Call(Call),
     /// Registration, operator, technology or signal.
     Network(NetworkStatus),
+    /// A USSD session.
+    Ussd(UssdSession),
+    /// The data bearer.
+    Bearer(Bearer),
     /// A tone was received in a call.
     Dtmf(Dtmf),
 }
@@ -56,6 +69,10 @@ pub enum ChangeKind {
     Call = 4,
     /// [`Change::Network`].
     Network = 5,
+    /// [`Change::Ussd`].
+    Ussd = 6,
+    /// [`Change::Bearer`].
+    Bearer = 8,
     /// [`Change::Dtmf`].
     Dtmf = 9,
 }
@@ -69,30 +86,129 @@ impl Change {
             Change::Message(_) => ChangeKind::Message,
             Change::Call(_) => ChangeKind::Call,
             Change::Network(_) => ChangeKind::Network,
+            Change::Ussd(_) => ChangeKind::Ussd,
+            Change::Bearer(_) => ChangeKind::Bearer,
             Change::Dtmf(_) => ChangeKind::Dtmf,
         }
     }
 }
 
 /// How far a modem came up. Stages are passed in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// No device, or its ports cannot be opened.
     #[default]
     Absent,
-    /// The AT port is being probed.
+    /// The ports are being opened.
+    Enumerated,
+    /// The AT ports are being probed.
     Probing,
     /// Manufacturer, model, revision and IMEI are being read.
     Identifying,
     /// Waiting for the SIM.
     Sim,
+    /// The carrier is being found.
+    Carrier,
+    /// The contexts are being compared with the carrier's.
+    Contexts,
     /// Storage and reporting are being configured.
     Configuring,
     /// Waiting for the network.
     Registering,
+    /// Voice over LTE is being switched on.
+    Volte,
+    /// The message storage is being checked.
+    Sms,
+    /// Reports of calls and the audio port are being checked.
+    Voice,
+    /// The packet data context is being activated.
+    Data,
     /// Calls, messages and status work.
     Ready,
+}
+
+impl Stage {
+    /// All of them, in their order.
+    pub const ALL: [Stage; 14] = [
+        Stage::Absent,
+        Stage::Enumerated,
+        Stage::Probing,
+        Stage::Identifying,
+        Stage::Sim,
+        Stage::Carrier,
+        Stage::Contexts,
+        Stage::Configuring,
+        Stage::Registering,
+        Stage::Volte,
+        Stage::Sms,
+        Stage::Voice,
+        Stage::Data,
+        Stage::Ready,
+    ];
+
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Absent => "absent",
+            Stage::Enumerated => "enumerated",
+            Stage::Probing => "probing",
+            Stage::Identifying => "identifying",
+            Stage::Sim => "SIM",
+            Stage::Carrier => "carrier",
+            Stage::Contexts => "contexts",
+            Stage::Configuring => "configuring",
+            Stage::Registering => "registering",
+            Stage::Volte => "VoLTE",
+            Stage::Sms => "SMS",
+            Stage::Voice => "voice",
+            Stage::Data => "data",
+            Stage::Ready => "ready",
+        }
+    }
+}
+
+/// Where what is known of a carrier comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CarrierSource {
+    /// The configuration, at least in part.
+    Configured,
+    /// The broker's own table.
+    BuiltIn,
+    /// The database of mobile-broadband-provider-info.
+    Package,
+    /// Nowhere: the module's own settings stay.
+    #[default]
+    Fallback,
+}
+
+/// The carrier that issued a SIM.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carrier {
+    /// Its name.
+    pub name: String,
+    /// Its country; empty when it is not known.
+    pub country: String,
+    /// MCC and MNC.
+    pub plmn: String,
+    /// Access point name for data; empty: the network chooses.
+    pub data_apn: String,
+    /// Access point name of the IMS.
+    pub ims_apn: String,
+    /// Where this comes from.
+    pub source: CarrierSource,
+    /// The service provider's name on the SIM.
+    pub service_provider_name: String,
+}
+
+/// Something that does not work although the modem came up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degradation {
+    /// The stage that it was noticed in.
+    pub stage: Stage,
+    /// The evidence, and what to do.
+    pub reason: String,
 }
 
 /// A verdict about a modem as a whole.
@@ -137,6 +253,12 @@ pub struct ModemStatus {
     pub usb_path: String,
     /// The ports.
     pub ports: Vec<Port>,
+    /// The carrier, once it was found.
+    #[serde(default)]
+    pub carrier: Option<Carrier>,
+    /// What does not work although the modem came up.
+    #[serde(default)]
+    pub degradations: Vec<Degradation>,
 }
 
 /// What a port is for.
@@ -229,97 +351,9 @@ pub struct Sim {
     pub pin_attempts_left: Option<u32>,
     /// Attempts left for the PUK.
     pub puk_attempts_left: Option<u32>,
-}
-
-/// Which way a message goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MessageDirection {
-    /// SMS-DELIVER.
-    Incoming,
-    /// SMS-SUBMIT.
-    Outgoing,
-}
-
-/// State of a message. The contract's `MessageState` says what each means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MessageState {
-    /// Durable, waiting for its turn.
-    Queued,
-    /// On its way.
-    Sending,
-    /// Accepted by the network.
-    Sent,
-    /// Reported delivered.
-    Delivered,
-    /// Failed with a cause.
-    Failed,
-    /// The final result was lost.
-    OutcomeUnknown,
-    /// Cancelled before it was sent.
-    Cancelled,
-    /// Received, complete.
-    Received,
-    /// Received, parts are missing.
-    Incomplete,
-    /// Received, not decodable.
-    Raw,
-}
-
-/// How characters are coded (23.038).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MessageEncoding {
-    /// GSM 7-bit.
-    Gsm7,
-    /// 8-bit data.
-    Data,
-    /// UCS2.
-    Ucs2,
-}
-
-/// A short message, all its parts together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Message {
-    /// The broker's identifier.
-    pub id: String,
-    /// The modem.
-    pub modem: String,
-    /// Which way it goes.
-    pub direction: MessageDirection,
-    /// Its state.
-    pub state: MessageState,
-    /// The other side.
-    pub address: String,
-    /// The text.
-    pub text: String,
-    /// The octets of a data message.
-    pub data: Vec<u8>,
-    /// How characters are coded.
-    pub encoding: Option<MessageEncoding>,
-    /// Number of parts.
-    pub part_count: u32,
-    /// Parts received, or accepted by the network.
-    pub parts_done: u32,
-    /// When it was stored.
-    pub create_time: Timestamp,
-    /// When it last changed.
-    pub update_time: Timestamp,
-    /// TP-SCTS of the first part that arrived, or the time of the delivery report.
-    pub service_centre_time: Option<Timestamp>,
-    /// TP-MR of the accepted parts, in order.
-    pub message_references: Vec<u8>,
-    /// Why it failed or is unknown.
-    pub failure: String,
-    /// The request that made it.
-    pub request_id: Option<String>,
-    /// Message class.
-    pub message_class: Option<u8>,
-    /// PDUs of the parts in hexadecimal, in order; for an incoming message those that arrived.
-    pub pdus: Vec<String>,
-    /// Whether a delivery report was asked for.
-    pub delivery_report_requested: bool,
+    /// Whether the PIN is asked for at power-on, when it was read.
+    #[serde(default)]
+    pub pin_lock_enabled: Option<bool>,
 }
 
 /// Which side made a call.
@@ -483,6 +517,124 @@ pub struct Dtmf {
     pub tone: char,
 }
 
+/// State of a USSD session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UssdState {
+    /// The network is to answer.
+    Waiting,
+    /// The network asked and waits for a reply.
+    UserAction,
+    /// Over.
+    Ended,
+}
+
+/// Why a USSD session ended. The contract's `UssdEndCause` says what each means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UssdEndCause {
+    /// By the final answer.
+    Answered,
+    /// By the network.
+    Terminated,
+    /// The network does not know the code.
+    NotSupported,
+    /// The network gave up.
+    NetworkTimeout,
+    /// The network did not answer.
+    NoAnswer,
+    /// Nobody replied.
+    NoReply,
+    /// A client cancelled it.
+    Cancelled,
+    /// A call took the modem.
+    Call,
+    /// The modem refused it.
+    Refused,
+    /// The modem or the broker went away.
+    Lost,
+    /// Another client of the modem answered.
+    OtherClient,
+    /// A text that the network sent on its own.
+    Notification,
+}
+
+/// A USSD session. The code that began it is not kept: codes carry vouchers and PINs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UssdSession {
+    /// The broker's identifier.
+    pub id: String,
+    /// The modem.
+    pub modem: String,
+    /// Its state.
+    pub state: UssdState,
+    /// The network's last text.
+    pub text: String,
+    /// Why it ended.
+    pub end_cause: Option<UssdEndCause>,
+    /// More about the end.
+    pub end_detail: String,
+    /// When it began.
+    pub start_time: Timestamp,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// The network began it.
+    pub network_initiated: bool,
+    /// The request that made it.
+    pub request_id: Option<String>,
+}
+
+impl UssdSession {
+    /// A session that begins now.
+    pub fn begin(modem: &str, request_id: Option<String>) -> UssdSession {
+        UssdSession {
+            id: uuid::Uuid::new_v4().to_string(),
+            modem: modem.to_owned(),
+            state: UssdState::Waiting,
+            text: String::new(),
+            end_cause: None,
+            end_detail: String::new(),
+            start_time: Timestamp::now(),
+            end_time: None,
+            network_initiated: request_id.is_none(),
+            request_id,
+        }
+    }
+
+    /// Ends it now.
+    pub fn end(&mut self, cause: UssdEndCause, detail: impl Into<String>) {
+        self.state = UssdState::Ended;
+        self.end_cause = Some(cause);
+        self.end_detail = detail.into();
+        self.end_time = Some(Timestamp::now());
+    }
+}
+
+/// A position of the GNSS receiver. It is never stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fix {
+    /// Degrees, north positive.
+    pub latitude_degrees: f64,
+    /// Degrees, east positive.
+    pub longitude_degrees: f64,
+    /// Above mean sea level.
+    pub altitude_m: Option<f64>,
+    /// Over ground.
+    pub speed_mps: Option<f64>,
+    /// Over ground.
+    pub course_degrees: Option<f64>,
+    /// When, by the satellites.
+    pub fix_time: Timestamp,
+    /// When the broker heard of it.
+    pub receive_time: Timestamp,
+    /// Satellites in use.
+    pub satellites_used: Option<u32>,
+    /// Horizontal dilution of precision.
+    pub hdop: Option<f64>,
+    /// One standard deviation of the horizontal error.
+    pub horizontal_accuracy_m: Option<f64>,
+}
+
 /// Registration in a domain (27.007 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -569,6 +721,9 @@ pub struct NetworkStatus {
     pub cell: Cell,
     /// Signal.
     pub signal: Signal,
+    /// Registration with the IMS.
+    #[serde(default)]
+    pub ims: Ims,
     /// When it was last read or told.
     pub update_time: Timestamp,
 }

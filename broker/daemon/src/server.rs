@@ -1,18 +1,25 @@
 //! The gRPC side: requests become domain values, domain values become responses. The only place that knows the contract.
 
 pub mod auth;
+mod connections;
 pub mod convert;
 mod diagnostics;
 mod event;
 pub mod listen;
+mod location;
 mod modem;
 mod network;
+mod sim;
 mod sms;
 pub mod status;
+mod terminal;
+mod trace;
+mod ussd;
 mod validate;
 mod voice;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use api::v1::diagnostics_service_server::DiagnosticsServiceServer;
 use api::v1::event_service_server::EventServiceServer;
@@ -30,7 +37,7 @@ use tonic::{Response, Status};
 
 use crate::modem::{ContentHash, Modems};
 use crate::refusal::Refusal;
-use crate::store::Store;
+use crate::store::{Limits, Store};
 use event::Events;
 
 /// A stream of responses.
@@ -46,6 +53,8 @@ pub struct Context {
     pub modems: Modems,
     /// The store.
     pub store: Store,
+    /// How much clients may send.
+    pub limits: Arc<Limits>,
     /// Whether raw AT commands are allowed.
     pub raw_at: bool,
     /// True from the moment at which the broker begins to stop.
@@ -60,7 +69,10 @@ pub async fn routes(context: Context) -> Routes {
     health.set_serving::<SimServiceServer<Context>>().await;
     health.set_serving::<SmsServiceServer<Context>>().await;
     health.set_serving::<VoiceServiceServer<Context>>().await;
+    health.set_serving::<UssdServiceServer<Context>>().await;
     health.set_serving::<NetworkServiceServer<Context>>().await;
+    health.set_serving::<LocationServiceServer<Context>>().await;
+    health.set_serving::<DiagnosticsServiceServer<Context>>().await;
     health.set_serving::<EventServiceServer<Events>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()

@@ -7,18 +7,24 @@
 //! To follow the journal: mark the doorbell seen, read after the cursor until nothing is left, then wait for the doorbell.
 //! Marking *after* reading would lose what was committed in between.
 
+mod attempt;
 mod call;
+mod charge;
 mod consumer;
 mod error;
 mod incoming;
 mod journal;
 mod message;
+mod pin;
 mod reader;
 mod recovery;
 mod report;
 mod request;
 mod retention;
 mod schema;
+mod search;
+mod tail;
+mod ussd;
 mod writer;
 
 #[cfg(test)]
@@ -32,10 +38,12 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 pub use self::call::CallQuery;
+pub use self::charge::Limits;
 pub use self::error::StoreError;
-pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received};
+pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, Undecodable};
 pub use self::journal::{Batch, Filter};
-pub use self::message::MessageQuery;
+pub use self::message::{MessageQuery, NextQueued};
+pub use self::pin::PinMemory;
 use self::reader::Readers;
 pub use self::recovery::Recovered;
 pub use self::report::{ReportOutcome, StatusReport};

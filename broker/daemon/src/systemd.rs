@@ -57,7 +57,8 @@ pub async fn keep_told(modems: Modems) {
 fn status_line(modems: impl Iterator<Item = ModemStatus>) -> String {
     let describe = |modem: ModemStatus| match modem.stage {
         Stage::Ready => format!("{}: ready", modem.name),
-        stage => format!("{}: {stage:?} ({})", modem.name, modem.stage_detail),
+        stage if modem.stage_detail.is_empty() => format!("{}: {}", modem.name, stage.name()),
+        stage => format!("{}: {} ({})", modem.name, stage.name(), modem.stage_detail),
     };
     modems.map(describe).collect::<Vec<_>>().join("; ")
 }
@@ -213,7 +214,7 @@ mod tests {
         ];
         assert_eq!(
             status_line(modems.into_iter()),
-            "sim1: ready; sim2: Absent (no SIM7600 on USB)"
+            "sim1: ready; sim2: absent (no SIM7600 on USB)"
         );
     }
 }

@@ -7,6 +7,12 @@
 
 pub mod at;
 pub mod call;
+pub mod carrier;
+pub mod location;
 pub mod pcm;
 pub mod profile;
+pub mod qmi;
+pub mod recovery;
 pub mod sms;
+pub mod trace;
+pub mod ussd;

@@ -5,7 +5,7 @@ use modem::sms::alphabet::NationalLanguage;
 use modem::sms::compose::{
     ComposeError, Layout, Ports, SubmitOptions, TextCoding, TextOptions, compose_data, compose_text,
 };
-use modem::sms::data_coding::DataCodingScheme;
+use modem::sms::data_coding::{DataCodingScheme, MessageClass};
 use modem::sms::identity::MessageIdentity;
 use modem::sms::pdu::{DecodeError, Deliver, ProtocolIdentifier, StatusReport, Submit};
 use modem::sms::reassembly::{Content, Insertion, Part, Reassembly};
@@ -203,6 +203,45 @@ fn coding() -> impl Strategy<Value = TextOptions> {
     })
 }
 
+/// Everything that a sender can ask the service centre for.
+fn submit_options() -> impl Strategy<Value = SubmitOptions> {
+    let class = prop_oneof![
+        Just(MessageClass::Class0),
+        Just(MessageClass::Class1),
+        Just(MessageClass::Class2),
+        Just(MessageClass::Class3)
+    ];
+    let validity_period = prop_oneof![
+        any::<u32>().prop_map(|seconds| ValidityPeriod::Relative(RelativeValidity::at_least(seconds))),
+        (631_238_400i64..3_786_825_600).prop_map(|seconds| {
+            let time = Timestamp::from_unix_seconds(seconds, 0).expect("in the range of two digits");
+            ValidityPeriod::Absolute(time.into())
+        }),
+        (any::<bool>(), prop::option::of(any::<u32>()))
+            .prop_map(|(single_shot, seconds)| ValidityPeriod::Enhanced(EnhancedValidity::new(single_shot, seconds))),
+    ];
+    (
+        prop::option::of(class),
+        prop::option::of(validity_period),
+        any::<[bool; 3]>(),
+        prop::option::of(1u8..=7),
+    )
+        .prop_map(
+            |(class, validity_period, [status_report_request, reject_duplicates, reply_path], replace_type)| {
+                SubmitOptions {
+                    class,
+                    validity_period,
+                    status_report_request,
+                    protocol_identifier: replace_type
+                        .and_then(ProtocolIdentifier::from_replace_type)
+                        .unwrap_or_default(),
+                    reject_duplicates,
+                    reply_path,
+                }
+            },
+        )
+}
+
 fn layout() -> impl Strategy<Value = Layout> {
     (any::<bool>(), prop::option::of(any::<(u16, u16)>())).prop_map(|(wide_reference, ports)| Layout {
         wide_reference,
@@ -353,11 +392,15 @@ proptest! {
     }
 
     #[test]
-    fn a_text_arrives_as_it_was_composed(text in text(), options in coding(), reference: u16, reversed: bool) {
+    fn a_text_arrives_as_it_was_composed(
+        text in text(), options in coding(), wishes in submit_options(), reference: u16, reversed: bool
+    ) {
         match compose_text(&text, &options) {
             Ok(composition) => {
-                let submits = composition.submits(&destination(), reference, &SubmitOptions::default());
+                let submits = composition.submits(&destination(), reference, &wishes);
                 prop_assert_eq!(submits.len(), composition.segment_count());
+                prop_assert!(composition.part_sizes().all(|size| size.units <= size.capacity));
+                prop_assert_eq!(composition.text(), Some(text.clone()));
                 let mut delivers: Vec<_> = submits.iter().map(|submit| transmit(submit, TIME)).collect();
                 if reversed {
                     delivers.reverse();
@@ -369,6 +412,14 @@ proptest! {
                 prop_assert_eq!(options.coding, TextCoding::Gsm7);
             }
         }
+    }
+
+    #[test]
+    fn an_enhanced_period_is_never_shorter_than_asked_up_to_the_longest(single_shot: bool, seconds: u32) {
+        let validity = EnhancedValidity::new(single_shot, Some(seconds));
+        let stated = validity.seconds().expect("a valid period").expect("a period");
+        prop_assert!(stated >= seconds.min(RelativeValidity::LONGEST.seconds()));
+        prop_assert_eq!(validity.is_single_shot(), single_shot);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub struct Settings {
             long = "broker",
             value_name = "ENDPOINT",
             env = "MODEM_BROKER",
+            hide_env_values = true,
+            help_heading = "Connection",
             global = true
         )
     )]
@@ -26,6 +28,8 @@ pub struct Settings {
             long = "token-file",
             value_name = "FILE",
             env = "MODEM_BROKER_TOKEN_FILE",
+            hide_env_values = true,
+            help_heading = "Connection",
             global = true
         )
     )]
@@ -36,23 +40,52 @@ pub struct Settings {
     /// PEM file with the certificate authority of the broker; needed for https.
     #[cfg_attr(
         feature = "clap",
-        arg(long = "ca", value_name = "FILE", env = "MODEM_BROKER_CA", global = true)
+        arg(
+            long = "ca",
+            value_name = "FILE",
+            env = "MODEM_BROKER_CA",
+            hide_env_values = true,
+            help_heading = "Connection",
+            global = true
+        )
     )]
     pub ca_file: Option<PathBuf>,
     /// PEM file with the client's certificate.
     #[cfg_attr(
         feature = "clap",
-        arg(long = "cert", value_name = "FILE", env = "MODEM_BROKER_CERT", global = true)
+        arg(
+            long = "cert",
+            value_name = "FILE",
+            env = "MODEM_BROKER_CERT",
+            hide_env_values = true,
+            help_heading = "Connection",
+            global = true
+        )
     )]
     pub certificate_file: Option<PathBuf>,
     /// PEM file with the client's private key.
     #[cfg_attr(
         feature = "clap",
-        arg(long = "key", value_name = "FILE", env = "MODEM_BROKER_KEY", global = true)
+        arg(
+            long = "key",
+            value_name = "FILE",
+            env = "MODEM_BROKER_KEY",
+            hide_env_values = true,
+            help_heading = "Connection",
+            global = true
+        )
     )]
     pub key_file: Option<PathBuf>,
     /// Name in the broker's certificate, when it is not the host of the endpoint.
-    #[cfg_attr(feature = "clap", arg(long = "server-name", value_name = "NAME", global = true))]
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long = "server-name",
+            value_name = "NAME",
+            help_heading = "Connection",
+            global = true
+        )
+    )]
     pub server_name: Option<String>,
 }
 

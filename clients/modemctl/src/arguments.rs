@@ -1,9 +1,16 @@
 //! The command line.
 
+mod sms;
+
 use std::path::PathBuf;
 
-use api::v1::{EventKind, MessageState};
+use api::v1::EventKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::sms::{
+    Coding, CodingOptions, DecodeOptions, EncodeOptions, ExportFormat, ExportOptions, Filter, ListOptions, SendOptions,
+    SmsCommand,
+};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 the broker cannot be reached.";
 
@@ -49,10 +56,27 @@ pub enum Command {
     /// Calls.
     #[command(subcommand)]
     Call(CallCommand),
-    /// Shows registration, operator, technology and signal.
+    /// The SIM, its PIN and its PUK.
+    #[command(subcommand)]
+    Sim(SimCommand),
+    /// The module itself: reset, radio, USB composition, ports and recovery.
+    #[command(subcommand)]
+    Modem(ModemCommand),
+    /// Shows registration, operator, technology and signal; connects and disconnects data.
     Network(NetworkOptions),
-    /// Runs one AT command. The broker's configuration must allow it.
+    /// Sends a USSD code, such as *101# for the balance, and shows the network's answer.
+    ///
+    /// A network that asks gets the replies that were given, then those that are typed. Ctrl-C cancels the session.
+    Ussd(UssdOptions),
+    /// Shows where the modem is. Its GNSS receiver must be enabled in the broker's configuration.
+    Location(LocationOptions),
+    /// Runs one AT command, or opens a terminal. The broker's configuration must allow it.
+    ///
+    /// The terminal has the port for itself until it is left with quit or Ctrl-], or until a call comes in. Lines from a pipe
+    /// are sent one after the other, each when the one before was answered.
     At(AtOptions),
+    /// Shows what crossed the modem's ports lately, for a bug report: without numbers, PINs, texts, PDUs and positions.
+    Trace(TraceOptions),
     /// Prints a completion script.
     Completions {
         /// The shell.
@@ -122,87 +146,6 @@ impl From<Kind> for EventKind {
             Kind::Dtmf => Self::Dtmf,
         }
     }
-}
-
-/// What to do with short messages.
-#[derive(Debug, Subcommand)]
-pub enum SmsCommand {
-    /// Sends a message.
-    Send(SendOptions),
-    /// Lists messages, newest first.
-    List(ListOptions),
-    /// Shows one message with everything that is known about it.
-    Show {
-        /// The message.
-        id: String,
-    },
-    /// Shows messages as they come and go.
-    Watch,
-    /// Deletes a message from the broker's store.
-    Delete {
-        /// The message.
-        id: String,
-    },
-    /// Cancels a message that is still queued.
-    Cancel {
-        /// The message.
-        id: String,
-    },
-}
-
-/// Options of `sms send`.
-#[derive(Debug, Args)]
-pub struct SendOptions {
-    /// The destination: +49…, a national number or a short code.
-    #[arg(allow_hyphen_values = true)]
-    pub to: String,
-    /// The text, or - to read it from the standard input.
-    pub text: String,
-    /// Waits until the network took the message, or with --report until it was delivered.
-    #[arg(long)]
-    pub wait: bool,
-    /// How long to wait, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 180, requires = "wait")]
-    pub timeout: u64,
-    /// Shows it at once on the receiver's screen (class 0).
-    #[arg(long)]
-    pub flash: bool,
-    /// Asks for a delivery report.
-    #[arg(long)]
-    pub report: bool,
-    /// A UUID: the same one never sends twice.
-    #[arg(long, value_name = "UUID")]
-    pub request_id: Option<String>,
-}
-
-/// Options of `sms list`.
-#[derive(Debug, Args)]
-pub struct ListOptions {
-    /// Only messages that came in.
-    #[arg(long, conflicts_with = "outgoing")]
-    pub incoming: bool,
-    /// Only messages that were sent.
-    #[arg(long)]
-    pub outgoing: bool,
-    /// Only these states, with commas between them: queued, sent, received, failed, …
-    #[arg(long, value_delimiter = ',', value_name = "STATE", value_parser = message_state)]
-    pub state: Vec<MessageState>,
-    /// Only messages with all these words.
-    #[arg(long, value_name = "WORDS", default_value = "", hide_default_value = true)]
-    pub query: String,
-    /// At most so many.
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    pub limit: usize,
-}
-
-fn message_state(text: &str) -> Result<MessageState, String> {
-    let name = format!("MESSAGE_STATE_{}", text.to_ascii_uppercase().replace('-', "_"));
-    MessageState::from_str_name(&name)
-        .filter(|state| *state != MessageState::Unspecified)
-        .ok_or_else(|| {
-            "one of queued, sending, sent, delivered, failed, outcome-unknown, cancelled, received, incomplete, raw"
-                .to_owned()
-        })
 }
 
 /// What to do with calls. Where a call can be named, none is needed if there is only one.
@@ -290,9 +233,120 @@ pub enum CallCommand {
     },
 }
 
+/// What to do with the SIM. A wrong PIN or PUK costs an attempt. Codes that are not given are read from the standard input,
+/// one on each line, which keeps them out of the list of processes.
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// Shows the SIM.
+    Status,
+    /// Enters the PIN.
+    Pin {
+        /// The PIN.
+        pin: Option<String>,
+        #[command(flatten)]
+        attempt: AttemptOptions,
+    },
+    /// Unblocks the SIM and gives it another PIN.
+    Puk {
+        /// The PUK.
+        #[arg(requires = "new_pin")]
+        puk: Option<String>,
+        /// The PIN from now on.
+        new_pin: Option<String>,
+        #[command(flatten)]
+        attempt: AttemptOptions,
+    },
+    /// Changes the PIN.
+    Change {
+        /// The PIN so far.
+        #[arg(requires = "new_pin")]
+        pin: Option<String>,
+        /// The PIN from now on.
+        new_pin: Option<String>,
+        #[command(flatten)]
+        attempt: AttemptOptions,
+    },
+    /// Turns the PIN check at power-on on or off.
+    Lock {
+        /// Whether the PIN is asked for.
+        state: Lock,
+        /// The PIN.
+        pin: Option<String>,
+        #[command(flatten)]
+        attempt: AttemptOptions,
+    },
+}
+
+/// Whether the PIN is asked for at power-on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lock {
+    On,
+    Off,
+}
+
+/// How far an attempt may go.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct AttemptOptions {
+    /// Goes on also when one attempt is left: if it fails, the SIM is blocked.
+    #[arg(long)]
+    pub spend_last_attempt: bool,
+}
+
+/// What to do with the data bearer.
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// Shows the data bearer.
+    Bearer,
+    /// Connects the data bearer, and waits until packets can go.
+    Connect {
+        /// Access point name for this once; otherwise the configured one or the carrier's.
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        apn: String,
+    },
+    /// Disconnects the data bearer.
+    Disconnect,
+}
+
+/// What to do with the module.
+#[derive(Debug, Subcommand)]
+pub enum ModemCommand {
+    /// Resets it. It is gone for about 20 s.
+    Reset {
+        /// Also while a call is alive, which ends it.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Switches the radio off and on.
+    Functionality {
+        /// full: everything on; flight: radio off; minimum: radio and SIM off.
+        level: FunctionalityLevel,
+    },
+    /// Switches the USB composition and waits until the module is back in it.
+    Composition {
+        /// USB product id, such as 9001.
+        product: String,
+    },
+    /// Lists the ports with what they are for.
+    Ports,
+    /// Shows what is wrong, what was tried and what comes next.
+    Recovery,
+}
+
+/// Levels of functionality (27.007 8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FunctionalityLevel {
+    Minimum,
+    Full,
+    Flight,
+}
+
 /// Options of `network`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct NetworkOptions {
+    /// The data bearer instead of the network.
+    #[command(subcommand)]
+    pub command: Option<NetworkCommand>,
     /// Asks the modem now instead of telling what is known.
     #[arg(long, conflicts_with = "watch")]
     pub refresh: bool,
@@ -301,11 +355,42 @@ pub struct NetworkOptions {
     pub watch: bool,
 }
 
+/// Options of `ussd`.
+#[derive(Debug, Args)]
+pub struct UssdOptions {
+    /// The code, in quotes, since shells know * and #.
+    pub code: String,
+    /// Replies to what the network asks, in order.
+    pub replies: Vec<String>,
+    /// A UUID: the same one never starts twice.
+    #[arg(long, value_name = "UUID")]
+    pub request_id: Option<String>,
+}
+
+/// Options of `location`.
+#[derive(Debug, Args)]
+pub struct LocationOptions {
+    /// Shows every fix, live.
+    #[arg(long, conflicts_with = "nmea")]
+    pub watch: bool,
+    /// Shows the receiver's sentences, live.
+    #[arg(long)]
+    pub nmea: bool,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct TraceOptions {
+    /// Goes on with what crosses the ports from now on.
+    #[arg(long, short)]
+    pub follow: bool,
+}
+
 /// Options of `at`.
 #[derive(Debug, Args)]
 pub struct AtOptions {
-    /// The command, beginning with AT.
-    pub command: String,
+    /// The command, beginning with AT. Without it a terminal is opened.
+    pub command: Option<String>,
     /// How long the modem may take, in seconds, at most 180.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub timeout: u64,
@@ -329,17 +414,48 @@ mod tests {
             "modemctl watch --from-beginning --cursor 5",
             "modemctl watch --kinds call,odd",
             "modemctl sms send +15550100",
+            "modemctl sms send +15550100 hello --data 00FF",
+            "modemctl sms send +15550100 hello --data 0G",
+            "modemctl sms send +15550100 hello --at yesterday",
+            "modemctl sms send +15550100 hello --validity soon",
+            "modemctl sms send +15550100 hello --valid-until 2030-01-01T00:00 --validity 1h",
+            "modemctl sms send +15550100 hello --replace 8",
+            "modemctl sms encode +15550100 hello --port 70000",
+            "modemctl sms decode 00 --sent --received",
+            "modemctl sms export --format xml",
             "modemctl call record",
+            "modemctl sim puk 12345678",
+            "modemctl sim lock maybe",
+            "modemctl network --refresh connect",
+            "modemctl modem functionality loud",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
         for line in [
             "modemctl sms send +15550100 hello --wait --json",
+            "modemctl sms send +15550100 hello --at +90m --priority high --validity 2d --single-attempt",
+            "modemctl sms send +15550100 hello --at 2030-01-01T08:00 --valid-until 2030-01-01T12:00:00Z",
+            "modemctl sms encode +15550100 --data 00FF --port 2948 --from-port 9200",
+            "modemctl sms encode +15550100 hello --language turkish,spanish --coding gsm7 --transliterate",
+            "modemctl sms decode 0001 0002 --received",
+            "modemctl sms export --format csv --incoming --query word",
             "modemctl --broker tcp:127.0.0.1:1 status",
             "modemctl status --broker /x --modem sim1",
             "modemctl watch --kinds call,message --consumer me",
             "modemctl call play x.wav --then-hang-up",
             "modemctl call record c1 --out x.wav --seconds 5",
+            "modemctl sim pin",
+            "modemctl sim puk 12345678 4711 --spend-last-attempt",
+            "modemctl sim lock off 4711",
+            "modemctl network --refresh",
+            "modemctl network connect --apn internet --json",
+            "modemctl --modem sim1 network disconnect",
+            "modemctl modem functionality flight",
+            "modemctl modem composition 9011 --modem sim1",
+            "modemctl ussd *123# 3 4711",
+            "modemctl at",
+            "modemctl trace -f",
+            "modemctl location --nmea",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -1,10 +1,12 @@
 //! Where output goes, and what that place can show.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use nix::sys::termios::{SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::failure::Failure;
@@ -33,7 +35,68 @@ pub struct Console {
     colour: bool,
     /// Whether notes go to a terminal, so that a spinner makes sense.
     live: bool,
+    /// Whether somebody sits at the input.
+    interactive: bool,
+    /// Where what is typed comes from, until it is taken.
+    input: Option<Box<dyn Read + Send>>,
     pub(crate) zone: TimeZone,
+}
+
+/// What is typed, or comes from a pipe.
+pub(crate) struct Typed {
+    chunks: mpsc::Receiver<Vec<u8>>,
+    rest: Vec<u8>,
+}
+
+impl Typed {
+    /// The next bytes as they come; `None` at the end.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.chunks.recv().await
+    }
+
+    /// The next line without its end; `None` at the end. Cancel safe.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            match self.chunks.recv().await {
+                Some(chunk) => self.rest.extend(chunk),
+                None if self.rest.is_empty() => return None,
+                None => return Some(String::from_utf8_lossy(&std::mem::take(&mut self.rest)).into_owned()),
+            }
+        }
+    }
+}
+
+/// A terminal whose lines can also be ended by Ctrl-Z and Ctrl-], and on which Ctrl-Z does not stop the program. Editing a
+/// line stays the terminal's own matter. Dropping it restores what was.
+pub(crate) struct LineMode(Option<Termios>);
+
+impl LineMode {
+    pub(crate) fn enter() -> LineMode {
+        let Ok(before) = tcgetattr(io::stdin()) else {
+            return LineMode(None);
+        };
+        let mut mode = before.clone();
+        mode.control_chars[SpecialCharacterIndices::VSUSP as usize] = 0;
+        mode.control_chars[SpecialCharacterIndices::VEOL as usize] = 0x1A;
+        mode.control_chars[SpecialCharacterIndices::VEOL2 as usize] = 0x1D;
+        match tcsetattr(io::stdin(), SetArg::TCSADRAIN, &mode) {
+            Ok(()) => LineMode(Some(before)),
+            Err(_) => LineMode(None),
+        }
+    }
+}
+
+impl Drop for LineMode {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // Nothing is left to do about a terminal that cannot be restored.
+            let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
+        }
+    }
 }
 
 impl Console {
@@ -49,6 +112,8 @@ impl Console {
             width: terminal.then(|| columns.or_else(terminal_columns).unwrap_or(100)),
             colour: terminal && !unwanted,
             live: io::stderr().is_terminal(),
+            interactive: io::stdin().is_terminal(),
+            input: Some(Box::new(io::stdin())),
             zone: TimeZone::system(),
         }
     }
@@ -61,8 +126,47 @@ impl Console {
             width: None,
             colour: false,
             live: false,
+            interactive: false,
+            input: None,
             zone: TimeZone::UTC,
         }
+    }
+
+    /// The same with an input.
+    pub fn with_input(mut self, input: impl Read + Send + 'static) -> Self {
+        self.input = Some(Box::new(input));
+        self
+    }
+
+    /// Whether somebody sits at the input.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Takes the input. Reading blocks a thread of its own, which ends with the program.
+    pub(crate) fn typed(&mut self) -> Typed {
+        let (sender, chunks) = mpsc::channel(4);
+        if let Some(mut input) = self.input.take() {
+            tokio::task::spawn_blocking(move || {
+                let mut buffer = [0_u8; 4096];
+                while let Ok(count @ 1..) = input.read(&mut buffer) {
+                    if sender.blocking_send(buffer[..count].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Typed {
+            chunks,
+            rest: Vec::new(),
+        }
+    }
+
+    /// A question on the line that is then typed on.
+    pub(crate) fn prompt(&mut self, text: &str) {
+        // Without anybody to read it, nobody has to be asked.
+        let _ = write!(self.notes, "{text}");
+        let _ = self.notes.flush();
     }
 
     /// The same as a terminal of so many columns.

@@ -2,8 +2,8 @@
 
 use api::v1::event::Resource;
 use api::v1::{
-    Call, CallDirection, CallState, Event, Message, MessageDirection, MessageState, Modem, ModemHealth, ModemStage,
-    NetworkStatus, RegistrationState, Signal, Sim, SimState,
+    Call, CallDirection, CallState, Carrier, CarrierSource, Degradation, Event, Message, MessageDirection,
+    MessageState, Modem, ModemHealth, ModemStage, NetworkStatus, RegistrationState, Signal, Sim, SimState,
 };
 use client::label;
 use jiff::tz::TimeZone;
@@ -99,6 +99,43 @@ pub(crate) fn sim(sim: &Sim) -> String {
         named("IMSI", &sim.imsi),
     ];
     list(parts, ", ")
+}
+
+/// The carrier with the access point names in use, and how sure they are.
+pub(crate) fn carrier(carrier: &Carrier) -> String {
+    let name = match (carrier.name.as_str(), carrier.plmn.as_str()) {
+        ("", plmn) => plmn.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, plmn) => format!("{name} ({plmn})"),
+    };
+    let access = |kind: &str, apn: &str| {
+        if apn.is_empty() {
+            String::new()
+        } else {
+            format!("{kind} APN {apn}")
+        }
+    };
+    let source = match carrier.source() {
+        CarrierSource::Unspecified | CarrierSource::BuiltIn => "",
+        CarrierSource::Configured => "as configured",
+        CarrierSource::Package => "from mobile-broadband-provider-info",
+        CarrierSource::Fallback => "not in any table",
+    };
+    let parts = [
+        name,
+        access("data", &carrier.data_apn),
+        access("IMS", &carrier.ims_apn),
+        source.to_owned(),
+    ];
+    list(parts, ", ")
+}
+
+/// What does not work, and at which stage it showed.
+pub(crate) fn degradation(degradation: &Degradation) -> String {
+    match degradation.stage() {
+        ModemStage::Unspecified => degradation.reason.clone(),
+        stage => format!("{}: {}", word!(stage, "MODEM_STAGE_"), degradation.reason),
+    }
 }
 
 pub(crate) fn signal(signal: &Signal) -> String {

@@ -80,6 +80,11 @@ pub(crate) fn clean(text: &str) -> String {
         .collect()
 }
 
+/// The same with its line breaks.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
+}
+
 /// The beginning of a text that fits into so many columns.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
     if text.width() <= width {
@@ -97,6 +102,37 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
     }
     short.push('…');
     short
+}
+
+/// A text in lines of at most so many columns, broken at blanks where there are any.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split(' ') {
+        let mut word = word.to_owned();
+        if !line.is_empty() && line.width() + 1 + word.width() > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        // A word that is longer than a line has to be broken somewhere.
+        while word.width() > width {
+            let mut used = 0;
+            let fitting = word.char_indices().find(|(_, character)| {
+                used += character.width().unwrap_or(0);
+                used > width
+            });
+            let Some((end, _)) = fitting.filter(|(end, _)| *end > 0) else {
+                break;
+            };
+            let rest = word.split_off(end);
+            lines.push(std::mem::replace(&mut word, rest));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    lines.push(line);
+    lines
 }
 
 #[cfg(test)]
@@ -120,6 +156,20 @@ mod tests {
             ["from       text", "東京       日本語のメッ…", "+15550100  plain"]
         );
         assert_eq!(table.lines(&console())[1], "東京       日本語のメッセージ");
+    }
+
+    #[test]
+    fn text_is_wrapped_at_blanks_and_long_words_where_the_line_ends() {
+        for (text, width, expected) in [
+            ("", 10, vec![""]),
+            ("one two three", 20, vec!["one two three"]),
+            ("one two three", 7, vec!["one two", "three"]),
+            ("one 12345678901 two", 5, vec!["one", "12345", "67890", "1 two"]),
+            ("日本語のメッセージ", 6, vec!["日本語", "のメッ", "セージ"]),
+        ] {
+            assert_eq!(wrap(text, width), expected, "{text:?}");
+        }
+        assert_eq!(wrap("日本", 1), ["日本"], "what no line can hold stays whole");
     }
 
     #[test]

@@ -125,15 +125,28 @@ fn furnished() -> FakeBroker {
                     ),
                     port(PortRole::Audio, PortState::Unused, "/dev/ttyUSB4", ""),
                 ],
+                carrier: Some(Carrier {
+                    name: "Telekom".into(),
+                    plmn: "26201".into(),
+                    data_apn: "internet.telekom".into(),
+                    ims_apn: "ims".into(),
+                    source: CarrierSource::BuiltIn.into(),
+                    ..Carrier::default()
+                }),
                 ..Modem::default()
             },
             Modem {
                 name: "sim2".into(),
                 stage: ModemStage::Registering.into(),
                 progress_percent: 57,
-                stage_detail: "searching for a network since 40 s".into(),
+                stage_detail: "searching for a network".into(),
+                stage_time: at(-40),
                 health: ModemHealth::Degraded.into(),
-                health_reason: "the antenna seems to be missing".into(),
+                health_reason: "the antenna seems to be missing; look whether it is screwed on".into(),
+                degradations: vec![Degradation {
+                    stage: ModemStage::Contexts.into(),
+                    reason: "the module refuses context 2; update its firmware".into(),
+                }],
                 ..Modem::default()
             },
         ];
@@ -143,6 +156,13 @@ fn furnished() -> FakeBroker {
             ..Sim::default()
         };
         state.sims.insert("sim1".into(), sim);
+        let recovery = GetRecoveryResponse {
+            current_step: RecoveryStep::CycleRadio.into(),
+            next_attempt_time: at(60),
+            detail: "no network since 5 minutes".into(),
+            ..GetRecoveryResponse::default()
+        };
+        state.recoveries.insert("sim2".into(), recovery);
         let network = NetworkStatus {
             modem: "sim1".into(),
             evolved_packet: RegistrationState::Home.into(),
@@ -178,33 +198,59 @@ async fn status_is_a_card_for_each_modem() {
         &fake,
         "status",
         expect![[r#"
-        sim1  ready
-          health    ok
-          device    SIMCOM INCORPORATED SIMCOM_SIM7600G-H, firmware LE20B04SIM7600G22, IMEI 490154203237518
-          usb       1-1.2, composition 9001
-          sim       ready, ICCID 8949000000000000001
-          network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95 dBm, RSRQ -10.5 dB)
-          ports     at           open     /dev/ttyUSB2
-                    at-calls     held     /dev/ttyUSB3  held by minicom (1234)
-                    audio        unused   /dev/ttyUSB4
+            sim1  ready
+              health    ok
+              device    SIMCOM INCORPORATED SIMCOM_SIM7600G-H, firmware LE20B04SIM7600G22, IMEI 490154203237518
+              usb       1-1.2, composition 9001
+              sim       ready, ICCID 8949000000000000001
+              carrier   Telekom (26201), data APN internet.telekom, IMS APN ims
+              network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95 dBm, RSRQ -10.5 dB)
+              ports     at           open     /dev/ttyUSB2
+                        at-calls     held     /dev/ttyUSB3  held by minicom (1234)
+                        audio        unused   /dev/ttyUSB4
 
-        sim2  registering 57 %
-          stage     searching for a network since 40 s
-          health    degraded: the antenna seems to be missing
-          sim       not known yet
-          network   not known yet
-    "#]],
+            sim2  registering 57 %
+              stage     searching for a network, since 2026-09-21 14:12:40
+              health    degraded: the antenna seems to be missing; look whether it is screwed on
+                        contexts: the module refuses context 2; update its firmware
+              recovery  cycle radio, no network since 5 minutes, next attempt at 2026-09-21 14:14:20
+              sim       not known yet
+              network   not known yet
+        "#]],
     )
     .await;
     let narrow = run_on(&fake, &["status", "--modem", "sim2"], Some(50)).await;
     expect![[r#"
         sim2  registering ███████████░░░░░░░░░ 57 %
-          stage     searching for a network since 40 s
-          health    degraded: the antenna seems to be mis…
+          stage     searching for a network, since
+                    2026-09-21 14:12:40
+          health    degraded: the antenna seems to be
+                    missing; look whether it is screwed on
+                    contexts: the module refuses context
+                    2; update its firmware
+          recovery  cycle radio, no network since 5
+                    minutes, next attempt at 2026-09-21
+                    14:14:20
           sim       not known yet
           network   not known yet
     "#]]
     .assert_eq(&narrow);
+    let terminal = run_on(&fake, &["status", "--modem", "sim1"], Some(80)).await;
+    expect![[r#"
+        sim1  ready
+          health    ok
+          device    SIMCOM INCORPORATED SIMCOM_SIM7600G-H, firmware LE20B04SIM7600G22,
+                    IMEI 490154203237518
+          usb       1-1.2, composition 9001
+          sim       ready, ICCID 8949000000000000001
+          carrier   Telekom (26201), data APN internet.telekom, IMS APN ims
+          network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95
+                    dBm, RSRQ -10.5 dB)
+          ports     at           open     /dev/ttyUSB2
+                    at-calls     held     /dev/ttyUSB3  held by minicom (1234)
+                    audio        unused   /dev/ttyUSB4
+    "#]]
+    .assert_eq(&terminal);
     check(
         &fake,
         "status --modem sim3",
@@ -215,10 +261,7 @@ async fn status_is_a_card_for_each_modem() {
     .await;
     let json = run_on(&fake, &["--json", "status"], None).await;
     assert_eq!(json.lines().count(), 2);
-    assert!(
-        json.lines().all(|line| line.starts_with(r#"{"modem":{"composition":"#)),
-        "{json}"
-    );
+    assert!(json.lines().all(|line| line.starts_with(r#"{"modem":{"#)), "{json}");
 }
 
 #[tokio::test]
@@ -258,7 +301,7 @@ async fn messages_are_listed_and_shown() {
     "#]]
     .assert_eq(&run_on(&fake, &["sms", "list"], Some(72)).await);
     check(&fake, "sms list --incoming --json", expect![[r#"
-        {"address":"東京","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","encoding":"MESSAGE_ENCODING_UCS2","failure":"","message_id":"m2","message_references":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
+        {"address":"東京","client":"","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","encoding":"MESSAGE_ENCODING_UCS2","failure":"","information_elements":[],"message_id":"m2","message_references":[],"missing_parts":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"priority":"MESSAGE_PRIORITY_UNSPECIFIED","protocol_identifier":0,"replaced_by":"","request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
     "#]]).await;
     check(
         &fake,
@@ -393,7 +436,7 @@ async fn events_are_listed_and_watched_across_a_crash() {
         2026-09-21 14:13:21  sim1    message  received from +15550100: hi
         2026-09-21 14:13:22  sim1    call     incoming from +15550100, ring 1
         2026-09-21 14:13:23  sim1    dtmf     tone 5 in call c1
-        2026-09-21 14:13:24  sim1    modem    registering, searching for a network since 40 s, degraded: the antenna seems to be missing
+        2026-09-21 14:13:24  sim1    modem    registering, searching for a network, degraded: the antenna seems to be missing; look whether it is screwed on
     "#]]).await;
     check(
         &fake,
@@ -566,9 +609,11 @@ async fn a_call_is_recorded_and_played_into() {
     let printed = run_on(&fake, &["call", "play", file.to_str().unwrap(), "--then-hang-up"], None).await;
     assert_eq!(printed, "played 1.0 s into call c2\n");
     let (uplink, ended) = fake.with(|state| (state.uplink.clone(), state.calls[0].state()));
+    // On a busy machine the other side runs dry in between and hears silence; what it hears besides is the file.
+    let heard = |samples: &[i16]| -> Vec<i16> { samples.iter().copied().filter(|sample| *sample != 0).collect() };
     assert!(
-        uplink.windows(8000).any(|window| window == speech),
-        "the file was not played whole"
+        heard(&uplink) == heard(&speech),
+        "the file was not played whole and in order"
     );
     assert_eq!(ended, CallState::Disconnected);
     let printed = run_on(&fake, &["call", "play", "/nonexistent.wav"], None).await;
@@ -576,6 +621,20 @@ async fn a_call_is_recorded_and_played_into() {
         printed.starts_with("[1] failed to read /nonexistent.wav: "),
         "{printed}"
     );
+}
+
+#[tokio::test]
+async fn the_sim_is_shown() {
+    let fake = furnished();
+    check(
+        &fake,
+        "--modem sim1 sim status",
+        expect![[r#"
+        state     ready
+        ICCID     8949000000000000001
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]

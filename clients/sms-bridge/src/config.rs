@@ -218,6 +218,38 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 mod tests {
     use super::*;
 
+    const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/sms-bridge.toml"));
+
+    #[test]
+    fn the_example_shows_the_defaults() {
+        let example: Config = toml::from_str(EXAMPLE).unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
+    }
+
+    /// Keys that the example comments out are read too, so that it cannot show one that does not exist.
+    #[test]
+    fn the_example_with_everything_uncommented_is_understood_key_by_key() {
+        let written = |line: &str| {
+            let key = line.split('=').next().unwrap_or_default().trim();
+            line.starts_with('[') || (line.contains(" = ") && !key.contains(' '))
+        };
+        let text: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| written(rest)).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config: Config = toml::from_str(&text).unwrap();
+        let webhook = config.webhook.unwrap();
+        let defaults = Webhook {
+            secret_file: webhook.secret_file.clone(),
+            gateway_ip: webhook.gateway_ip.clone(),
+            ..Webhook::new(webhook.url.clone())
+        };
+        assert!(webhook.secret_file.is_some() && webhook.gateway_ip.is_some());
+        assert_eq!(format!("{webhook:?}"), format!("{defaults:?}"));
+        assert!(config.token_file.is_some() && config.broker.server_name.is_some());
+    }
+
     fn problem(text: &str) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sms-bridge.toml");

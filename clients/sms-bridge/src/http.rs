@@ -210,6 +210,7 @@ impl ListQuery {
             page_size: self.limit,
             page_token: self.page_token,
             query: self.query,
+            ..ListMessagesRequest::default()
         })
     }
 }

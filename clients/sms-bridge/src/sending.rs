@@ -88,8 +88,7 @@ impl SendBody {
             // Without one, each request is a message of its own; the bridge itself can then still repeat it safely.
             request_id: given.map_or_else(uuid::Uuid::new_v4, request_id).to_string(),
             delivery_report: self.delivery_report,
-            flash: false,
-            validity: None,
+            ..SendMessageRequest::default()
         })
     }
 }

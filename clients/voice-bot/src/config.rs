@@ -178,6 +178,28 @@ impl Config {
 mod tests {
     use super::*;
 
+    const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/voice-bot.toml"));
+
+    #[test]
+    fn the_example_shows_the_defaults() {
+        let example: Config = toml::from_str(EXAMPLE).unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
+    }
+
+    /// Keys that the example comments out are read too, so that it cannot show one that does not exist.
+    #[test]
+    fn the_example_with_everything_uncommented_is_understood_key_by_key() {
+        let written =
+            |line: &str| line.contains(" = ") && !line.split('=').next().unwrap_or_default().trim().contains(' ');
+        let text: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| written(rest)).unwrap_or(line))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config: Config = toml::from_str(&text).unwrap();
+        assert!(config.goodbye_wav.is_some() && config.report_file.is_some() && config.broker.server_name.is_some());
+    }
+
     #[test]
     fn a_wrong_configuration_is_refused_with_its_key() {
         let directory = tempfile::tempdir().unwrap();

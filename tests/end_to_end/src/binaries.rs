@@ -40,12 +40,25 @@ pub struct Process {
 impl Process {
     /// Starts the broker with a configuration, which is written to `broker.toml` in the directory.
     pub fn broker(directory: &Path, configuration: &str) -> anyhow::Result<Process> {
+        Process::start(directory, configuration, Command::new(program("modem-broker")?))
+    }
+
+    /// The same, with at most so many open descriptors.
+    pub fn limited_broker(directory: &Path, configuration: &str, descriptors: u64) -> anyhow::Result<Process> {
+        let mut command = Command::new("prlimit");
+        command
+            .arg(format!("--nofile={descriptors}:{descriptors}"))
+            .arg(program("modem-broker")?);
+        Process::start(directory, configuration, command)
+    }
+
+    fn start(directory: &Path, configuration: &str, mut command: Command) -> anyhow::Result<Process> {
         let path = directory.join("broker.toml");
         std::fs::write(&path, configuration)?;
         // A file rather than a pipe: nobody reads while the broker runs, and a full pipe would block it.
         let log = directory.join("broker.log");
-        let output = std::fs::File::create(&log)?;
-        let child = Command::new(program("modem-broker")?)
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = command
             .arg("--config")
             .arg(&path)
             .env_remove("MODEM_BROKER_CONFIG")
@@ -76,6 +89,14 @@ impl Process {
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         kill(Pid::from_raw(i32::try_from(self.id()?)?), signal)?;
         Ok(())
+    }
+
+    /// Its memory: the proportional set size, in MiB.
+    pub fn memory_mib(&self) -> anyhow::Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id()?))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
+        Ok(kilobytes.context("no Pss in smaps_rollup")?.trim().parse::<f64>()? / 1024.0)
     }
 
     /// Waits until it ends by itself.

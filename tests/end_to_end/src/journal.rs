@@ -6,7 +6,8 @@ use std::time::Duration;
 use api::v1::event::Resource;
 use api::v1::watch_events_request::Start;
 use api::v1::{
-    Call, Event, EventFilter, Message, Modem, WatchEventsRequest, WatchEventsResponse, WatchFromBeginning, WatchFromNow,
+    Bearer, Call, Event, EventFilter, Message, Modem, WatchEventsRequest, WatchEventsResponse, WatchFromBeginning,
+    WatchFromNow,
 };
 use client::Broker;
 use tonic::Streaming;
@@ -128,6 +129,15 @@ impl Journal {
     pub async fn modem(&mut self, what: &str, fits: impl Fn(&Modem) -> bool) -> anyhow::Result<Modem> {
         self.find(what, |event| match &event.resource {
             Some(Resource::ModemChanged(modem)) => Some(modem.clone()).filter(&fits),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for a change of the bearer.
+    pub async fn bearer(&mut self, what: &str, fits: impl Fn(&Bearer) -> bool) -> anyhow::Result<Bearer> {
+        self.find(what, |event| match &event.resource {
+            Some(Resource::BearerChanged(bearer)) => Some(bearer.clone()).filter(&fits),
             _ => None,
         })
         .await

@@ -8,6 +8,7 @@
 
 pub mod binaries;
 mod bridge;
+pub mod crash;
 mod journal;
 mod rig;
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use api::v1::{ListModemsRequest, Modem, ModemStage};
 use broker::config::Config;
 use client::{Broker, Settings};
-use simulator::{Control, Options, Running, Timing};
+use simulator::{Control, Options, Place, Running, Timing};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -18,10 +18,13 @@ use crate::{Journal, LIMIT, spawn, until};
 /// A broker that is told to stop has to be gone after this.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// Numbers of ttys that the virtual kernel sets aside for each modem.
+const TTYS: usize = 8;
+
 /// How the broker finds the ports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Naming {
-    /// In the virtual modem's own `sys` and `dev`; with one modem only.
+    /// In `sys` and `dev`, the virtual modem's own or those that several share; then each is known by its IMEI.
     #[default]
     Discovered,
     /// By path in the configuration.
@@ -37,14 +40,22 @@ pub struct Setup {
     pub modems: Vec<simulator::Config>,
     /// How the broker finds the ports.
     pub naming: Naming,
+    /// How long things take in the virtual modems.
+    pub timing: Timing,
     /// The virtual modems begin with the cable out.
     pub unplugged: bool,
+    /// The first modem's network interface is a TUN device of this name. Needs `CAP_NET_ADMIN`.
+    pub tun: Option<String>,
     /// Raw AT commands are allowed.
     pub raw_at: bool,
     /// Further keys of `[voice]`.
     pub voice: String,
     /// Further keys of each `[[modem]]`.
     pub modem: String,
+    /// The USB ports can be switched off.
+    pub hub_power: bool,
+    /// Further sections.
+    pub sections: String,
 }
 
 impl Default for Setup {
@@ -55,10 +66,14 @@ impl Default for Setup {
                 ..simulator::Config::default()
             }],
             naming: Naming::Discovered,
+            timing: Timing::Instant,
             unplugged: false,
+            tun: None,
             raw_at: true,
             voice: String::new(),
             modem: String::new(),
+            hub_power: false,
+            sections: String::new(),
         }
     }
 }
@@ -110,10 +125,15 @@ impl Rig {
         for (index, modem) in setup.modems.iter().enumerate() {
             let options = Options {
                 directory: rig.directory.path().join(modem_name(index)),
-                timing: Timing::Instant,
+                timing: setup.timing,
                 modem: modem.clone(),
                 unplugged: setup.unplugged,
-                tun: None,
+                tun: setup.tun.clone().filter(|_| index == 0),
+                place: Place {
+                    tree: (setup.modems.len() > 1).then(|| rig.directory.path().join("bus")),
+                    position: u8::try_from(index + 1)?,
+                    hub_power: setup.hub_power,
+                },
             };
             rig.simulators.push(simulator::start(options).await?);
         }
@@ -123,21 +143,31 @@ impl Rig {
 
     async fn configure(&mut self, setup: &Setup) -> anyhow::Result<String> {
         let root = self.directory.path().to_owned();
-        let (root, first) = (root.display(), self.simulators[0].directory().display().to_string());
+        let tree = if setup.modems.len() > 1 {
+            root.join("bus")
+        } else {
+            self.simulators[0].directory().to_owned()
+        };
+        let (root, first) = (root.display(), tree.display().to_string());
         let mut text = format!(
             "[broker]\nlisten = [\"unix:{root}/broker.sock\"]\nstate_directory = \"{root}/state\"\n\
              lock_directory = \"{root}/lock\"\n\n[diagnostics]\nraw_at = {}\n\n[discovery]\nsysfs = \"{first}/sys\"\n\
              dev = \"{first}/dev\"\n\n[voice]\n{}\n",
             setup.raw_at, setup.voice
         );
+        writeln!(text, "{}", setup.sections)?;
         for index in 0..setup.modems.len() {
-            write!(text, "\n[[modem]]\nname = \"{}\"\n{}\n", modem_name(index), setup.modem)?;
+            write!(text, "\n[[modem]]\nname = \"{}\"\n", modem_name(index))?;
+            if setup.naming == Naming::Discovered && setup.modems.len() > 1 {
+                writeln!(text, "imei = \"{}\"", setup.modems[index].imei)?;
+            }
+            writeln!(text, "{}", setup.modem)?;
             if setup.naming == Naming::Discovered {
                 continue;
             }
             text.push_str("\n[modem.ports]\n");
-            for (role, node) in [("at", "ttyUSB2"), ("at_calls", "ttyUSB3"), ("audio", "ttyUSB4")] {
-                let path = self.simulators[index].directory().join("dev").join(node);
+            for (role, number) in [("at", 2), ("at_calls", 3), ("audio", 4)] {
+                let path = tree.join("dev").join(format!("ttyUSB{}", index * TTYS + number));
                 let address = match setup.naming {
                     Naming::Tcp => self.bridge(path).await?,
                     Naming::Path | Naming::Discovered => path.display().to_string(),
@@ -163,6 +193,11 @@ impl Rig {
     /// The broker's configuration.
     pub fn configuration(&self) -> &str {
         &self.configuration
+    }
+
+    /// Another configuration for the next start of the broker.
+    pub fn set_configuration(&mut self, configuration: String) {
+        self.configuration = configuration;
     }
 
     /// The only or first virtual modem.

@@ -4,4 +4,5 @@
 
 pub mod at_session;
 pub mod pdu;
+pub mod qmux;
 pub mod replay;

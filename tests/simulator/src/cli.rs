@@ -56,11 +56,17 @@ pub(crate) struct RunOptions {
     /// IMEI, 15 digits.
     #[arg(long)]
     imei: Option<String>,
+    /// IMSI of the SIM: its first digits are the home network.
+    #[arg(long)]
+    imsi: Option<String>,
+    /// The service provider's name on the SIM (EF_SPN).
+    #[arg(long, value_name = "NAME", default_value = "")]
+    service_provider_name: String,
     /// The SIM asks for this PIN.
     #[arg(long)]
     pin: Option<String>,
-    /// Makes a TUN device of this name as the modem's network interface, raw IP; every address behind it answers a ping
-    /// while the modem is registered. Needs CAP_NET_ADMIN.
+    /// Makes a TUN device of this name as the modem's network interface; every address behind it answers a ping while a
+    /// data session is up and both ends speak raw IP. Needs CAP_NET_ADMIN.
     #[arg(long, value_name = "NAME")]
     tun: Option<String>,
     /// Makes the drawn delays repeatable.
@@ -81,6 +87,18 @@ pub(crate) struct RunOptions {
     /// AT+CPCMREG=0 needs its second value, as firmware V2 wants it.
     #[arg(long)]
     strict_pcm_off: bool,
+    /// Begin as a disk with drivers for other systems (ZeroCD); `ctl switch-mode` makes it a modem.
+    #[arg(long)]
+    storage_mode: bool,
+    /// Put `dev` and `sys` here, together with other virtual modems, as on one host.
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+    /// Which USB port it hangs on: it is then `1-N` and its ttyUSB numbers follow those of the ports before.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    position: u8,
+    /// The USB port can be switched off (`disable` of the hub port).
+    #[arg(long)]
+    hub_power: bool,
     /// Begin with the cable out; `ctl replug` puts it in.
     #[arg(long)]
     unplugged: bool,
@@ -137,12 +155,15 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
     let modem = Config {
         seed: options.seed,
         imei: options.imei.unwrap_or(defaults.modem.imei),
+        imsi: options.imsi.unwrap_or(defaults.modem.imsi),
+        service_provider_name: options.service_provider_name,
         pin: options.pin,
         revision: options.revision.unwrap_or(defaults.modem.revision),
         own_number: options.own_number.unwrap_or(defaults.modem.own_number),
         composition: options.composition,
         outgoing: options.outgoing,
         strict_pcm_off: options.strict_pcm_off,
+        storage_mode: options.storage_mode,
         ..defaults.modem
     };
     let timing = match options.timing {
@@ -157,6 +178,11 @@ pub(crate) async fn run(options: RunOptions) -> anyhow::Result<ExitCode> {
         modem,
         unplugged: options.unplugged,
         tun: options.tun,
+        place: simulator::Place {
+            tree: options.tree,
+            position: options.position,
+            hub_power: options.hub_power,
+        },
     })
     .await?;
     let mut out = std::io::stdout().lock();

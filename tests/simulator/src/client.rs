@@ -9,9 +9,10 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::control::{
-    Domain, OutgoingPolicy, Refusal, RegistrationState, Request, Response, RingOptions, Signal, Status, TranscriptEntry,
+    Card, Domain, OutgoingPolicy, Refusal, RegistrationState, Request, Response, RingOptions, Signal, Status,
+    TranscriptEntry,
 };
-use crate::core::{Books, Fault, FaultAction, Function, PinState};
+use crate::core::{Books, Fault, FaultAction, Function, ImsRegistration, PacketNetwork, PinState};
 use crate::host::Order;
 use crate::transcript::Transcript;
 
@@ -140,6 +141,21 @@ impl Control {
         self.tell(Request::Refuse { cause }).await
     }
 
+    /// How the packet side of the network behaves from now on.
+    pub async fn set_packet_network(&self, packet: PacketNetwork) -> Result<(), ControlError> {
+        self.tell(Request::SetPacketNetwork(packet)).await
+    }
+
+    /// The network ends every data session, for this reason.
+    pub async fn end_sessions(&self, layer: u16, number: u16) -> Result<(), ControlError> {
+        self.tell(Request::EndSessions { layer, number }).await
+    }
+
+    /// What the IMS grants from now on.
+    pub async fn set_ims(&self, registration: Option<ImsRegistration>) -> Result<(), ControlError> {
+        self.tell(Request::SetIms { registration }).await
+    }
+
     /// The other party hangs up.
     pub async fn hang_up(&self) -> Result<(), ControlError> {
         self.tell(Request::HangUp).await
@@ -186,6 +202,11 @@ impl Control {
         self.tell(Request::SetSim { state }).await
     }
 
+    /// Another SIM lies in the holder; nobody is told.
+    pub async fn exchange_sim(&self, card: Card) -> Result<(), ControlError> {
+        self.tell(Request::ExchangeSim(card)).await
+    }
+
     /// Room of a message storage.
     pub async fn set_capacity(&self, storage: &str, capacity: usize) -> Result<(), ControlError> {
         self.tell(Request::SetCapacity {
@@ -203,6 +224,17 @@ impl Control {
     /// Where the receiver is, in degrees north and east; `None` for no fix.
     pub async fn set_position(&self, position: Option<(f64, f64)>) -> Result<(), ControlError> {
         self.tell(Request::SetPosition { position }).await
+    }
+
+    /// The network sends a text by USSD on its own; `mode` 1 asks for an answer.
+    pub async fn ussd(&self, text: &str, mode: u8) -> Result<(), ControlError> {
+        let text = text.to_owned();
+        self.tell(Request::Ussd { text, mode }).await
+    }
+
+    /// A line on the NMEA port as it is.
+    pub async fn nmea(&self, line: &str) -> Result<(), ControlError> {
+        self.tell(Request::Nmea { line: line.to_owned() }).await
     }
 
     /// An unsolicited line.
@@ -241,6 +273,16 @@ impl Control {
     /// Puts it back.
     pub async fn replug(&self, renumber: bool) -> Result<(), ControlError> {
         self.tell(Request::Replug { renumber }).await
+    }
+
+    /// Cuts the power and gives it back.
+    pub async fn power_cycle(&self) -> Result<(), ControlError> {
+        self.tell(Request::PowerCycle).await
+    }
+
+    /// Tells a module in its storage mode to become a modem.
+    pub async fn switch_mode(&self) -> Result<(), ControlError> {
+        self.tell(Request::SwitchMode).await
     }
 
     /// The ledger of the network.

@@ -1,11 +1,12 @@
 //! What can be asked of the virtual modem and its network from outside, as data: the library, the control socket and the
 //! command line speak these types.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::{Books, Fault, Function, PinState};
+use crate::core::{Books, Fault, Function, ImsRegistration, PacketNetwork, PinState};
 
 /// A request. On the control socket it is one JSON object per line, named by `op`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,6 +75,9 @@ pub enum Request {
         /// From now on.
         state: PinState,
     },
+    /// Another SIM lies in the holder. Nobody is told of it; a holder that is opened is `set_sim` absent before and ready
+    /// afterwards.
+    ExchangeSim(Card),
     /// Room of a message storage.
     SetCapacity {
         /// `ME`, `SM` or `SR`.
@@ -99,6 +103,11 @@ pub enum Request {
         /// Degrees north and east.
         position: Option<(f64, f64)>,
     },
+    /// A line on the NMEA port as it is, also a damaged one.
+    Nmea {
+        /// Without line ends.
+        line: String,
+    },
     /// An unsolicited line on the ports that get them.
     Unsolicited {
         /// Without line ends.
@@ -113,6 +122,20 @@ pub enum Request {
     Faults,
     /// Forgets them.
     ClearFaults,
+    /// How the packet side of the network behaves from now on; what is not given goes back to normal.
+    SetPacketNetwork(PacketNetwork),
+    /// The network ends every data session.
+    EndSessions {
+        /// Layer of the verbose call end reason: 2 the modem, 6 3GPP.
+        layer: u16,
+        /// Its number there, such as 39, reactivation requested.
+        number: u16,
+    },
+    /// Registration with the IMS; absent: as the registration with LTE is.
+    SetIms {
+        /// From now on, while the modem is registered.
+        registration: Option<ImsRegistration>,
+    },
     /// Pulls the cable (and with it the power).
     Unplug,
     /// Puts it back.
@@ -121,6 +144,10 @@ pub enum Request {
         #[serde(default)]
         renumber: bool,
     },
+    /// Cuts the power and gives it back, as somebody at the plug or a relay would.
+    PowerCycle,
+    /// Tells a module in its storage mode to become a modem, as usb-modeswitch does.
+    SwitchMode,
     /// The ledger.
     Books,
     /// State at a glance.
@@ -189,6 +216,21 @@ pub enum Response {
         /// Why, as a fragment.
         message: String,
     },
+}
+
+/// Another SIM.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// IMSI.
+    pub imsi: String,
+    /// ICCID.
+    pub iccid: String,
+    /// Its own number.
+    #[serde(default)]
+    pub own_number: String,
+    /// EF_SPN; empty for none.
+    #[serde(default)]
+    pub service_provider_name: String,
 }
 
 /// A caller.
@@ -360,6 +402,9 @@ pub struct Status {
     pub audio: bool,
     /// Faults still to strike.
     pub faults: usize,
+    /// Addresses of the data sessions whose packets can go.
+    #[serde(default)]
+    pub sessions: Vec<IpAddr>,
 }
 
 /// The way of bytes on a port.

@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use simulator::control::{Request, Response};
 use simulator::{
-    Books, CallAudio, Control, Domain, Function, OutgoingPolicy, PinState, Refusal, RegistrationState, RingOptions,
-    Signal, Status, Way,
+    Books, CallAudio, Control, Domain, Function, ImsRegistration, OutgoingPolicy, PacketNetwork, PinState, Refusal,
+    RegistrationState, RingOptions, Signal, Status, Way,
 };
 
 /// What to do.
@@ -97,6 +97,19 @@ pub(crate) enum Action {
         #[arg(long)]
         clear: bool,
     },
+    /// How the packet side of the network behaves from now on; what is not given goes back to normal.
+    Packet(PacketArguments),
+    /// The network ends every data session.
+    EndSessions {
+        /// Layer of the reason: 2 the modem, 6 3GPP.
+        #[arg(long, default_value_t = 6)]
+        layer: u16,
+        /// Its number; 39 is reactivation requested.
+        #[arg(long, default_value_t = 39)]
+        number: u16,
+    },
+    /// Registration with the IMS; without a state as the registration with LTE is.
+    Ims { registration: Option<ImsChoice> },
     /// Pull the cable.
     Unplug,
     /// Put the cable back.
@@ -105,6 +118,10 @@ pub(crate) enum Action {
         #[arg(long)]
         renumber: bool,
     },
+    /// Cut the power and give it back.
+    PowerCycle,
+    /// Tell a module in its storage mode to become a modem, as usb-modeswitch does.
+    SwitchMode,
     /// The ledger: what the network accepted, delivered and connected.
     Books {
         /// All of it, as JSON.
@@ -126,6 +143,40 @@ pub(crate) enum Action {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The packet side of the network.
+#[derive(Debug, Args)]
+pub(crate) struct PacketArguments {
+    /// The only access point that the subscription has.
+    #[arg(long)]
+    apn: Option<String>,
+    /// User name and password that it wants.
+    #[arg(long, value_name = "USER:PASSWORD")]
+    credentials: Option<String>,
+    /// The only IP version that it gives.
+    #[arg(long, value_name = "4|6")]
+    only_family: Option<u8>,
+    /// Refuses every session for this reason.
+    #[arg(long, value_name = "LAYER:NUMBER")]
+    refuse: Option<String>,
+    /// A session takes this long to come up.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    start_after_ms: u64,
+    /// The firmware holds a session of its own until it is told to end it for good.
+    #[arg(long)]
+    held_by_firmware: bool,
+    /// The QMI port swallows everything.
+    #[arg(long)]
+    silent: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ImsChoice {
+    NotRegistered,
+    Registering,
+    Registered,
+    Limited,
 }
 
 #[derive(Debug, Args)]
@@ -333,11 +384,42 @@ fn request(action: Action) -> anyhow::Result<Request> {
         },
         Action::Faults { clear: false } => Request::Faults,
         Action::Faults { clear: true } => Request::ClearFaults,
+        Action::Packet(packet) => Request::SetPacketNetwork(packet_network(packet)?),
+        Action::EndSessions { layer, number } => Request::EndSessions { layer, number },
+        Action::Ims { registration } => Request::SetIms {
+            registration: registration.map(|registration| match registration {
+                ImsChoice::NotRegistered => ImsRegistration::NotRegistered,
+                ImsChoice::Registering => ImsRegistration::Registering,
+                ImsChoice::Registered => ImsRegistration::Registered,
+                ImsChoice::Limited => ImsRegistration::Limited,
+            }),
+        },
         Action::Unplug => Request::Unplug,
         Action::Replug { renumber } => Request::Replug { renumber },
+        Action::PowerCycle => Request::PowerCycle,
+        Action::SwitchMode => Request::SwitchMode,
         Action::Books { .. } => Request::Books,
         Action::Status { .. } => Request::Status,
         Action::Transcript { .. } => bail!("a transcript is followed, not asked for"),
+    })
+}
+
+fn packet_network(arguments: PacketArguments) -> anyhow::Result<PacketNetwork> {
+    let pair = |text: String| {
+        let (one, other) = text.split_once(':').context("two parts with a colon between them")?;
+        anyhow::Ok((one.to_owned(), other.to_owned()))
+    };
+    let refuse = arguments.refuse.map(pair).transpose()?;
+    let number = |text: &str| text.parse().context("the layer and the number of a reason are numbers");
+    let refuse = refuse.map(|(layer, reason)| anyhow::Ok((number(&layer)?, number(&reason)?)));
+    Ok(PacketNetwork {
+        apn: arguments.apn,
+        credentials: arguments.credentials.map(pair).transpose()?,
+        only_family: arguments.only_family,
+        refuse: refuse.transpose()?,
+        start_after_ms: arguments.start_after_ms,
+        held_by_firmware: arguments.held_by_firmware,
+        silent: arguments.silent,
     })
 }
 
@@ -436,5 +518,7 @@ fn print_status(status: &Status) -> anyhow::Result<()> {
     }
     print(&format!("waiting       {} messages", status.waiting_messages))?;
     print(&format!("audio         {}", if status.audio { "flows" } else { "off" }))?;
+    let sessions: Vec<String> = status.sessions.iter().map(ToString::to_string).collect();
+    print(&format!("sessions      {}", sessions.join(" ")))?;
     print(&format!("faults        {}", status.faults))
 }

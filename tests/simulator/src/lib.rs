@@ -19,9 +19,11 @@ mod transcript;
 
 pub use client::{Control, ControlError, TranscriptFollower};
 pub use control::{
-    CallAudio, Domain, OutgoingPolicy, Refusal, RegistrationState, RingOptions, Signal, Status, TranscriptEntry, Way,
+    CallAudio, Card, Domain, OutgoingPolicy, Refusal, RegistrationState, RingOptions, Signal, Status, TranscriptEntry,
+    Way,
 };
 pub use core::{
-    AudioFault, Books, Code, Composition, Config, Fate, Fault, FaultAction, Function, Phase, PinState, Timing, Trigger,
+    AudioFault, Books, Code, Composition, Config, Cure, Fate, Fault, FaultAction, Function, ImsRegistration,
+    PacketNetwork, Phase, PinState, Timing, Trigger,
 };
-pub use host::{Attachment, InProcess, Options, Running, StartError, start, start_in_process};
+pub use host::{Attachment, InProcess, Options, Place, Running, StartError, start, start_in_process};

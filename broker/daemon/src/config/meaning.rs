@@ -7,17 +7,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use modem::profile::sim7600;
 
 use super::written::{At, Section, Source};
 use super::{
-    BrokerConfig, Config, ConfigError, DiagnosticsConfig, DiscoveryConfig, ListenAddress, ModemConfig, OnAbandoned,
-    PortAddress, PortsConfig, Profile, Secret, TlsConfig, TokenConfig, VoiceConfig,
+    Authentication, BrokerConfig, CarrierConfig, CarriersConfig, CompositionPolicy, Config, ConfigError, DataConfig,
+    DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, ModemConfig, OnAbandoned, PortAddress,
+    PortsConfig, Profile, RecoveryConfig, Secret, TlsConfig, TokenConfig, VoiceConfig,
 };
-use crate::store::Retention;
+use crate::store::{Limits, Retention};
 
 const DEFAULT_SOCKET: &str = "/run/modem-broker/broker.sock";
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/modem-broker";
 const DEFAULT_LOCK_DIRECTORY: &str = "/run/lock";
+const DEFAULT_PROVIDER_INFO: &str = "/usr/share/mobile-broadband-provider-info/serviceproviders.xml";
 /// What the only modem is called when none is configured.
 const DEFAULT_MODEM: &str = "modem";
 
@@ -29,17 +32,21 @@ pub(super) fn config(source: Source<'_>) -> Result<Config, ConfigError> {
     let mut file = Section::parse(source)?;
     let broker = broker(file.section("broker")?)?;
     let store = retention(file.section("store")?)?;
+    let limits = sms(file.section("sms")?)?;
     let diagnostics = diagnostics(file.section("diagnostics")?)?;
     let discovery = discovery(file.section("discovery")?)?;
     let voice = voice(file.section("voice")?)?;
+    let carriers = carriers(file.section("carriers")?)?;
     let modems = modems(&mut file, &discovery)?;
     file.finish()?;
     Ok(Config {
         broker,
         store,
+        limits,
         diagnostics,
         discovery,
         voice,
+        carriers,
         modems,
     })
 }
@@ -208,10 +215,37 @@ fn retention(mut section: Section<'_>) -> Result<Retention, ConfigError> {
     Ok(retention)
 }
 
+fn sms(mut section: Section<'_>) -> Result<Limits, ConfigError> {
+    let limits = limits(section.section("limits")?)?;
+    section.finish()?;
+    Ok(limits)
+}
+
+fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
+    // Zero is no limit, as with the longest call.
+    let mut parts = |name| {
+        let parts = section.integer(name, 0..=1_000_000)?.unwrap_or(0);
+        Ok(u32::try_from(parts).ok().filter(|parts| *parts > 0))
+    };
+    let limits = Limits {
+        destination_per_hour: parts("destination_per_hour")?,
+        destination_per_day: parts("destination_per_day")?,
+        client_per_hour: parts("client_per_hour")?,
+        client_per_day: parts("client_per_day")?,
+    };
+    section.finish()?;
+    Ok(limits)
+}
+
 fn diagnostics(mut section: Section<'_>) -> Result<DiagnosticsConfig, ConfigError> {
     let raw_at = section.boolean("raw_at")?.unwrap_or(false);
+    let trace_kib = section.integer("trace_kib", 0..=1024)?.unwrap_or(64);
     section.finish()?;
-    Ok(DiagnosticsConfig { raw_at })
+    Ok(DiagnosticsConfig {
+        raw_at,
+        // The range fits every address space.
+        trace_bytes: usize::try_from(trace_kib * 1024).unwrap_or(0),
+    })
 }
 
 fn discovery(mut section: Section<'_>) -> Result<DiscoveryConfig, ConfigError> {
@@ -246,6 +280,14 @@ fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
     })
 }
 
+fn carriers(mut section: Section<'_>) -> Result<CarriersConfig, ConfigError> {
+    let provider_info = section
+        .path("provider_info")?
+        .unwrap_or_else(|| DEFAULT_PROVIDER_INFO.into());
+    section.finish()?;
+    Ok(CarriersConfig { provider_info })
+}
+
 fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Result<Vec<ModemConfig>, ConfigError> {
     let sections = file.sections("modem")?;
     let several = sections.len() > 1;
@@ -278,7 +320,14 @@ fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Result<Vec<Mod
             usb_path: None,
             profile: Profile::Sim7600,
             pin: None,
+            data: DataConfig::default(),
+            ussd_timeout: ::modem::ussd::ANSWER_LIMIT,
+            gnss: GnssConfig::default(),
             ports: None,
+            composition: CompositionPolicy::default(),
+            recovery: RecoveryConfig::default(),
+            carrier: CarrierConfig::default(),
+            port_map: None,
         });
     }
     Ok(modems)
@@ -313,18 +362,208 @@ fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
         Some(written) => return Err(written.error(format!("expected \"sim7600\", found {:?}", written.value))),
     };
     let pin = pin(&mut section)?;
+    let data = data(section.section("data")?)?;
+    let ussd_timeout = section
+        .integer("ussd_timeout_seconds", 1..=600)?
+        .map_or(::modem::ussd::ANSWER_LIMIT, Duration::from_secs);
+    let gnss = gnss(section.section("gnss")?)?;
     let ports = section.optional_section("ports")?.map(ports).transpose()?;
+    let carrier = carrier(section.section("carrier")?)?;
+    let port_map = section
+        .string("port_map")?
+        .map(|path| {
+            path.try_map(|path| {
+                let path = PathBuf::from(path);
+                if path.is_absolute() && path.file_name().is_some() {
+                    Ok(path)
+                } else {
+                    Err("expected the absolute path of a file")
+                }
+            })
+        })
+        .transpose()?;
     if let (Some(usb_path), Some(_)) = (&usb_path, &ports) {
         return Err(usb_path.error("expected either usb_path or [modem.ports], not both"));
     }
+    let composition = composition(&mut section)?;
+    let recovery = recovery(section.section("recovery")?)?;
     section.finish()?;
     Ok(ModemConfig {
+        composition,
+        recovery,
         name: name.value,
         imei: imei.map(|imei| imei.value),
         usb_path: usb_path.map(|path| path.value),
         profile,
         pin,
+        data,
+        ussd_timeout,
+        gnss,
         ports,
+        carrier,
+        port_map: port_map.map(|path| path.value),
+    })
+}
+
+fn data(mut section: Section<'_>) -> Result<DataConfig, ConfigError> {
+    let default = DataConfig::default();
+    let families = match section.string("ip")? {
+        None => default.families,
+        Some(written) => {
+            let meant = written.try_map(|written| match written.as_str() {
+                "ipv4" => Ok(DataFamilies::V4),
+                "ipv6" => Ok(DataFamilies::V6),
+                "ipv4v6" => Ok(DataFamilies::Both),
+                other => Err(format!("expected \"ipv4\", \"ipv6\" or \"ipv4v6\", found {other:?}")),
+            })?;
+            meant.value
+        }
+    };
+    let roaming = section.boolean("roaming")?.unwrap_or(default.roaming);
+    let metric = section.integer("metric", 1..=u64::from(u32::MAX))?;
+    section.finish()?;
+    Ok(DataConfig {
+        families,
+        roaming,
+        metric: metric
+            .and_then(|metric| u32::try_from(metric).ok())
+            .unwrap_or(default.metric),
+    })
+}
+
+fn composition(section: &mut Section<'_>) -> Result<CompositionPolicy, ConfigError> {
+    let written = section.string("composition")?;
+    let product = |written: At<'_, String>| {
+        written
+            .try_map(|written| composition_product(&written))
+            .map(|at| at.value)
+    };
+    let mut one = |name| section.string(name)?.map(product).transpose();
+    let (voice, data) = (one("voice_composition")?, one("data_composition")?);
+    match written {
+        Some(written) if written.value == "dynamic" => Ok(CompositionPolicy::Dynamic {
+            voice: voice.unwrap_or(VOICE_COMPOSITION),
+            data: data.unwrap_or(DATA_COMPOSITION),
+        }),
+        Some(written) if written.value == "leave" => Ok(CompositionPolicy::Leave),
+        Some(written) => product(written).map(CompositionPolicy::Fixed),
+        None => Ok(CompositionPolicy::Leave),
+    }
+}
+
+/// QMI data and calls at once.
+const VOICE_COMPOSITION: u16 = 0x9001;
+/// The module is a router to the host (RNDIS).
+const DATA_COMPOSITION: u16 = 0x9011;
+
+fn composition_product(written: &str) -> Result<u16, String> {
+    let known = u16::from_str_radix(written, 16).ok().and_then(sim7600::composition);
+    let offered = || {
+        let with_at = sim7600::COMPOSITIONS.iter().filter(|composition| composition.has_at());
+        let products: Vec<String> = with_at
+            .map(|composition| format!("{:04X}", composition.product))
+            .collect();
+        format!("expected \"leave\", \"dynamic\" or one of {}", products.join(", "))
+    };
+    match known {
+        Some(composition) if composition.has_at() => Ok(composition.product),
+        Some(_) => Err(format!("{written} has no AT port; {}", offered())),
+        None => Err(offered()),
+    }
+}
+
+fn recovery(mut section: Section<'_>) -> Result<RecoveryConfig, ConfigError> {
+    let hook = section.strings("power_hook")?;
+    if let Some(program) = hook.as_ref().and_then(|hook| hook.first())
+        && !program.value.starts_with('/')
+    {
+        return Err(program.error("expected the full path of a program"));
+    }
+    let power_hook = hook.map(|hook| hook.into_iter().map(|word| word.value).collect::<Vec<_>>());
+    let limit = section
+        .integer("power_hook_timeout_seconds", 1..=600)?
+        .map(Duration::from_secs);
+    section.finish()?;
+    Ok(RecoveryConfig {
+        power_hook: power_hook.filter(|hook| !hook.is_empty()),
+        power_hook_timeout: limit.unwrap_or(RecoveryConfig::default().power_hook_timeout),
+    })
+}
+
+fn carrier(mut section: Section<'_>) -> Result<CarrierConfig, ConfigError> {
+    let name = section.string("name")?.map(|name| name.value);
+    let mut apn = |key| {
+        let written = section.string(key)?;
+        written.map(|apn| apn.try_map(access_point_name)).transpose()
+    };
+    let (data_apn, ims_apn) = (apn("data_apn")?, apn("ims_apn")?);
+    let mut credential = |key| {
+        let written = section.string(key)?;
+        written.map(|text| text.try_map(credential_text)).transpose()
+    };
+    let (user, password) = (credential("user")?, credential("password")?);
+    if let (None, Some(password)) = (&user, &password) {
+        return Err(password.error("expected a user as well"));
+    }
+    let authentication = match section.string("authentication")? {
+        None => Authentication::Pap,
+        Some(written) => {
+            let meant = written.try_map(|written| match written.as_str() {
+                "pap" => Ok(Authentication::Pap),
+                "chap" => Ok(Authentication::Chap),
+                other => Err(format!("expected \"pap\" or \"chap\", found {other:?}")),
+            })?;
+            meant.value
+        }
+    };
+    let activate = section.boolean("activate")?.unwrap_or(true);
+    section.finish()?;
+    Ok(CarrierConfig {
+        name,
+        data_apn: data_apn.map(|apn| apn.value),
+        ims_apn: ims_apn.map(|apn| apn.value),
+        user: user.map(|user| user.value),
+        password: password.map(|password| Secret(password.value)),
+        authentication,
+        activate,
+    })
+}
+
+fn access_point_name(written: String) -> Result<String, &'static str> {
+    let fits = written.len() <= 100
+        && written
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    if fits {
+        Ok(written)
+    } else {
+        Err("expected at most 100 characters of A-Z, a-z, 0-9, '-', '.' and '_'")
+    }
+}
+
+fn credential_text(written: String) -> Result<String, &'static str> {
+    let fits = written.len() <= 127
+        && written
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte) && !b"\"\\;".contains(&byte));
+    if fits {
+        Ok(written)
+    } else {
+        Err("expected at most 127 printable ASCII characters without quote, backslash and semicolon")
+    }
+}
+
+fn gnss(mut section: Section<'_>) -> Result<GnssConfig, ConfigError> {
+    let enabled = section.boolean("enabled")?.unwrap_or(false);
+    let rate = match section.integer("rate_hz", 1..=10)? {
+        None | Some(1) => 1,
+        Some(10) => 10,
+        Some(other) => return Err(section.error(format!("rate_hz: expected 1 or 10, found {other}"))),
+    };
+    section.finish()?;
+    Ok(GnssConfig {
+        enabled,
+        fast: rate == 10,
     })
 }
 

@@ -62,7 +62,7 @@ fn complaints_say_where_and_what_was_expected() {
         ),
         (
             "[diagnostics]\nzebra = 1",
-            "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at",
+            "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at, trace_kib",
         ),
         ("[brokr]", "test.toml:1:2: brokr: unknown key; did you mean broker?"),
         (

@@ -1,18 +1,34 @@
-//! From an open port to a modem that works, as one sequence that reads from top to bottom. What is already right is read and
-//! left alone, and every wait has a bound.
+//! From an open port to a modem that works, stage by stage.
+//!
+//! Each stage reads what is there and writes only what differs. How long it may take, how often it is tried and what its
+//! failure means is data in [`plan`]. The sequence lives as long as the ports are open: when the SIM goes away it starts
+//! again at the SIM, and what could not be set up is tried again from time to time.
 
+mod carrier;
+mod contexts;
+mod identity;
+mod messages;
+mod plan;
+mod registration;
+mod reports;
+mod sim;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
-use ::modem::at::command::Storage;
-use ::modem::at::reply::{self, Domain, NewMessageIndication, SimStatus};
+use ::modem::at::command::Setting;
+use ::modem::at::reply::{self, Domain};
 use ::modem::at::{Command, Response, ResultCode, command};
-use ::modem::call::State;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::network;
-use crate::config::Secret;
+use self::plan::{OnFailure, rule};
+use crate::config::{CarrierConfig, Secret};
 use crate::port::at::{AtError, AtHandle, Lane};
-use crate::resource::{RegistrationState, Sim, SimState, Stage};
+use crate::resource::{Carrier, PortRole, PortState, RegistrationState, Sim, Stage};
+use crate::store::Store;
 
 /// What the sequence tells the actor on its way.
 #[derive(Debug)]
@@ -25,9 +41,20 @@ pub(super) enum Progress {
         imei: String,
     },
     Sim(Sim),
+    Carrier(Carrier),
     /// Messages can be read now.
     MessagesReady,
     Registration(Domain, RegistrationState),
+    /// Something does not work; the modem comes up all the same.
+    Degraded(Stage, String),
+    /// It works now.
+    Restored(Stage),
+    /// Every stage is behind.
+    Finished,
+    /// The SIM went away or was exchanged; what depends on it is not valid any more.
+    SimLost,
+    /// A port that is not an AT port was opened, or failed.
+    Port(PortRole, PortState, String),
 }
 
 /// Why the modem did not come up. The actor closes the ports and starts over.
@@ -37,66 +64,222 @@ pub(super) enum BringUpError {
     At(#[from] AtError),
     #[error("{0} was refused: {1}")]
     Refused(&'static str, ResultCode),
+    #[error("{}: not within {} s", .0.name(), .1.as_secs())]
+    TooSlow(Stage, Duration),
+    #[error("{0}")]
+    Unusable(String),
     #[error("the actor is gone")]
     Gone,
 }
 
-/// The sequence and what it needs.
-pub(super) struct BringUp {
+impl BringUpError {
+    /// Whether it is of no use to go on with these ports.
+    fn is_final(&self) -> bool {
+        use ::modem::at::Failure;
+        match self {
+            BringUpError::Gone | BringUpError::At(AtError::Closed) => true,
+            BringUpError::At(AtError::Failed { failure, .. }) => matches!(failure, Failure::PortClosed { .. }),
+            BringUpError::Refused(..) | BringUpError::TooSlow(..) | BringUpError::Unusable(_) => false,
+        }
+    }
+}
+
+/// What the sequence needs.
+pub(super) struct Needs {
     pub(super) at: AtHandle,
     pub(super) at_calls: AtHandle,
+    /// The configured name of the modem.
+    pub(super) name: String,
     pub(super) pin: Option<Secret>,
+    pub(super) carrier: CarrierConfig,
+    /// The database of mobile-broadband-provider-info.
+    pub(super) provider_info: PathBuf,
+    pub(super) store: Store,
     pub(super) progress: mpsc::Sender<Progress>,
     /// Whether the actor knows the modem to be registered.
     pub(super) registered: watch::Receiver<bool>,
+    /// Counts what the actor heard about the SIM: each change starts the sequence again at the SIM.
+    pub(super) sim_changes: watch::Receiver<u64>,
+    /// Wakes the wait for the SIM.
+    pub(super) sim_told: watch::Receiver<()>,
     /// Calls without a client stay up.
     pub(super) keep_calls: bool,
+    /// Why calls will have no audio, when the device has no port for it.
+    pub(super) no_audio: Option<String>,
 }
 
-/// A SIM takes a few seconds after power-up; it tells by `+CPIN`, but over USB that is often lost.
-const SIM_POLL: Duration = Duration::from_secs(1);
+/// The sequence.
+pub(super) struct BringUp {
+    needs: Needs,
+    sim: Sim,
+    carrier: Carrier,
+    /// User and password of the data access point.
+    credentials: contexts::Credentials,
+    messages_ready: bool,
+    /// Stages that could not be passed and are tried again.
+    failed: Vec<Stage>,
+    /// Until then nothing else is written that makes the radio work.
+    calm_until: Instant,
+}
 
-/// Registration is told by unsolicited codes; this is for the case that one was lost.
-const REGISTRATION_POLL: Duration = Duration::from_secs(10);
-
-/// A PIN attempt is spent only while more than this many are left.
-const PIN_ATTEMPTS_RESERVED: u8 = 1;
+/// Between two tries of what could not be set up: doubled each time, up to the second.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 
 impl BringUp {
-    pub(super) async fn run(mut self) -> Result<(), BringUpError> {
-        self.probe().await?;
-        self.tell(Progress::Stage(
-            Stage::Identifying,
-            "reading manufacturer, model, revision and IMEI".into(),
-        ))
-        .await?;
-        self.identify().await?;
-        self.wait_for_sim().await?;
-        self.tell(Progress::Stage(
-            Stage::Configuring,
-            "switching on message storage and reports".into(),
-        ))
-        .await?;
-        self.end_stray_calls().await?;
-        self.configure_reports().await?;
-        self.configure_messages().await?;
-        self.tell(Progress::MessagesReady).await?;
-        self.tell(Progress::Stage(Stage::Registering, "waiting for a network".into()))
-            .await?;
-        self.wait_for_registration().await
+    pub(super) fn new(needs: Needs) -> Self {
+        BringUp {
+            needs,
+            sim: Sim::default(),
+            carrier: Carrier::default(),
+            credentials: contexts::Credentials::default(),
+            messages_ready: false,
+            failed: Vec::new(),
+            calm_until: Instant::now(),
+        }
+    }
+
+    /// Lives as long as the ports are of use; says why they are not any more.
+    pub(super) async fn run(mut self) -> BringUpError {
+        for stage in [Stage::Probing, Stage::Identifying] {
+            if let Err(error) = self.pass(stage).await {
+                return error;
+            }
+        }
+        let mut sim_changes = self.needs.sim_changes.clone();
+        loop {
+            sim_changes.borrow_and_update();
+            let changed = tokio::select! {
+                biased;
+                changed = sim_changes.changed() => changed,
+                error = self.with_sim() => return error,
+            };
+            if changed.is_err() {
+                return BringUpError::Gone;
+            }
+            if let Err(error) = self.tell(Progress::SimLost).await {
+                return error;
+            }
+        }
+    }
+
+    /// Everything from the SIM on; ends only with an error.
+    async fn with_sim(&mut self) -> BringUpError {
+        self.messages_ready = false;
+        self.failed.clear();
+        match self.all_stages().await {
+            Ok(()) => {}
+            Err(error) => return error,
+        }
+        let mut pause = RETRY_PAUSE.0;
+        loop {
+            if self.failed.is_empty() {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_PAUSE.1);
+            if let Err(error) = self.try_again().await {
+                return error;
+            }
+        }
+    }
+
+    async fn all_stages(&mut self) -> Result<(), BringUpError> {
+        for stage in Stage::ALL {
+            if (Stage::Sim..Stage::Ready).contains(&stage) {
+                self.pass(stage).await?;
+            }
+        }
+        self.tell(Progress::Finished).await
+    }
+
+    /// Passes a stage, within the time and with the tries that the plan gives it.
+    async fn pass(&mut self, stage: Stage) -> Result<(), BringUpError> {
+        let rule = rule(stage);
+        self.enter(stage, rule.waits_for).await?;
+        let error = match self.attempts(stage).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if error.is_final() || rule.on_failure == OnFailure::StartOver {
+            return Err(error);
+        }
+        self.failed.push(stage);
+        self.tell(Progress::Degraded(stage, format!("{error}; {}", rule.remedy)))
+            .await
+    }
+
+    /// Once more what failed, without showing the stage: the modem is ready meanwhile.
+    async fn try_again(&mut self) -> Result<(), BringUpError> {
+        for stage in std::mem::take(&mut self.failed) {
+            match self.attempts(stage).await {
+                Ok(()) => self.tell(Progress::Restored(stage)).await?,
+                Err(error) if error.is_final() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(modem = self.needs.name, ?stage, %error, "still not");
+                    self.failed.push(stage);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn attempts(&mut self, stage: Stage) -> Result<(), BringUpError> {
+        let rule = rule(stage);
+        let mut result = Ok(());
+        for _ in 0..rule.tries {
+            let attempt = self.attempt(stage);
+            result = match rule.bound {
+                None => attempt.await,
+                Some(bound) => match tokio::time::timeout(bound, attempt).await {
+                    Ok(result) => result,
+                    Err(_) => Err(BringUpError::TooSlow(stage, bound)),
+                },
+            };
+            match &result {
+                Ok(()) => break,
+                Err(error) if error.is_final() => break,
+                Err(error) => tracing::debug!(modem = self.needs.name, ?stage, %error, "a stage was not passed"),
+            }
+        }
+        result
+    }
+
+    async fn attempt(&mut self, stage: Stage) -> Result<(), BringUpError> {
+        match stage {
+            Stage::Probing => self.probe().await,
+            Stage::Identifying => self.identify().await,
+            Stage::Sim => self.wait_for_sim().await,
+            Stage::Carrier => self.find_carrier().await,
+            Stage::Contexts => self.define_contexts().await,
+            Stage::Configuring => self.configure().await,
+            Stage::Registering => self.wait_for_registration().await,
+            Stage::Volte => self.switch_volte_on().await,
+            Stage::Sms => self.check_messages().await,
+            Stage::Voice => self.check_voice().await,
+            Stage::Data => self.activate_context().await,
+            Stage::Absent | Stage::Enumerated | Stage::Ready => Ok(()),
+        }
+    }
+
+    async fn enter(&self, stage: Stage, detail: impl Into<String>) -> Result<(), BringUpError> {
+        self.tell(Progress::Stage(stage, detail.into())).await
     }
 
     async fn tell(&self, progress: Progress) -> Result<(), BringUpError> {
-        self.progress.send(progress).await.map_err(|_| BringUpError::Gone)
+        self.needs.progress.send(progress).await.map_err(|_| BringUpError::Gone)
     }
 
     async fn ask(&self, command: Command) -> Result<Response, BringUpError> {
-        Ok(self.at.execute(Lane::Normal, command).await?)
+        self.ask_on(&self.needs.at, command).await
     }
 
-    /// Sets something that every firmware knows.
+    async fn ask_on(&self, at: &AtHandle, command: Command) -> Result<Response, BringUpError> {
+        Ok(at.execute(Lane::Normal, command).await?)
+    }
+
+    /// Sets something that has to be set.
     async fn set(&self, at: &AtHandle, what: &'static str, command: Command) -> Result<(), BringUpError> {
-        match at.execute(Lane::Normal, command).await?.result {
+        match self.ask_on(at, command).await?.result {
             ResultCode::Ok => Ok(()),
             refused => Err(BringUpError::Refused(what, refused)),
         }
@@ -104,243 +287,30 @@ impl BringUp {
 
     /// Sets something that a firmware may not know; its absence is told once and not fatal.
     async fn try_set(&self, at: &AtHandle, what: &'static str, command: Command) -> Result<bool, BringUpError> {
-        let result = at.execute(Lane::Normal, command).await?.result;
+        let result = self.ask_on(at, command).await?.result;
         if !result.is_ok() {
-            tracing::debug!(what, %result, "not known to this firmware");
+            tracing::debug!(modem = self.needs.name, what, %result, "not known to this firmware");
         }
         Ok(result.is_ok())
     }
 
+    /// Whether a setting already begins with these values. A setting that cannot be read is not.
+    async fn is_set(&self, at: &AtHandle, setting: Setting, wanted: &[u32]) -> Result<bool, BringUpError> {
+        let response = self.ask_on(at, command::setting_query(setting)).await?;
+        let values = reply::setting_values(&response.lines, setting.prefix());
+        Ok(response.result.is_ok() && values.is_ok_and(|values| values.starts_with(wanted)))
+    }
+
+    /// Waits until the radio may be disturbed again.
+    async fn calm(&self) {
+        tokio::time::sleep_until(self.calm_until).await;
+    }
+
     fn ports(&self) -> Vec<&AtHandle> {
-        if self.at.role() == self.at_calls.role() {
-            vec![&self.at]
+        if self.needs.at.role() == self.needs.at_calls.role() {
+            vec![&self.needs.at]
         } else {
-            vec![&self.at, &self.at_calls]
+            vec![&self.needs.at, &self.needs.at_calls]
         }
-    }
-
-    async fn probe(&self) -> Result<(), BringUpError> {
-        for at in self.ports() {
-            self.set(at, "AT", command::probe()).await?;
-            self.set(at, "ATE0", command::echo_off()).await?;
-            self.set(
-                at,
-                "AT+CMEE=1",
-                command::error_reporting(command::ErrorReporting::Numeric),
-            )
-            .await?;
-        }
-        Ok(())
-    }
-
-    async fn identify(&self) -> Result<(), BringUpError> {
-        let manufacturer = self.ask(command::manufacturer()).await?;
-        let model = self.ask(command::model()).await?;
-        let revision = self.ask(command::revision()).await?;
-        let imei = self.ask(command::serial_number()).await?;
-        self.tell(Progress::Identity {
-            manufacturer: reply::identification(&manufacturer.lines, "+CGMI").unwrap_or_default(),
-            model: reply::identification(&model.lines, "+CGMM").unwrap_or_default(),
-            revision: reply::identification(&revision.lines, "+CGMR").unwrap_or_default(),
-            imei: reply::serial_number(&imei.lines).unwrap_or_default(),
-        })
-        .await
-    }
-
-    async fn wait_for_sim(&self) -> Result<(), BringUpError> {
-        let mut pin_tried = false;
-        let mut told = None;
-        loop {
-            let mut sim = self.read_sim().await?;
-            if sim.state == SimState::Ready {
-                self.read_subscriber(&mut sim).await?;
-                return self.tell(Progress::Sim(sim)).await;
-            }
-            let (state, attempts) = (sim.state, sim.pin_attempts_left);
-            if told != Some((state, attempts)) {
-                told = Some((state, attempts));
-                self.tell(Progress::Sim(sim)).await?;
-                self.tell(Progress::Stage(
-                    Stage::Sim,
-                    sim_detail(state, attempts, self.pin.is_some(), pin_tried),
-                ))
-                .await?;
-            }
-            if state == SimState::PinRequired && !pin_tried {
-                pin_tried = self.enter_pin(attempts).await?;
-                if pin_tried {
-                    continue;
-                }
-            }
-            tokio::time::sleep(SIM_POLL).await;
-        }
-    }
-
-    async fn read_sim(&self) -> Result<Sim, BringUpError> {
-        let response = self.ask(command::pin_status()).await?;
-        let state = match &response.result {
-            ResultCode::Ok => reply::sim_status(&response.lines).map_or(SimState::Unknown, |status| sim_state(&status)),
-            // 27.007 9.2.1: 10 SIM not inserted, 13 SIM failure, 14 SIM busy.
-            ResultCode::Cme(code) => match code.number {
-                Some(10) => SimState::Absent,
-                Some(13) => SimState::Failed,
-                Some(14) => SimState::Busy,
-                _ => SimState::Unknown,
-            },
-            _ => SimState::Unknown,
-        };
-        let mut sim = Sim {
-            state,
-            ..Sim::default()
-        };
-        if matches!(state, SimState::PinRequired | SimState::PukRequired) {
-            let response = self.ask(command::pin_attempts()).await?;
-            if let Ok(attempts) = reply::pin_attempts(&response.lines) {
-                sim.pin_attempts_left = Some(u32::from(attempts.pin));
-                sim.puk_attempts_left = Some(u32::from(attempts.puk));
-            }
-        }
-        Ok(sim)
-    }
-
-    /// Spends one attempt when that is safe. Tried once for each time the ports are opened; when the number of attempts is
-    /// not told, none is spent, because a blocked SIM means a journey.
-    async fn enter_pin(&self, attempts: Option<u32>) -> Result<bool, BringUpError> {
-        let Some(pin) = &self.pin else { return Ok(false) };
-        if attempts.is_none_or(|attempts| attempts <= u32::from(PIN_ATTEMPTS_RESERVED)) {
-            return Ok(false);
-        }
-        let Ok(command) = command::enter_pin(pin.expose()) else {
-            return Ok(false);
-        };
-        let result = self.ask(command).await?.result;
-        if !result.is_ok() {
-            tracing::error!(%result, "the SIM refused the configured PIN; it is not tried again before the ports are opened anew");
-        }
-        Ok(true)
-    }
-
-    async fn read_subscriber(&self, sim: &mut Sim) -> Result<(), BringUpError> {
-        sim.imsi = reply::imsi(&self.ask(command::imsi()).await?.lines).unwrap_or_default();
-        sim.iccid = reply::iccid(&self.ask(command::iccid()).await?.lines).unwrap_or_default();
-        sim.own_numbers = reply::own_numbers(&self.ask(command::own_numbers()).await?.lines);
-        // The length of the MNC is in the SIM (EF_AD) and not in the IMSI; until it is read the home network is its MCC.
-        sim.home_plmn = sim.imsi.get(..3).unwrap_or_default().to_owned();
-        Ok(())
-    }
-
-    /// A call that a broker left behind when it was killed: nobody is on the line, and nobody else would end it.
-    async fn end_stray_calls(&self) -> Result<(), BringUpError> {
-        let listed = self
-            .at_calls
-            .execute(Lane::Normal, command::list_current_calls())
-            .await?;
-        let is_up = |call: &reply::CurrentCall| call.voice && !matches!(call.state, State::Incoming | State::Waiting);
-        if !self.keep_calls && reply::current_calls(&listed.lines).iter().any(is_up) {
-            tracing::warn!("a call was up that no client can know of; hanging up");
-            self.try_set(&self.at_calls, "AT+CHUP", command::hang_up()).await?;
-        }
-        Ok(())
-    }
-
-    async fn configure_reports(&self) -> Result<(), BringUpError> {
-        // A sleeping UART loses the first bytes of a command and shows as I/O errors.
-        self.try_set(&self.at, "AT+CSCLK=0", command::sleep_off()).await?;
-        for domain in [Domain::Cs, Domain::Ps, Domain::Eps] {
-            self.try_set(&self.at, "registration reports", command::registration_reports(domain))
-                .await?;
-        }
-        self.try_set(&self.at_calls, "AT+CLIP=1", command::caller_id_on())
-            .await?;
-        self.try_set(&self.at_calls, "AT+CRC=1", command::extended_ring())
-            .await?;
-        self.try_set(&self.at_calls, "AT+CLCC=1", command::call_list_reports())
-            .await?;
-        // VoLTE calls run at 16 kHz unless told otherwise, and the audio path here is 8 kHz throughout.
-        let narrow = command::pcm_bandwidth(command::PcmFormat::Narrow, command::PcmFormat::Narrow);
-        self.try_set(&self.at_calls, "AT+CPCMBANDWIDTH=1,1", narrow).await?;
-        self.try_set(&self.at_calls, "AT+DDET=1", command::dtmf_detection())
-            .await?;
-        Ok(())
-    }
-
-    async fn configure_messages(&self) -> Result<(), BringUpError> {
-        self.set(&self.at, "AT+CMGF=0", command::message_format_pdu()).await?;
-        self.set(
-            &self.at,
-            "AT+CPMS",
-            command::message_storage(Storage::Sim, Storage::Sim, Storage::Sim),
-        )
-        .await?;
-        // Reports are stored when the firmware can, so that none is lost while the broker is away; otherwise sent as they
-        // come, otherwise none.
-        for status_report in [2, 1, 0] {
-            let indication = NewMessageIndication {
-                mode: 2,
-                deliver: 1,
-                broadcast: 0,
-                status_report,
-                buffer: 0,
-            };
-            if let Ok(command) = command::new_message_indication(indication)
-                && self.try_set(&self.at, "AT+CNMI", command).await?
-            {
-                return Ok(());
-            }
-        }
-        Err(BringUpError::Refused("AT+CNMI", ResultCode::Error))
-    }
-
-    async fn wait_for_registration(&mut self) -> Result<(), BringUpError> {
-        loop {
-            for domain in [Domain::Cs, Domain::Ps, Domain::Eps] {
-                let response = self.ask(command::registration(domain)).await?;
-                if let Ok(registration) = reply::registration(&response.lines, domain) {
-                    self.tell(Progress::Registration(
-                        domain,
-                        network::registration_state(registration.state),
-                    ))
-                    .await?;
-                }
-            }
-            let waiting = self.registered.wait_for(|registered| *registered);
-            match tokio::time::timeout(REGISTRATION_POLL, waiting).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(_)) => return Err(BringUpError::Gone),
-                Err(_) => {}
-            }
-        }
-    }
-}
-
-/// The SIM's state as `+CPIN` tells it.
-pub(super) fn sim_state(status: &SimStatus) -> SimState {
-    match status {
-        SimStatus::Ready => SimState::Ready,
-        // PIN2 and PUK2 guard fixed dialling and the like; everything the broker does works without.
-        SimStatus::Pin2 | SimStatus::Puk2 => SimState::Ready,
-        SimStatus::Pin => SimState::PinRequired,
-        SimStatus::Puk => SimState::PukRequired,
-        SimStatus::Absent => SimState::Absent,
-        SimStatus::PhoneToSimPin | SimStatus::NetworkPersonalizationPin => SimState::Failed,
-        SimStatus::Other(_) => SimState::Unknown,
-    }
-}
-
-fn sim_detail(state: SimState, attempts: Option<u32>, pin_configured: bool, pin_tried: bool) -> String {
-    let left = attempts
-        .map(|left| format!(" ({left} attempts left)"))
-        .unwrap_or_default();
-    match state {
-        SimState::Absent => "no SIM: insert one".to_owned(),
-        SimState::Busy => "the SIM is starting".to_owned(),
-        SimState::PinRequired if pin_tried => {
-            format!("the SIM refused the configured PIN{left}: correct it in the configuration")
-        }
-        SimState::PinRequired if pin_configured => format!("the SIM waits for its PIN{left}"),
-        SimState::PinRequired => format!("the SIM waits for its PIN{left}: set `pin` in the configuration"),
-        SimState::PukRequired => format!("the SIM is blocked and waits for its PUK{left}"),
-        SimState::Failed => "the SIM failed or is locked to another network".to_owned(),
-        SimState::Unknown | SimState::Ready => "waiting for the SIM".to_owned(),
     }
 }

@@ -18,8 +18,9 @@ use super::serving::Serving;
 use crate::audio::{AttachOptions, Owner};
 use crate::config::OnAbandoned;
 use crate::port::at::{AtError, Lane};
+use crate::port::trace::Direction;
 use crate::refusal::Refusal;
-use crate::resource::{Call, CallAudio, CallDirection, CallEndCause, CallState, Change, Dtmf};
+use crate::resource::{Call, CallAudio, CallDirection, CallEndCause, CallState, Change, Dtmf, PortRole};
 use crate::store::Queued;
 
 /// How often the list of current calls is read while there is a call. Reports may be lost; the list is the truth.
@@ -107,8 +108,27 @@ impl Calls {
         input_of(urc).is_some() || matches!(urc, Urc::Dtmf(_))
     }
 
+    /// Whether a call is up, rings or is being dialled.
+    pub(super) fn any_alive(&self) -> bool {
+        !self.live.is_empty() || self.dialing.is_some()
+    }
+
+    /// Samples that came in on the open audio port; `None` while there is none.
+    pub(super) fn samples_heard(&self) -> Option<u64> {
+        self.live.iter().find_map(|live| match &live.audio {
+            Audio::On(open) => Some(open.statistics().downlink_samples),
+            _ => None,
+        })
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.next_list.filter(|_| !self.listing)
+    }
+
+    /// The state of a call that is there or being dialled.
+    pub(super) fn state(&self) -> Option<CallState> {
+        let dialing = self.dialing.as_ref().map(|call| call.state);
+        self.live.first().map(|live| live.call.state).or(dialing)
     }
 
     fn find(&mut self, call_id: Option<&str>) -> Result<&mut Live, Refusal> {
@@ -310,7 +330,11 @@ impl Serving<'_> {
         }
         let audio = std::mem::replace(&mut live.audio, Audio::Off);
         if let Audio::On(open) = &audio {
-            live.call.audio_statistics = Some(open.statistics());
+            let statistics = open.statistics();
+            live.call.audio_statistics = Some(statistics);
+            let trace = &self.modem.setup.trace;
+            trace.count(PortRole::Audio, Direction::FromModem, statistics.downlink_samples * 2);
+            trace.count(PortRole::Audio, Direction::ToModem, statistics.uplink_samples * 2);
         }
         live.call.audio = CallAudio::Off;
         let call = live.call.clone();

@@ -3,40 +3,58 @@
 //! Receiving: announced places are read one after the other while those already read are being made durable; a place is freed
 //! only after that. Sending: one message at a time, its parts in order; what may have reached the network is never sent again.
 
+mod assembly;
+mod composition;
 mod receiving;
 mod sending;
+mod storages;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use ::modem::at::command::{self, Storage};
-use ::modem::at::{Urc, reply};
+use ::modem::at::Urc;
+use ::modem::at::command::Storage;
 use ::modem::sms::data_coding::Alphabet;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::receiving::Receiver;
-use self::sending::Sender;
-use super::{StorageUse, Work};
-use crate::port::at::{AtHandle, Lane};
+use self::receiving::{Receiver, Report};
+use self::sending::{Resume, Sender};
+use super::{Reply, StorageUse, Work};
+use crate::port::at::AtHandle;
 use crate::refusal::Refusal;
 use crate::resource::{MessageEncoding, Sim};
 use crate::store::Store;
 
-pub use self::sending::{Composition, compose};
+pub use self::composition::{Composed, Composition, Content, Validity};
+pub(super) use self::storages::indicate;
 
-/// How often the whole storage is listed, for messages whose announcement was lost.
+/// How often the storages are emptied without an announcement, for messages whose announcement was lost.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// When messages are fetched again that could not be stored or deleted.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Announced places that are remembered; beyond, the storages are emptied as a whole.
+const PLACES_LIMIT: usize = 1000;
+
+/// Messages that the module handed over and that wait for the store.
+const DIRECT_LIMIT: usize = 1000;
+
+/// Requests for the state of the storages that may wait for one sweep.
+const WAITING_LIMIT: usize = 64;
 
 /// Work about messages that finished.
 pub(super) enum Done {
-    /// The batch of places was read.
-    Received,
-    /// The queue is empty, or it is to be looked at again after a pause.
-    Sent(Option<Duration>),
+    /// What was there to receive was received.
+    Received(Report),
+    /// Nothing more is to be sent for now.
+    Sent(Resume),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A place in a storage of the module.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     storage: Storage,
     index: u16,
@@ -45,6 +63,8 @@ struct Place {
 /// Something that arrived without being stored by the module.
 struct Direct {
     pdu: String,
+    /// What the module says the TPDU has.
+    length: u16,
 }
 
 /// The messages of a modem while its ports are open.
@@ -60,10 +80,22 @@ pub(super) struct Messages {
     usable: bool,
     sweep: bool,
     last_sweep: Instant,
+    /// When what stayed in the module is fetched again.
+    resume_receiving: Option<Instant>,
+    /// Places that hold what is no message for us.
+    foreign: HashSet<Place>,
+    /// How full the storages were when they were last emptied.
+    storages: Vec<StorageUse>,
+    /// The module said that its storage is full, and it has not been emptied since.
+    is_full: bool,
+    /// Who waits for the state of the storages.
+    waiting: Vec<Reply<Vec<StorageUse>>>,
     receiving: bool,
     sending: bool,
     may_be_queued: bool,
     resume_sending: Option<Instant>,
+    /// When the next message is due that waits for its time. By the clock on the wall, which may be set meanwhile.
+    scheduled: Option<Timestamp>,
     stopped: watch::Sender<bool>,
 }
 
@@ -79,10 +111,16 @@ impl Messages {
             usable: false,
             sweep: false,
             last_sweep: Instant::now(),
+            resume_receiving: None,
+            foreign: HashSet::new(),
+            storages: Vec::new(),
+            is_full: false,
+            waiting: Vec::new(),
             receiving: false,
             sending: false,
             may_be_queued: true,
             resume_sending: None,
+            scheduled: None,
             stopped: watch::Sender::new(false),
         }
     }
@@ -101,6 +139,11 @@ impl Messages {
         };
     }
 
+    /// Whether a message is on its way to the network.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending
+    }
+
     /// A message waits in the store.
     pub(super) fn queued(&mut self) {
         self.may_be_queued = true;
@@ -112,7 +155,18 @@ impl Messages {
         self.sweep = true;
     }
 
-    /// The storage is to be listed, because announcements may have been lost.
+    /// The SIM is gone, and its storage with it.
+    pub(super) fn become_unusable(&mut self) {
+        self.usable = false;
+        self.sweep = false;
+        self.is_full = false;
+        self.resume_receiving = None;
+        self.places.clear();
+        self.foreign.clear();
+        self.storages.clear();
+    }
+
+    /// The storages are to be emptied, because announcements may have been lost.
     pub(super) fn sweep_due(&mut self) {
         self.sweep = self.usable;
     }
@@ -127,18 +181,28 @@ impl Messages {
         match urc {
             Urc::MessageStored { storage, index } | Urc::StatusReportStored { storage, index } => {
                 match storage_named(&storage) {
+                    Some(_) if self.places.len() >= PLACES_LIMIT => self.sweep_due(),
                     Some(storage) => self.places.push_back(Place { storage, index }),
                     None => self.sweep_due(),
                 }
             }
-            Urc::MessageDelivered { pdu, .. } | Urc::StatusReportDelivered { pdu, .. } => {
-                self.direct.push_back(Direct { pdu })
+            Urc::MessageDelivered { .. } | Urc::StatusReportDelivered { .. } if self.direct.len() >= DIRECT_LIMIT => {
+                // The store takes nothing and memory is finite. Where the module waits for acknowledgements the network
+                // keeps it.
+                tracing::error!(
+                    modem = self.modem,
+                    "a message that the module did not store is lost: too many wait"
+                );
+            }
+            Urc::MessageDelivered { pdu, length } | Urc::StatusReportDelivered { pdu, length } => {
+                self.direct.push_back(Direct { pdu, length })
             }
             Urc::StorageFull => {
                 tracing::warn!(
                     modem = self.modem,
                     "the module's message storage is full; the network keeps what comes until it is emptied"
                 );
+                self.is_full = true;
                 self.sweep_due();
             }
             Urc::SmsReady => self.sweep_due(),
@@ -146,22 +210,68 @@ impl Messages {
         }
     }
 
+    /// Answers with the state of the storages, after they were emptied. Only a pass of the receiver may select a storage: a
+    /// deletion by another's index would hit the wrong message.
+    pub(super) fn report_storages(&mut self, reply: Reply<Vec<StorageUse>>) {
+        let refusal = if !self.usable {
+            Refusal::ModemStarting {
+                stage: crate::resource::Stage::Configuring,
+                detail: "message commands do not work yet".to_owned(),
+            }
+        } else if self.waiting.len() >= WAITING_LIMIT {
+            Refusal::ModemTimeout {
+                command: "AT+CPMS".to_owned(),
+            }
+        } else {
+            self.waiting.push(reply);
+            self.sweep = true;
+            return;
+        };
+        // Whoever asked may be gone.
+        let _ = reply.send(Err(refusal));
+    }
+
+    /// Why a person should look at the module's storages.
+    pub(super) fn storage_alarm(&self) -> Option<String> {
+        if self.is_full {
+            return Some(
+                "the module's message storage is full and new messages wait in the network; it is being emptied"
+                    .to_owned(),
+            );
+        }
+        storages::alarm(&self.storages)
+    }
+
+    /// When something is to be done that nothing announces.
+    pub(super) fn deadline(&self, registered: bool) -> Option<Instant> {
+        if !self.usable {
+            return None;
+        }
+        let receiving = self.resume_receiving.filter(|_| !self.receiving);
+        let may_send = registered && !self.sending;
+        let resumed = self.resume_sending.filter(|_| may_send && self.may_be_queued);
+        let scheduled = self.scheduled.filter(|_| may_send).map(|time| {
+            let left = time.duration_since(Timestamp::now()).max(jiff::SignedDuration::ZERO);
+            Instant::now() + left.unsigned_abs()
+        });
+        [receiving, resumed, scheduled].into_iter().flatten().min()
+    }
+
     /// Work that can be started now.
     pub(super) fn due(&mut self, registered: bool) -> Vec<Work> {
+        let now = Instant::now();
         let mut work: Vec<Work> = Vec::new();
+        if self.usable && self.resume_receiving.take_if(|at| *at <= now).is_some() {
+            self.sweep = true;
+        }
         let something_came = self.sweep || !self.places.is_empty() || !self.direct.is_empty();
         if self.usable && !self.receiving && something_came {
-            self.receiving = true;
-            if std::mem::take(&mut self.sweep) {
-                self.last_sweep = Instant::now();
-                // The list shows the announced places as well.
-                self.places.clear();
-                work.push(self.receive(true));
-            } else {
-                work.push(self.receive(false));
-            }
+            work.push(self.receive());
         }
-        let resumed = self.resume_sending.is_none_or(|at| at <= Instant::now());
+        if self.scheduled.take_if(|time| *time <= Timestamp::now()).is_some() {
+            self.may_be_queued = true;
+        }
+        let resumed = self.resume_sending.is_none_or(|at| at <= now);
         if self.usable && registered && !self.sending && self.may_be_queued && resumed {
             self.sending = true;
             self.may_be_queued = false;
@@ -179,7 +289,15 @@ impl Messages {
         work
     }
 
-    fn receive(&mut self, sweep: bool) -> Work {
+    fn receive(&mut self) -> Work {
+        self.receiving = true;
+        let sweep = std::mem::take(&mut self.sweep);
+        if sweep {
+            self.last_sweep = Instant::now();
+            self.resume_receiving = None;
+            // The sweep finds the announced places as well.
+            self.places.clear();
+        }
         let receiver = Receiver {
             store: self.store.clone(),
             modem: self.modem.clone(),
@@ -188,22 +306,45 @@ impl Messages {
         };
         let places = std::mem::take(&mut self.places);
         let direct = std::mem::take(&mut self.direct);
+        let foreign = std::mem::take(&mut self.foreign);
         Box::pin(async move {
-            receiver.receive(sweep, places, direct).await;
-            super::Done::Message(Done::Received)
+            let report = receiver.receive(sweep, places, direct, foreign).await;
+            super::Done::Message(Done::Received(report))
         })
     }
 
     pub(super) fn done(&mut self, done: Done) {
         match done {
-            Done::Received => self.receiving = false,
-            Done::Sent(pause) => {
+            Done::Received(report) => self.received(report),
+            Done::Sent(resume) => {
                 self.sending = false;
-                if let Some(pause) = pause {
-                    self.may_be_queued = true;
-                    self.resume_sending = Some(Instant::now() + pause);
+                match resume {
+                    Resume::WhenQueued => self.scheduled = None,
+                    Resume::At(time) => self.scheduled = Some(time),
+                    Resume::After(pause) => {
+                        self.may_be_queued = true;
+                        self.resume_sending = Some(Instant::now() + pause);
+                    }
                 }
             }
+        }
+    }
+
+    fn received(&mut self, report: Report) {
+        self.receiving = false;
+        self.foreign = report.foreign;
+        self.sweep |= report.unannounced;
+        if report.kept_back > 0 {
+            self.resume_receiving.get_or_insert(Instant::now() + RETRY_INTERVAL);
+        }
+        if report.storages.is_empty() {
+            return;
+        }
+        self.is_full = false;
+        self.storages = report.storages;
+        for reply in self.waiting.drain(..) {
+            // Whoever asked may be gone.
+            let _ = reply.send(Ok(self.storages.clone()));
         }
     }
 }
@@ -220,27 +361,4 @@ fn encoding(alphabet: Alphabet) -> MessageEncoding {
         Alphabet::Data8 => MessageEncoding::Data,
         Alphabet::Ucs2 => MessageEncoding::Ucs2,
     }
-}
-
-/// How full the storages are.
-pub(super) async fn storage(at: &AtHandle) -> Result<Vec<StorageUse>, Refusal> {
-    let response = at.execute(Lane::Normal, command::message_storage_query()).await?;
-    if !response.result.is_ok() {
-        return Err(Refusal::refused("AT+CPMS?", &response.result));
-    }
-    let states = reply::storage_states(&response.lines).map_err(|_| Refusal::ModemProtocol {
-        line: response.lines.join(" "),
-    })?;
-    let mut uses: Vec<StorageUse> = Vec::new();
-    for state in states {
-        let name = state.storage.unwrap_or_default();
-        if !uses.iter().any(|known| known.name == name) {
-            uses.push(StorageUse {
-                name,
-                used: u32::from(state.used),
-                total: u32::from(state.capacity),
-            });
-        }
-    }
-    Ok(uses)
 }

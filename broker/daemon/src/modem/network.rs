@@ -5,6 +5,7 @@ use ::modem::at::reply::{self, Domain, SystemInformation};
 use ::modem::at::{Command, Urc};
 use jiff::Timestamp;
 
+use super::sim::Card;
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::resource::{AccessTechnology, Cell, NetworkStatus, RegistrationState, Signal};
 
@@ -15,6 +16,8 @@ pub(super) struct Reading {
     rssi_dbm: Option<f64>,
     operator: Option<String>,
     registrations: Vec<(Domain, RegistrationState)>,
+    /// The SIM in the modem, because what it tells when it is pulled is often lost.
+    pub(super) card: Option<Card>,
 }
 
 /// Asks for everything that is in a status. A question that the firmware does not know is left out of the reading; only a
@@ -41,6 +44,7 @@ pub(super) async fn read(at: &AtHandle, lane: Lane) -> Result<Reading, AtError> 
     reading.operator = reply::operator_selection(&response.lines)
         .ok()
         .and_then(|selection| selection.operator);
+    reading.card = super::sim::read_card(at, lane).await?;
     Ok(reading)
 }
 

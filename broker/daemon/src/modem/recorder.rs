@@ -6,7 +6,7 @@
 
 use tokio::sync::{mpsc, watch};
 
-use crate::resource::{Change, ModemStatus, NetworkStatus, Sim};
+use crate::resource::{Bearer, Change, ModemStatus, NetworkStatus, Sim};
 use crate::store::Store;
 
 /// Changes that may wait for the disk before the actor has to.
@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub sim: Sim,
     /// The network.
     pub network: NetworkStatus,
+    /// The data bearer.
+    pub bearer: Bearer,
 }
 
 struct Entry {
@@ -74,6 +76,7 @@ impl RecorderTask {
         while let Some(Entry { change, then }) = self.entries.recv().await {
             let result = match &change {
                 Change::Call(call) => self.store.record_call(call.clone()).await,
+                Change::Ussd(session) => self.store.record_ussd(session.clone()).await,
                 other => self.store.append(&self.modem, other.clone()).await,
             };
             if let Err(error) = result {
@@ -96,7 +99,8 @@ impl RecorderTask {
             Change::Modem(status) => snapshot.status = status,
             Change::Sim(sim) => snapshot.sim = sim,
             Change::Network(network) => snapshot.network = network,
-            Change::Message(_) | Change::Call(_) | Change::Dtmf(_) => {}
+            Change::Bearer(bearer) => snapshot.bearer = bearer,
+            Change::Message(_) | Change::Call(_) | Change::Ussd(_) | Change::Dtmf(_) => {}
         });
     }
 }

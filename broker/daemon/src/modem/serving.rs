@@ -1,30 +1,37 @@
 //! The actor's turns while the ports are open.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ::modem::at::Urc;
+use ::modem::recovery::Step;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::bearer::Data;
 use super::bring_up::{self, Progress};
 use super::calls::Calls;
 use super::link::Link;
+use super::location::Gnss;
 use super::messages::Messages;
-use super::{Done, ModemActor, Request, Work, network};
-use crate::config::{OnAbandoned, PortAddress};
+use super::port_map::PortMap;
+use super::presence::TURN_INTERVAL;
+use super::recovery::Trouble;
+use super::sim::{self, Card, SimOperation};
+use super::terminal::TerminalHold;
+use super::ussd::Ussd;
+use super::{Done, ModemActor, Reply, Request, Work, network};
+use crate::config::OnAbandoned;
 use crate::port::at::{AtEvent, Lane};
+use crate::port::qmi::QmiEvent;
 use crate::refusal::Refusal;
-use crate::resource::{Change, Health, PortRole, PortState, SimState, Stage};
+use crate::resource::{Change, Degradation, Health, PortRole, PortState, Sim, SimState, Stage};
+use crate::store::PinMemory;
 
 /// How often signal and cell are read while nothing happens. Together with the calls' own polls this keeps an idle modem
 /// below six commands a minute.
 const STATUS_INTERVAL: Duration = Duration::from_secs(90);
-
-/// An actor turns at least this often, so that the watchdog can tell an idle one from one that hangs.
-const TURN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long work may take to notice that its port is gone.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
@@ -38,17 +45,70 @@ pub(super) struct Serving<'a> {
     pub(super) link: Link,
     pub(super) calls: Calls,
     pub(super) messages: Messages,
+    pub(super) data: Data,
+    pub(super) ussd: Ussd,
+    pub(super) gnss: Gnss,
+    pub(super) terminal: TerminalHold,
     work: FuturesUnordered<Work>,
     progress: mpsc::Receiver<Progress>,
     registered: watch::Sender<bool>,
+    /// Counts how often the SIM went away or was exchanged.
+    sim_changes: watch::Sender<u64>,
+    /// Wakes whoever waits for the SIM.
+    sim_told: watch::Sender<()>,
+    port_map: PortMap,
     brought_up: bool,
     next_status: Instant,
     status_pending: bool,
+    pub(super) trouble: Trouble,
+    /// Ends the bring-up, which watches the SIM for as long as the ports are open.
+    end_bring_up: watch::Sender<()>,
+    /// What was told last about the module's message storages.
+    storage_alarm: Option<String>,
+}
+
+/// Why serving ended.
+pub(super) enum End {
+    /// The broker stops.
+    Stopping,
+    /// The ports are gone, or cannot be used; they are opened anew.
+    Gone(String),
+    /// The device here is another one than the configuration wants.
+    WrongModem(String),
+    /// The ladder came to a step for which the ports have to be closed.
+    Recover(Step, String),
+    /// The ladder gave up.
+    GaveUp(String),
+    /// The module restarts because somebody asked for it.
+    Restarting(String),
+}
+
+impl End {
+    fn reason(&self) -> &str {
+        match self {
+            End::Stopping => "the broker is stopping",
+            End::Gone(reason)
+            | End::WrongModem(reason)
+            | End::Recover(_, reason)
+            | End::GaveUp(reason)
+            | End::Restarting(reason) => reason,
+        }
+    }
+}
+
+/// What an operation on the SIM came to.
+pub(super) struct SimOutcome {
+    operation: SimOperation,
+    result: Result<Sim, Refusal>,
+    /// State and attempts afterwards, where they could be read.
+    after: Option<Sim>,
+    reply: Reply<Sim>,
 }
 
 enum Turn {
     Stop,
     Event(PortRole, AtEvent),
+    Qmi(QmiEvent),
     Progress(Progress),
     Done(Done),
     Request(Request),
@@ -56,79 +116,132 @@ enum Turn {
 }
 
 impl<'a> Serving<'a> {
-    pub(super) fn new(modem: &'a mut ModemActor, addresses: BTreeMap<PortRole, PortAddress>, link: Link) -> Self {
+    pub(super) fn new(modem: &'a mut ModemActor, mut link: Link) -> Self {
+        if let Some(other) = modem.avoided.and_then(|avoided| link.other(avoided)) {
+            link.take_over(other);
+        }
         let (progress_sender, progress) = mpsc::channel(16);
         let (registered, is_registered) = watch::channel(false);
+        let (sim_changes, sim_changed) = watch::channel(0);
+        let (sim_told, sim_heard) = watch::channel(());
         let work = FuturesUnordered::new();
-        let bring_up = bring_up::BringUp {
+        let gnss = Gnss::new(progress_sender.clone());
+        let config = &modem.setup.config;
+        let no_audio = (link.audio.is_none() && config.ports.is_none())
+            .then(|| "this USB composition has no audio port; composition 9001 has one".to_owned());
+        let bring_up = bring_up::BringUp::new(bring_up::Needs {
             at: link.at.clone(),
             at_calls: link.at_calls.clone(),
-            pin: modem.setup.config.pin.clone(),
+            name: config.name.clone(),
+            pin: config.pin.clone(),
+            carrier: config.carrier.clone(),
+            provider_info: modem.setup.provider_info.clone(),
+            store: modem.setup.store.clone(),
             progress: progress_sender,
             registered: is_registered,
+            sim_changes: sim_changed,
+            sim_told: sim_heard,
             keep_calls: modem.setup.voice.on_abandoned == OnAbandoned::Keep,
-        };
-        work.push(Box::pin(async move { Done::BringUp(bring_up.run().await) }) as Work);
-        let device = crate::device::scan(&modem.setup.sysfs, &modem.setup.dev)
-            .into_iter()
-            .find(|device| {
-                device.nodes.values().any(|node| {
-                    addresses
-                        .values()
-                        .any(|known| *known == PortAddress::Path(node.clone()))
-                })
-            });
-        modem.status.composition = device.as_ref().map(|device| device.composition()).unwrap_or_default();
-        modem.status.usb_path = device.map(|device| device.usb_path).unwrap_or_default();
+            no_audio,
+        });
+        let (end_bring_up, mut bring_up_ended) = watch::channel(());
+        work.push(Box::pin(async move {
+            tokio::select! {
+                error = bring_up.run() => Done::BringUp(error),
+                // Also when the sender is gone.
+                _ = bring_up_ended.changed() => Done::Answered,
+            }
+        }) as Work);
         modem.status.ports.clone_from(&link.ports);
+        // What the composition lacks was told when the device was found.
+        modem
+            .status
+            .degradations
+            .retain(|degradation| degradation.stage == Stage::Enumerated);
         modem.status.health = Health::Degraded;
         modem.status.health_reason = "coming up".to_owned();
+        modem.status.carrier = None;
+        let modem_port_map = modem.setup.config.port_map.clone();
         let messages = Messages::new(modem.setup.store.clone(), modem.status.name.clone(), link.at.clone());
+        let data = Data::new(&modem.setup, link.qmi.clone());
+        let ussd = Ussd::new(modem.setup.config.ussd_timeout);
         Serving {
             modem,
             link,
+            data,
             calls: Calls::default(),
             messages,
+            ussd,
+            gnss,
+            terminal: TerminalHold::default(),
             work,
             progress,
             registered,
+            sim_changes,
+            sim_told,
+            port_map: PortMap::new(modem_port_map),
             brought_up: false,
             next_status: Instant::now() + STATUS_INTERVAL,
             status_pending: false,
+            trouble: Trouble::default(),
+            end_bring_up,
+            storage_alarm: None,
         }
     }
 
-    /// Serves until the device goes away or the broker stops; returns why.
-    pub(super) async fn run(mut self) -> String {
+    /// Whether the modem came up since its ports were opened.
+    pub(super) fn brought_up(&self) -> bool {
+        self.brought_up
+    }
+
+    /// Serves until the device goes away or the broker stops; returns why, and the ports.
+    pub(super) async fn run(mut self) -> (End, Link) {
         self.modem
             .enter(Stage::Probing, "waiting for the AT port to answer")
             .await;
-        let reason = loop {
+        self.open_data().await;
+        let end = loop {
             let turn = self.wait().await;
-            if let Some(reason) = self.take(turn).await {
-                break reason;
+            if let Some(end) = self.take(turn).await {
+                break end;
             }
         };
+        tracing::debug!(modem = self.modem.status.name, reason = end.reason(), "serving ended");
         self.settle().await;
-        reason
+        (end, self.link)
     }
 
     /// Lets what was in flight hear that its port is gone, so that a message that had not left is queued again and one that
     /// may have left says so. What hangs nevertheless is settled in the store.
     async fn settle(&mut self) {
+        // It waits for the SIM and the network, which no port can tell of any more.
+        let _ = self.end_bring_up.send(());
         self.messages.stop();
+        // The sequence waits for another SIM for as long as there is somebody to tell of one.
+        self.sim_changes = watch::Sender::new(0);
+        self.end_data("the modem is gone").await;
         if *self.modem.shutdown.borrow() {
             self.end_calls().await;
         }
         // First, so that whoever streams a call hears of its end at once, and so that nothing watches its audio any more.
         self.lose_calls().await;
+        self.lose_ussd().await;
+        self.end_gnss().await;
         let finished = async {
             while let Some(done) = self.work.next().await {
                 match done {
                     Done::Message(done) => self.messages.done(done),
                     // A dial that was cut off may have reached the network, and whoever asked has to hear that.
                     Done::Call(done) => self.call_done(done).await,
-                    Done::BringUp(_) | Done::Network(..) | Done::Answered => {}
+                    Done::BringUp(_)
+                    | Done::Network(..)
+                    | Done::Recovery(_)
+                    | Done::Composition(_)
+                    | Done::Sim(_)
+                    | Done::PortMap(_)
+                    | Done::Ussd(_)
+                    | Done::Bearer(_)
+                    | Done::Answered => {}
                 }
             }
         };
@@ -154,12 +267,16 @@ impl<'a> Serving<'a> {
         let deadline = self
             .calls
             .deadline()
-            .map_or(turn, |deadline| deadline.min(turn))
-            .min(self.next_status);
+            .into_iter()
+            .chain(self.ussd.deadline())
+            .chain(self.messages.deadline(self.is_registered()))
+            .chain(self.recovery_deadline())
+            .fold(turn.min(self.next_status), Instant::min);
         tokio::select! {
             biased;
             _ = self.modem.shutdown.wait_for(|stop| *stop) => Turn::Stop,
             Some((role, event)) = self.link.events.recv() => Turn::Event(role, event),
+            event = self.data.event() => Turn::Qmi(event),
             Some(progress) = self.progress.recv() => Turn::Progress(progress),
             Some(done) = self.work.next(), if !self.work.is_empty() => Turn::Done(done),
             Some(request) = self.modem.requests.recv(), if self.work.len() < MAX_WORK => Turn::Request(request),
@@ -167,31 +284,42 @@ impl<'a> Serving<'a> {
         }
     }
 
-    async fn take(&mut self, turn: Turn) -> Option<String> {
-        match turn {
-            Turn::Stop => return Some("the broker is stopping".to_owned()),
-            Turn::Event(role, AtEvent::Closed(reason)) => {
-                return Some(format!("port {}: {reason}", self.path_of(role)));
+    async fn take(&mut self, turn: Turn) -> Option<End> {
+        let end = match turn {
+            Turn::Stop => Some(End::Stopping),
+            Turn::Event(role, event) => self.event(role, event).await,
+            Turn::Progress(progress) => self.progress(progress).await,
+            Turn::Done(done) => self.done(done).await,
+            Turn::Request(request) => {
+                self.request(request).await;
+                None
             }
-            Turn::Event(role, AtEvent::Unresponsive(probes)) => {
-                self.set_port_state(role, PortState::Silent, format!("{probes} probes without an answer"))
-                    .await;
-                return Some(format!(
-                    "port {} does not answer ({probes} probes); opening it again",
-                    self.path_of(role)
-                ));
+            Turn::Qmi(event) => {
+                self.qmi_event(event).await;
+                None
             }
-            Turn::Event(role, AtEvent::Resynchronised) => {
-                self.set_port_state(role, PortState::Open, String::new()).await;
-                self.messages.sweep_due();
-            }
-            Turn::Event(role, AtEvent::Unsolicited(unsolicited)) => self.unsolicited(role, unsolicited.urc).await,
-            Turn::Progress(progress) => return self.progress(progress).await,
-            Turn::Done(done) => return self.done(done).await,
-            Turn::Request(request) => self.request(request).await,
             Turn::Deadline => self.deadline().await,
+        };
+        if end.is_none() {
+            if self.calls.state().is_some() {
+                self.yield_terminal_to_call();
+                self.yield_ussd_to_call().await;
+            }
+            self.assess_storages().await;
+            self.start_message_work();
         }
-        self.start_message_work();
+        end
+    }
+
+    async fn event(&mut self, role: PortRole, event: AtEvent) -> Option<End> {
+        match event {
+            AtEvent::Closed(reason) => return Some(End::Gone(format!("port {}: {reason}", self.path_of(role)))),
+            AtEvent::TimedOut(command) => return self.command_unanswered(role, &command).await,
+            AtEvent::Unresponsive(probes) => return self.probes_unanswered(role, probes).await,
+            AtEvent::Resynchronised => return self.port_answers(role).await,
+            AtEvent::TerminalEnded => self.terminal_ended(),
+            AtEvent::Unsolicited(unsolicited) => self.unsolicited(role, unsolicited.urc).await,
+        }
         None
     }
 
@@ -200,7 +328,32 @@ impl<'a> Serving<'a> {
         self.work.push(Box::pin(work));
     }
 
+    /// Tells people when a storage of the module fills up, and when it is empty again.
+    async fn assess_storages(&mut self) {
+        let alarm = self.messages.storage_alarm();
+        if alarm == self.storage_alarm {
+            return;
+        }
+        let status = &mut self.modem.status;
+        if let Some(last) = std::mem::replace(&mut self.storage_alarm, alarm.clone()) {
+            status.degradations.retain(|degradation| degradation.reason != last);
+        }
+        if let Some(reason) = alarm {
+            tracing::warn!(modem = status.name, reason, "the module's message storage fills up");
+            status.degradations.push(Degradation {
+                stage: Stage::Sms,
+                reason,
+            });
+        }
+        self.modem.judge(None);
+        self.modem.record_status().await;
+    }
+
+    /// Whatever follows from what is known now.
     fn start_message_work(&mut self) {
+        if let Some(work) = self.port_map.due(&self.modem.status) {
+            self.start(async move { Done::PortMap(work.await) });
+        }
         for work in self.messages.due(self.is_registered()) {
             self.work.push(work);
         }
@@ -210,7 +363,7 @@ impl<'a> Serving<'a> {
         self.modem.network.is_registered()
     }
 
-    fn path_of(&self, role: PortRole) -> String {
+    pub(super) fn path_of(&self, role: PortRole) -> String {
         self.link
             .ports
             .iter()
@@ -219,7 +372,7 @@ impl<'a> Serving<'a> {
             .unwrap_or_default()
     }
 
-    async fn set_port_state(&mut self, role: PortRole, state: PortState, detail: String) {
+    pub(super) async fn set_port_state(&mut self, role: PortRole, state: PortState, detail: String) {
         for port in self.modem.status.ports.iter_mut().filter(|port| port.role == role) {
             port.state = state;
             port.detail.clone_from(&detail);
@@ -235,25 +388,66 @@ impl<'a> Serving<'a> {
     /// that nothing counts twice; with one port everything is believed.
     async fn unsolicited(&mut self, role: PortRole, urc: Urc) {
         let about_calls = Calls::concerns(&urc);
-        if self.link.has_two_ports() && about_calls != (role == PortRole::AtCalls) {
+        let believed = if about_calls { PortRole::AtCalls } else { PortRole::At };
+        if role != self.link.server_of(believed) {
             return;
         }
         if about_calls {
             self.call_urc(urc).await;
         } else if let Some(changed) = network::apply_urc(&mut self.modem.network, &urc) {
             self.network_changed(changed).await;
+        } else if let Urc::Ussd(said) = &urc {
+            self.ussd_said(said).await;
+        } else if urc == Urc::GnssStopped {
+            self.gnss_stopped();
         } else if let Urc::SimStatus(status) = &urc {
-            let state = bring_up::sim_state(status);
-            if state != self.modem.sim.state && !matches!(state, SimState::Unknown) {
-                self.modem.sim.state = state;
-                self.modem.recorder.record(Change::Sim(self.modem.sim.clone())).await;
-            }
+            self.sim_heard_of(sim::state_of(status)).await;
         } else {
             self.messages.urc(urc);
         }
     }
 
-    async fn network_changed(&mut self, changed: bool) {
+    /// The modem said how the SIM is. One that was ready and is not any more takes everything with it that came from it.
+    async fn sim_heard_of(&mut self, state: SimState) {
+        match (self.modem.sim.state, state) {
+            (_, SimState::Unknown) => {}
+            (SimState::Ready, SimState::Ready) => {}
+            (SimState::Ready, lost) => self.lose_sim(lost).await,
+            // The sequence reads the rest of it.
+            _ => drop(self.sim_told.send(())),
+        }
+    }
+
+    async fn lose_sim(&mut self, state: SimState) {
+        tracing::warn!(
+            modem = self.modem.status.name,
+            ?state,
+            "the SIM went away or was exchanged"
+        );
+        self.modem.sim = Sim {
+            state,
+            ..Sim::default()
+        };
+        self.modem.recorder.record(Change::Sim(self.modem.sim.clone())).await;
+        self.sim_changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// The card that answers now, beside the one that was brought up.
+    async fn check_card(&mut self, card: Card) {
+        let known = &self.modem.sim;
+        if known.state != SimState::Ready {
+            return;
+        }
+        match card {
+            Card::Obstacle(state) => self.lose_sim(state).await,
+            Card::Present(iccid) if !known.iccid.is_empty() && iccid != known.iccid => {
+                self.lose_sim(SimState::Unknown).await;
+            }
+            Card::Present(_) => {}
+        }
+    }
+
+    pub(super) async fn network_changed(&mut self, changed: bool) {
         let registered = self.is_registered();
         self.registered
             .send_if_modified(|known| std::mem::replace(known, registered) != registered);
@@ -263,33 +457,75 @@ impl<'a> Serving<'a> {
                 .record(Change::Network(self.modem.network.clone()))
                 .await;
         }
+        self.guard_roaming().await;
         if !self.brought_up {
             return;
         }
         match (self.modem.status.stage, registered) {
-            (Stage::Ready, false) => {
-                self.modem.status.health = Health::Degraded;
-                self.modem.status.health_reason = "registration was lost; check antenna and coverage".to_owned();
-                self.modem
-                    .enter(Stage::Registering, "registration was lost, the modem is searching")
-                    .await;
-            }
+            (Stage::Ready, false) => self.registration_lost().await,
             (Stage::Registering, true) => self.become_ready().await,
             _ => {}
         }
     }
 
+    async fn registration_lost(&mut self) {
+        self.modem.status.health = Health::Degraded;
+        self.modem.status.health_reason = if self.modem.radio_off {
+            "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
+        } else {
+            "registration was lost; check antenna and coverage".to_owned()
+        };
+        self.modem
+            .enter(Stage::Registering, "registration was lost, the modem is searching")
+            .await;
+    }
+
     async fn become_ready(&mut self) {
-        self.modem.status.health = Health::Ok;
-        self.modem.status.health_reason.clear();
-        self.modem.enter(Stage::Ready, "").await;
+        self.modem.become_ready().await;
         self.read_status(None);
     }
 
+    async fn enter_stage(&mut self, stage: Stage, detail: String) {
+        let waits_for_somebody = stage == Stage::Sim
+            && matches!(
+                self.modem.sim.state,
+                SimState::Absent | SimState::PinRequired | SimState::PukRequired | SimState::Failed
+            );
+        let status = &mut self.modem.status;
+        (status.health, status.health_reason) = if waits_for_somebody {
+            (Health::Failed, detail.clone())
+        } else {
+            (Health::Degraded, format!("coming up: {}", stage.name()))
+        };
+        self.modem.enter(stage, detail).await;
+    }
+
+    async fn degraded(&mut self, stage: Stage, reason: String) {
+        tracing::warn!(modem = self.modem.status.name, stage = stage.name(), reason, "degraded");
+        self.forget_degradation(stage);
+        self.modem.status.degradations.push(Degradation { stage, reason });
+    }
+
+    /// What is known of the storages' filling is not the stage's to forget.
+    fn forget_degradation(&mut self, stage: Stage) {
+        let alarm = &self.storage_alarm;
+        self.modem
+            .status
+            .degradations
+            .retain(|known| known.stage != stage || alarm.as_ref() == Some(&known.reason));
+    }
+
+    async fn restored(&mut self, stage: Stage) {
+        tracing::info!(modem = self.modem.status.name, stage = stage.name(), "works now");
+        self.forget_degradation(stage);
+        self.modem.judge(None);
+        self.modem.record_status().await;
+    }
+
     /// Why the ports are to be closed, if they are.
-    async fn progress(&mut self, progress: Progress) -> Option<String> {
+    async fn progress(&mut self, progress: Progress) -> Option<End> {
         match progress {
-            Progress::Stage(stage, detail) => self.modem.enter(stage, detail).await,
+            Progress::Stage(stage, detail) => self.enter_stage(stage, detail).await,
             Progress::Identity {
                 manufacturer,
                 model,
@@ -297,14 +533,18 @@ impl<'a> Serving<'a> {
                 imei,
             } => {
                 if let Some(wanted) = self.modem.setup.config.imei.clone().filter(|wanted| *wanted != imei) {
-                    self.modem.rejected.insert(self.modem.status.usb_path.clone());
-                    return Some(format!(
+                    self.modem.identified(&imei);
+                    return Some(End::WrongModem(format!(
                         "the modem here has the IMEI {imei}, the configuration wants {wanted}"
-                    ));
+                    )));
                 }
+                self.modem.identified(&imei);
+                self.recovered().await;
+                self.modem.composition_reached();
                 let status = &mut self.modem.status;
                 (status.manufacturer, status.model, status.revision, status.imei) =
                     (manufacturer, model, revision, imei);
+                self.start_gnss();
             }
             Progress::Sim(sim) => {
                 self.messages.set_sim(&sim);
@@ -313,33 +553,59 @@ impl<'a> Serving<'a> {
                     self.modem.recorder.record(Change::Sim(self.modem.sim.clone())).await;
                 }
             }
+            Progress::Carrier(carrier) => self.modem.status.carrier = Some(carrier),
             Progress::MessagesReady => self.messages.become_usable(),
+            Progress::Degraded(stage, reason) => self.degraded(stage, reason).await,
+            Progress::Restored(stage) => self.restored(stage).await,
+            Progress::SimLost => {
+                self.brought_up = false;
+                self.messages.become_unusable();
+                self.storage_alarm = None;
+                self.modem.status.carrier = None;
+                // What is wrong with the module itself is still wrong.
+                let of_the_module = |known: &Degradation| known.stage < Stage::Sim;
+                self.modem.status.degradations.retain(of_the_module);
+            }
+            Progress::Finished => {
+                self.brought_up = true;
+                self.settle_ports();
+                // A call that was there before the ports were opened has not been reported.
+                self.list_calls();
+                if self.is_registered() {
+                    self.become_ready().await;
+                } else {
+                    self.registration_lost().await;
+                }
+            }
+            Progress::Port(role, state, detail) => self.set_port_state(role, state, detail).await,
             Progress::Registration(domain, state) => {
                 let changed = network::set_registration(&mut self.modem.network, domain, state);
                 self.network_changed(changed).await;
             }
         }
-        self.start_message_work();
         None
     }
 
-    async fn done(&mut self, done: Done) -> Option<String> {
+    async fn done(&mut self, done: Done) -> Option<End> {
         match done {
-            Done::BringUp(Ok(())) => {
-                self.brought_up = true;
-                // A call that was there before the ports were opened has not been reported.
-                self.list_calls();
-                if self.is_registered() {
-                    self.become_ready().await;
-                }
+            Done::BringUp(error @ bring_up::BringUpError::Refused(..)) => {
+                return self.refused(error.to_string()).await;
             }
-            Done::BringUp(Err(error)) => return Some(error.to_string()),
+            Done::BringUp(error) => return Some(End::Gone(error.to_string())),
+            Done::Recovery(done) => return self.recovery_done(done).await,
+            Done::Composition(done) => return self.composition_done(done).await,
+            Done::Sim(outcome) => self.sim_operated(*outcome).await,
+            Done::PortMap(written) => self.port_map.done(written),
             Done::Call(done) => self.call_done(done).await,
-            Done::Message(done) => self.messages.done(done),
+            Done::Message(done) => {
+                self.messages.done(done);
+                self.assess_storages().await;
+            }
+            Done::Bearer(done) => self.bearer_done(done).await,
             Done::Network(reading, reply) => self.status_read(reading, reply).await,
+            Done::Ussd(done) => self.ussd_done(done).await,
             Done::Answered => {}
         }
-        self.start_message_work();
         None
     }
 
@@ -362,6 +628,20 @@ impl<'a> Serving<'a> {
             } => self.attach(&call_id, answer, options, reply),
             Request::Monitor { call_id, reply } => self.monitor(&call_id, reply),
             Request::MessageQueued => self.messages.queued(),
+            Request::StartUssd {
+                code,
+                request_id,
+                content_hash,
+                reply,
+            } => self.start_ussd(&code, request_id, content_hash, reply),
+            Request::ReplyUssd {
+                session_id,
+                text,
+                reply,
+            } => self.reply_ussd(&session_id, &text, reply).await,
+            Request::CancelUssd { session_id, reply } => self.cancel_ussd(&session_id, reply).await,
+            Request::OpenTerminal { idle, reply } => self.open_terminal(idle, reply),
+            Request::GetFix { reply } => self.get_fix(reply),
             Request::Execute { command, reply } => {
                 let at = self.link.at.clone();
                 self.start(async move {
@@ -370,18 +650,81 @@ impl<'a> Serving<'a> {
                     Done::Answered
                 });
             }
+            Request::Reset { force, reply } => self.reset(force, reply),
+            Request::SetFunctionality { level, reply } => self.set_functionality(level, reply),
+            Request::SwitchComposition { product, reply } => self.switch_composition(product, Some(reply)),
             Request::RefreshNetwork { reply } => self.read_status(Some(reply)),
-            Request::GetStorage { reply } => {
-                let at = self.link.at.clone();
-                self.start(async move {
-                    let _ = reply.send(super::messages::storage(&at).await);
-                    Done::Answered
-                });
-            }
+            Request::ConnectBearer { apn, reply } => self.connect_bearer(apn, reply).await,
+            Request::DisconnectBearer { reply } => self.disconnect_bearer(reply).await,
+            Request::OperateSim {
+                operation,
+                spend_last_attempt,
+                reply,
+            } => self.operate_sim(operation, spend_last_attempt, reply),
+            Request::GetStorage { reply } => self.messages.report_storages(reply),
         }
     }
 
-    async fn deadline(&mut self) {
+    fn operate_sim(&mut self, operation: SimOperation, spend_last_attempt: bool, reply: Reply<Sim>) {
+        let at = self.link.at.clone();
+        let store = self.modem.setup.store.clone();
+        let name = self.modem.status.name.clone();
+        let memory = PinMemory::new(&name, &self.modem.sim.iccid);
+        self.start(async move {
+            let result = sim::operate(&at, &name, &operation, spend_last_attempt).await;
+            if result.is_ok() {
+                // What the broker refuses to try by itself may be right from now on.
+                let forgotten = match operation.proven_pin() {
+                    Some(pin) => store.forget_this_pin(&memory, pin.expose()).await,
+                    None => store.forget_pin(&memory).await,
+                };
+                if let Err(error) = forgotten {
+                    tracing::warn!(modem = name, %error, "a PIN that works is still remembered as refused");
+                }
+            }
+            let after = match &result {
+                Ok(after) => Some(after.clone()),
+                Err(_) => sim::read_state(&at).await.ok(),
+            };
+            Done::Sim(Box::new(SimOutcome {
+                operation,
+                result,
+                after,
+                reply,
+            }))
+        });
+    }
+
+    async fn sim_operated(&mut self, outcome: SimOutcome) {
+        let SimOutcome {
+            operation,
+            result,
+            after,
+            reply,
+        } = outcome;
+        let before = self.modem.sim.clone();
+        let known = &mut self.modem.sim;
+        if let Some(after) = &after {
+            known.pin_attempts_left = after.pin_attempts_left;
+            known.puk_attempts_left = after.puk_attempts_left;
+        }
+        if let (SimOperation::SetPinLock { enabled, .. }, Ok(_)) = (&operation, &result) {
+            known.pin_lock_enabled = Some(*enabled);
+        }
+        let answer = result.map(|after| Sim {
+            state: after.state,
+            ..known.clone()
+        });
+        if *known != before {
+            self.modem.recorder.record(Change::Sim(self.modem.sim.clone())).await;
+        }
+        if let Some(after) = after {
+            self.sim_heard_of(after.state).await;
+        }
+        let _ = reply.send(answer);
+    }
+
+    async fn deadline(&mut self) -> Option<End> {
         if Instant::now() >= self.next_status {
             self.next_status = Instant::now() + STATUS_INTERVAL;
             if self.brought_up && !self.status_pending {
@@ -390,9 +733,19 @@ impl<'a> Serving<'a> {
             self.messages.sweep_if_due();
         }
         self.call_deadline();
+        self.follow_composition_policy();
+        self.ussd_deadline().await;
+        self.recovery_due().await
     }
 
-    fn read_status(&mut self, reply: Option<super::Reply<crate::resource::NetworkStatus>>) {
+    /// Reads the status of the network soon.
+    pub(super) fn read_network(&mut self) {
+        if !self.status_pending {
+            self.read_status(None);
+        }
+    }
+
+    pub(super) fn read_status(&mut self, reply: Option<super::Reply<crate::resource::NetworkStatus>>) {
         self.status_pending |= reply.is_none();
         let lane = if reply.is_some() {
             Lane::Normal
@@ -411,6 +764,9 @@ impl<'a> Serving<'a> {
         self.status_pending &= reply.is_some();
         match reading {
             Ok(reading) => {
+                if let Some(card) = reading.card.clone() {
+                    self.check_card(card).await;
+                }
                 let changed = network::apply_reading(&mut self.modem.network, reading);
                 self.network_changed(changed).await;
                 if let Some(reply) = reply {

@@ -3,20 +3,43 @@
 pub mod at;
 mod exclusive;
 mod lock;
+pub mod nmea;
+mod patience;
+pub mod qmi;
 mod serial;
+pub mod terminal;
+pub mod trace;
 
 use std::fmt;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::config::PortAddress;
 
 pub use lock::{Held, LockError, PortLock};
+pub use patience::{abandoned, close};
 pub use serial::{open_audio, open_serial};
 
 /// What a port task reads from and writes to.
 pub trait PortStream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> PortStream for T {}
+
+/// A tty that takes no bytes for this long is dead: no command line is longer than what the driver buffers.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Writes everything, or says why the port is dead.
+async fn write_all(stream: &mut dyn PortStream, bytes: &[u8]) -> Result<(), String> {
+    let write = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
+    match tokio::time::timeout(WRITE_TIMEOUT, write).await {
+        Ok(result) => result.map_err(|error| format!("write: {error}")),
+        Err(_) => Err("write: the port takes no bytes".to_owned()),
+    }
+}
 
 /// An open port together with its lock. The lock is released after the descriptor is closed.
 pub struct OpenPort {
@@ -44,6 +67,8 @@ pub enum OpenErrorKind {
     Held(Held),
     /// The operating system refused.
     Io(std::io::Error),
+    /// The kernel holds the call; so many calls hang by now.
+    Hung(usize),
 }
 
 impl fmt::Display for OpenError {
@@ -62,6 +87,11 @@ impl fmt::Display for OpenError {
                 )
             }
             OpenErrorKind::Io(error) => write!(f, "open {address}: {error}"),
+            OpenErrorKind::Hung(abandoned) => write!(
+                f,
+                "open {address}: the kernel does not return from it ({abandoned} calls hang); cut the modem's power, and \
+                 restart the machine if that does not help"
+            ),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_serial::SerialPortBuilderExt as _;
 
 use super::lock::{LockError, PortLock};
+use super::patience::bounded;
 use super::{Held, OpenError, OpenErrorKind, OpenPort};
 use crate::config::PortAddress;
 
@@ -35,16 +36,22 @@ pub async fn open_serial(address: &PortAddress, lock_directory: &Path) -> Result
             })
         }
         PortAddress::Path(path) => {
-            let lock = acquire(path, lock_directory).map_err(fail)?;
-            // The builder sets raw mode and TIOCEXCL.
-            let stream = tokio_serial::new(path.to_string_lossy(), BAUD)
-                .flow_control(tokio_serial::FlowControl::None)
-                .open_native_async()
-                .map_err(|error| fail(kind_of(path, error.into())))?;
-            Ok(OpenPort {
-                stream: Box::new(stream),
-                lock: Some(lock),
-            })
+            let (path, directory) = (path.clone(), lock_directory.to_owned());
+            let runtime = tokio::runtime::Handle::current();
+            let open = move || {
+                let lock = acquire(&path, &directory)?;
+                let _runtime = runtime.enter();
+                // The builder sets raw mode and TIOCEXCL.
+                let stream = tokio_serial::new(path.to_string_lossy(), BAUD)
+                    .flow_control(tokio_serial::FlowControl::None)
+                    .open_native_async()
+                    .map_err(|error| kind_of(&path, error.into()))?;
+                Ok(OpenPort {
+                    stream: Box::new(stream),
+                    lock: Some(lock),
+                })
+            };
+            bounded(open).await.map_err(fail)
         }
     }
 }
@@ -67,9 +74,13 @@ pub async fn open_audio(
             Ok((stream.into(), None))
         }
         PortAddress::Path(path) => {
-            let lock = acquire(path, lock_directory).map_err(fail)?;
-            let port = serialport_fd(path).map_err(|error| fail(kind_of(path, error)))?;
-            Ok((port, Some(lock)))
+            let (path, directory) = (path.clone(), lock_directory.to_owned());
+            let open = move || {
+                let lock = acquire(&path, &directory)?;
+                let port = serialport_fd(&path).map_err(|error| kind_of(&path, error))?;
+                Ok((port, Some(lock)))
+            };
+            bounded(open).await.map_err(fail)
         }
     }
 }
@@ -82,7 +93,7 @@ async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn acquire(path: &Path, lock_directory: &Path) -> Result<PortLock, OpenErrorKind> {
+pub(super) fn acquire(path: &Path, lock_directory: &Path) -> Result<PortLock, OpenErrorKind> {
     if !path.exists() {
         return Err(OpenErrorKind::Missing);
     }
@@ -95,7 +106,7 @@ fn acquire(path: &Path, lock_directory: &Path) -> Result<PortLock, OpenErrorKind
     })
 }
 
-fn kind_of(path: &Path, error: io::Error) -> OpenErrorKind {
+pub(super) fn kind_of(path: &Path, error: io::Error) -> OpenErrorKind {
     match error.raw_os_error().map(nix::errno::Errno::from_raw) {
         // TIOCEXCL of another holder shows as EBUSY.
         Some(nix::errno::Errno::EBUSY) => OpenErrorKind::Held(Held {

@@ -1,7 +1,7 @@
 //! Who may come in over TCP: bearer tokens, of which the configuration knows only hashes.
 //!
 //! A unix socket needs none, since its mode and group say who may open it. A client certificate is checked before this, in
-//! the TLS handshake.
+//! the TLS handshake. Whoever passes is given a name, [`Client`], for the record and for limits.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use sha2::{Digest, Sha256};
-use tonic::codegen::http::{HeaderMap, Request, Response, header};
+use tonic::codegen::http::{Extensions, HeaderMap, Request, Response, header};
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo, UdsConnectInfo};
 use tower::{Layer, Service};
 
 use super::status;
@@ -17,6 +18,39 @@ use crate::config::TokenConfig;
 
 /// A health check tells nothing but that the broker runs, and load balancers cannot send tokens.
 const OPEN_SERVICE: &str = "/grpc.health.v1.Health/";
+
+/// Who sends a request: `token:NAME`, `certificate:FINGERPRINT`, `uid:NUMBER` or `address:ADDRESS`, whichever is the first
+/// that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client(pub String);
+
+impl Client {
+    fn of(token: Option<&TokenConfig>, connection: &Extensions) -> Self {
+        if let Some(token) = token {
+            return Self(format!("token:{}", token.name));
+        }
+        let tls = connection.get::<TlsConnectInfo<TcpConnectInfo>>();
+        if let Some(certificate) = tls
+            .and_then(TlsConnectInfo::peer_certs)
+            .and_then(|chain| chain.first().cloned())
+        {
+            // 64 bits tell a handful of certificates apart, and a person can compare them.
+            let fingerprint = Sha256::digest(&certificate);
+            let digits: String = fingerprint.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+            return Self(format!("certificate:{digits}"));
+        }
+        if let Some(peer) = connection.get::<UdsConnectInfo>().and_then(|unix| unix.peer_cred) {
+            return Self(format!("uid:{}", peer.uid()));
+        }
+        let address = tls
+            .and_then(|tls| tls.get_ref().remote_addr())
+            .or_else(|| connection.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr));
+        Self(address.map_or_else(
+            || "address:unknown".to_owned(),
+            |address| format!("address:{}", address.ip()),
+        ))
+    }
+}
 
 /// Asks every request for a token.
 #[derive(Clone, Debug)]
@@ -63,26 +97,32 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let open = self.tokens.is_empty() || request.uri().path().starts_with(OPEN_SERVICE);
-        if !open && !is_known(&self.tokens, request.headers()) {
+        let token = known(&self.tokens, request.headers());
+        if !open && token.is_none() {
             tracing::warn!(
                 path = request.uri().path(),
                 "a request without a valid token was refused"
             );
             return Box::pin(async { Ok(status::token_invalid().into_http()) });
         }
+        let client = Client::of(token, request.extensions());
+        request.extensions_mut().insert(client);
         Box::pin(self.inner.call(request))
     }
 }
 
-fn is_known(tokens: &[TokenConfig], headers: &HeaderMap) -> bool {
-    let Some(shown) = bearer(headers) else { return false };
-    let shown: [u8; 32] = Sha256::digest(shown).into();
+fn known<'a>(tokens: &'a [TokenConfig], headers: &HeaderMap) -> Option<&'a TokenConfig> {
+    let shown: [u8; 32] = Sha256::digest(bearer(headers)?).into();
     // Every token and every octet is looked at, so that the time taken says nothing about how much was right.
-    tokens
-        .iter()
-        .fold(false, |known, token| known | equal(&token.sha256, &shown))
+    tokens.iter().fold(None, |known, token| {
+        if equal(&token.sha256, &shown) {
+            Some(token)
+        } else {
+            known
+        }
+    })
 }
 
 fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
@@ -115,19 +155,21 @@ mod tests {
     #[test]
     fn only_a_known_token_passes() {
         for (value, expected) in [
-            (Some("Bearer first"), true),
-            (Some("bearer second"), true),
-            (Some("Bearer third"), false),
-            (Some("Bearer "), false),
-            (Some("first"), false),
-            (Some("Basic first"), false),
-            (None, false),
+            (Some("Bearer first"), Some("first")),
+            (Some("bearer second"), Some("second")),
+            (Some("Bearer third"), None),
+            (Some("Bearer "), None),
+            (Some("first"), None),
+            (Some("Basic first"), None),
+            (None, None),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(value) = value {
                 headers.insert(header::AUTHORIZATION, value.parse().unwrap());
             }
-            assert_eq!(is_known(&tokens(), &headers), expected, "{value:?}");
+            let tokens = tokens();
+            let name = known(&tokens, &headers).map(|token| token.name.as_str());
+            assert_eq!(name, expected, "{value:?}");
         }
     }
 

@@ -1,9 +1,13 @@
 //! The domain's values as messages of the contract, and filters back.
 
+mod data;
+
 use jiff::Timestamp;
 
 use crate::resource::{self, Change, ChangeKind};
 use api::v1;
+
+pub(super) use data::bearer;
 
 /// A time.
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
@@ -29,6 +33,8 @@ pub(super) fn event(event: &resource::Event) -> v1::Event {
         Change::Message(message) => Resource::MessageChanged(self::message(message)),
         Change::Call(call) => Resource::CallChanged(self::call(call)),
         Change::Network(status) => Resource::NetworkChanged(network(modem, status)),
+        Change::Ussd(session) => Resource::UssdChanged(ussd_session(session)),
+        Change::Bearer(bearer) => Resource::BearerChanged(self::bearer(modem, bearer)),
         Change::Dtmf(dtmf) => Resource::DtmfReceived(v1::DtmfReceived {
             call_id: dtmf.call_id.clone(),
             tone: dtmf.tone.to_string(),
@@ -50,8 +56,51 @@ pub(super) fn change_kind(kind: v1::EventKind) -> Option<ChangeKind> {
         v1::EventKind::Message => Some(ChangeKind::Message),
         v1::EventKind::Call => Some(ChangeKind::Call),
         v1::EventKind::Network => Some(ChangeKind::Network),
+        v1::EventKind::Ussd => Some(ChangeKind::Ussd),
+        v1::EventKind::Bearer => Some(ChangeKind::Bearer),
         v1::EventKind::Dtmf => Some(ChangeKind::Dtmf),
-        v1::EventKind::Unspecified | v1::EventKind::Ussd | v1::EventKind::Wan | v1::EventKind::Bearer => None,
+        v1::EventKind::Unspecified | v1::EventKind::Wan => None,
+    }
+}
+
+/// A USSD session.
+pub(super) fn ussd_session(session: &resource::UssdSession) -> v1::UssdSession {
+    use resource::UssdEndCause as Cause;
+    let end_cause = session
+        .end_cause
+        .map_or(v1::UssdEndCause::Unspecified, |cause| match cause {
+            Cause::Answered => v1::UssdEndCause::Answered,
+            Cause::Terminated => v1::UssdEndCause::Terminated,
+            Cause::NotSupported => v1::UssdEndCause::NotSupported,
+            Cause::NetworkTimeout => v1::UssdEndCause::NetworkTimeout,
+            Cause::NoAnswer => v1::UssdEndCause::NoAnswer,
+            Cause::NoReply => v1::UssdEndCause::NoReply,
+            Cause::Cancelled => v1::UssdEndCause::Cancelled,
+            Cause::Call => v1::UssdEndCause::Call,
+            Cause::Refused => v1::UssdEndCause::Refused,
+            Cause::Lost => v1::UssdEndCause::Lost,
+            Cause::OtherClient => v1::UssdEndCause::OtherClient,
+            Cause::Notification => v1::UssdEndCause::Notification,
+        });
+    v1::UssdSession {
+        session_id: session.id.clone(),
+        modem: session.modem.clone(),
+        state: ussd_state(session.state).into(),
+        text: session.text.clone(),
+        end_detail: session.end_detail.clone(),
+        start_time: Some(timestamp(session.start_time)),
+        end_time: session.end_time.map(timestamp),
+        end_cause: end_cause.into(),
+        network_initiated: session.network_initiated,
+    }
+}
+
+/// The state of a USSD session.
+pub(super) fn ussd_state(state: resource::UssdState) -> v1::UssdState {
+    match state {
+        resource::UssdState::Waiting => v1::UssdState::Waiting,
+        resource::UssdState::UserAction => v1::UssdState::UserAction,
+        resource::UssdState::Ended => v1::UssdState::Ended,
     }
 }
 
@@ -77,6 +126,33 @@ pub(super) fn modem(status: &resource::ModemStatus) -> v1::Modem {
         composition: status.composition.clone(),
         ports: status.ports.iter().map(port).collect(),
         usb_path: status.usb_path.clone(),
+        carrier: status.carrier.as_ref().map(carrier),
+        degradations: status
+            .degradations
+            .iter()
+            .map(|degradation| v1::Degradation {
+                stage: stage(degradation.stage).into(),
+                reason: degradation.reason.clone(),
+            })
+            .collect(),
+    }
+}
+
+fn carrier(carrier: &resource::Carrier) -> v1::Carrier {
+    v1::Carrier {
+        name: carrier.name.clone(),
+        country: carrier.country.clone(),
+        plmn: carrier.plmn.clone(),
+        data_apn: carrier.data_apn.clone(),
+        ims_apn: carrier.ims_apn.clone(),
+        source: match carrier.source {
+            resource::CarrierSource::Configured => v1::CarrierSource::Configured,
+            resource::CarrierSource::BuiltIn => v1::CarrierSource::BuiltIn,
+            resource::CarrierSource::Package => v1::CarrierSource::Package,
+            resource::CarrierSource::Fallback => v1::CarrierSource::Fallback,
+        }
+        .into(),
+        service_provider_name: carrier.service_provider_name.clone(),
     }
 }
 
@@ -84,11 +160,18 @@ pub(super) fn modem(status: &resource::ModemStatus) -> v1::Modem {
 pub(super) fn stage(stage: resource::Stage) -> v1::ModemStage {
     match stage {
         resource::Stage::Absent => v1::ModemStage::Absent,
+        resource::Stage::Enumerated => v1::ModemStage::Enumerated,
         resource::Stage::Probing => v1::ModemStage::Probing,
         resource::Stage::Identifying => v1::ModemStage::Identifying,
         resource::Stage::Sim => v1::ModemStage::Sim,
-        resource::Stage::Registering => v1::ModemStage::Registering,
+        resource::Stage::Carrier => v1::ModemStage::Carrier,
+        resource::Stage::Contexts => v1::ModemStage::Contexts,
         resource::Stage::Configuring => v1::ModemStage::Configuring,
+        resource::Stage::Registering => v1::ModemStage::Registering,
+        resource::Stage::Volte => v1::ModemStage::Volte,
+        resource::Stage::Sms => v1::ModemStage::Sms,
+        resource::Stage::Voice => v1::ModemStage::Voice,
+        resource::Stage::Data => v1::ModemStage::Data,
         resource::Stage::Ready => v1::ModemStage::Ready,
     }
 }
@@ -101,15 +184,7 @@ fn progress_percent(stage: resource::Stage) -> u32 {
 /// A port.
 pub(super) fn port(port: &resource::Port) -> v1::Port {
     v1::Port {
-        role: match port.role {
-            resource::PortRole::Diagnostics => v1::PortRole::Diagnostics,
-            resource::PortRole::Nmea => v1::PortRole::Nmea,
-            resource::PortRole::At => v1::PortRole::At,
-            resource::PortRole::AtCalls => v1::PortRole::AtCalls,
-            resource::PortRole::Audio => v1::PortRole::Audio,
-            resource::PortRole::Qmi => v1::PortRole::Qmi,
-        }
-        .into(),
+        role: port_role(port.role).into(),
         state: match port.state {
             resource::PortState::Unused => v1::PortState::Unused,
             resource::PortState::Missing => v1::PortState::Missing,
@@ -125,27 +200,52 @@ pub(super) fn port(port: &resource::Port) -> v1::Port {
     }
 }
 
+/// State of a SIM.
+pub(super) fn sim_state(state: resource::SimState) -> v1::SimState {
+    match state {
+        resource::SimState::Unknown => v1::SimState::Unknown,
+        resource::SimState::Absent => v1::SimState::Absent,
+        resource::SimState::Busy => v1::SimState::Busy,
+        resource::SimState::PinRequired => v1::SimState::PinRequired,
+        resource::SimState::PukRequired => v1::SimState::PukRequired,
+        resource::SimState::Ready => v1::SimState::Ready,
+        resource::SimState::Failed => v1::SimState::Failed,
+    }
+}
+
+/// What a port is for.
+pub(super) fn port_role(role: resource::PortRole) -> v1::PortRole {
+    match role {
+        resource::PortRole::Diagnostics => v1::PortRole::Diagnostics,
+        resource::PortRole::Nmea => v1::PortRole::Nmea,
+        resource::PortRole::At => v1::PortRole::At,
+        resource::PortRole::AtCalls => v1::PortRole::AtCalls,
+        resource::PortRole::Audio => v1::PortRole::Audio,
+        resource::PortRole::Qmi => v1::PortRole::Qmi,
+    }
+}
+
 /// A SIM.
 pub(super) fn sim(modem: &str, sim: &resource::Sim) -> v1::Sim {
     v1::Sim {
         modem: modem.to_owned(),
-        state: match sim.state {
-            resource::SimState::Unknown => v1::SimState::Unknown,
-            resource::SimState::Absent => v1::SimState::Absent,
-            resource::SimState::Busy => v1::SimState::Busy,
-            resource::SimState::PinRequired => v1::SimState::PinRequired,
-            resource::SimState::PukRequired => v1::SimState::PukRequired,
-            resource::SimState::Ready => v1::SimState::Ready,
-            resource::SimState::Failed => v1::SimState::Failed,
-        }
-        .into(),
+        state: sim_state(sim.state).into(),
         iccid: sim.iccid.clone(),
         imsi: sim.imsi.clone(),
         home_plmn: sim.home_plmn.clone(),
         own_numbers: sim.own_numbers.clone(),
         pin_attempts_left: sim.pin_attempts_left,
         puk_attempts_left: sim.puk_attempts_left,
-        pin_lock_enabled: None,
+        pin_lock_enabled: sim.pin_lock_enabled,
+    }
+}
+
+/// How characters are coded.
+pub(super) fn message_encoding(encoding: resource::MessageEncoding) -> v1::MessageEncoding {
+    match encoding {
+        resource::MessageEncoding::Gsm7 => v1::MessageEncoding::Gsm7,
+        resource::MessageEncoding::Data => v1::MessageEncoding::Data,
+        resource::MessageEncoding::Ucs2 => v1::MessageEncoding::Ucs2,
     }
 }
 
@@ -153,11 +253,7 @@ pub(super) fn sim(modem: &str, sim: &resource::Sim) -> v1::Sim {
 pub(super) fn message(message: &resource::Message) -> v1::Message {
     let encoding = message
         .encoding
-        .map_or(v1::MessageEncoding::Unspecified, |encoding| match encoding {
-            resource::MessageEncoding::Gsm7 => v1::MessageEncoding::Gsm7,
-            resource::MessageEncoding::Data => v1::MessageEncoding::Data,
-            resource::MessageEncoding::Ucs2 => v1::MessageEncoding::Ucs2,
-        });
+        .map_or(v1::MessageEncoding::Unspecified, message_encoding);
     v1::Message {
         message_id: message.id.clone(),
         modem: message.modem.clone(),
@@ -182,6 +278,50 @@ pub(super) fn message(message: &resource::Message) -> v1::Message {
         message_class: message.message_class.map(u32::from),
         pdus: message.pdus.clone(),
         delivery_report_requested: message.delivery_report_requested,
+        missing_parts: message.missing_parts.iter().copied().map(u32::from).collect(),
+        protocol_identifier: message.protocol_identifier.into(),
+        replaced_by: message.replaced_by.clone().unwrap_or_default(),
+        message_waiting: message.message_waiting.map(message_waiting),
+        ports: message.ports.map(|ports| v1::ApplicationPorts {
+            destination: ports.destination.into(),
+            originator: ports.originator.into(),
+        }),
+        information_elements: message
+            .information_elements
+            .iter()
+            .map(|element| v1::InformationElement {
+                identifier: element.identifier.into(),
+                value: element.value.clone().into(),
+            })
+            .collect(),
+        priority: priority(message).into(),
+        send_time: message.send_time.map(timestamp),
+        valid_until: message.valid_until.map(timestamp),
+        client: message.client.clone(),
+    }
+}
+
+fn message_waiting(waiting: resource::MessageWaiting) -> v1::MessageWaiting {
+    v1::MessageWaiting {
+        kind: match waiting.kind {
+            resource::WaitingKind::Voicemail => v1::WaitingKind::Voicemail,
+            resource::WaitingKind::Fax => v1::WaitingKind::Fax,
+            resource::WaitingKind::Email => v1::WaitingKind::Email,
+            resource::WaitingKind::Other => v1::WaitingKind::Other,
+        }
+        .into(),
+        active: waiting.active,
+        store: waiting.store,
+        count: waiting.count.map(u32::from),
+    }
+}
+
+fn priority(message: &resource::Message) -> v1::MessagePriority {
+    match (message.direction, message.priority) {
+        (resource::MessageDirection::Incoming, _) => v1::MessagePriority::Unspecified,
+        (_, resource::Priority::Low) => v1::MessagePriority::Low,
+        (_, resource::Priority::Normal) => v1::MessagePriority::Normal,
+        (_, resource::Priority::High) => v1::MessagePriority::High,
     }
 }
 
@@ -332,6 +472,7 @@ pub(super) fn network(modem: &str, status: &resource::NetworkStatus) -> v1::Netw
         }),
         signal: Some(signal(&status.signal)),
         update_time: Some(timestamp(status.update_time)),
+        ims: Some(data::ims(&status.ims)),
     }
 }
 
@@ -412,7 +553,7 @@ mod tests {
     #[test]
     fn progress_goes_from_nothing_to_everything() {
         assert_eq!(progress_percent(resource::Stage::Absent), 0);
-        assert_eq!(progress_percent(resource::Stage::Sim), 50);
+        assert_eq!(progress_percent(resource::Stage::Carrier), 38);
         assert_eq!(progress_percent(resource::Stage::Ready), 100);
     }
 

@@ -10,12 +10,17 @@ use api::v1::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Context, ResponseStream, not_built_yet};
+use super::trace::TraceView;
+use super::{Context, ResponseStream};
 use crate::modem;
 use crate::refusal::Refusal;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(180);
+
+/// Settings on which the broker relies: a PDU that is handed over in text mode would go to somebody else. At a terminal they
+/// may be changed, because they are set again when it ends.
+const RELIED_ON: &[&str] = &["+CMGF", "+CSCS", "+CMEE", "Q", "Q1"];
 
 /// Commands that leave command mode: their prompt or data connection would take the port away from the session.
 const LEAVES_COMMAND_MODE: &[&str] = &[
@@ -45,12 +50,7 @@ impl DiagnosticsService for Context {
         &self,
         request: Request<ExecuteAtCommandRequest>,
     ) -> Result<Response<ExecuteAtCommandResponse>, Status> {
-        if !self.raw_at {
-            return Err(Refusal::NotEnabled {
-                key: "diagnostics.raw_at = true",
-            }
-            .into());
-        }
+        self.raw_at_allowed()?;
         let request = request.into_inner();
         let modem = self.modems.find(&request.modem)?;
         let command = command(&request)?;
@@ -66,19 +66,44 @@ impl DiagnosticsService for Context {
 
     async fn open_at_terminal(
         &self,
-        _: Request<Streaming<OpenAtTerminalRequest>>,
+        request: Request<Streaming<OpenAtTerminalRequest>>,
     ) -> Result<Response<Self::OpenAtTerminalStream>, Status> {
-        not_built_yet("OpenAtTerminal")
+        self.raw_at_allowed()?;
+        super::terminal::open(self, request.into_inner()).await
     }
 
     type StreamTraceStream = ResponseStream<StreamTraceResponse>;
 
-    async fn stream_trace(&self, _: Request<StreamTraceRequest>) -> Result<Response<Self::StreamTraceStream>, Status> {
-        not_built_yet("StreamTrace")
+    async fn stream_trace(
+        &self,
+        request: Request<StreamTraceRequest>,
+    ) -> Result<Response<Self::StreamTraceStream>, Status> {
+        let view = self.trace_view(&request.into_inner().modem)?;
+        Ok(Response::new(view.follow(self.shutdown.clone())))
     }
 
-    async fn get_trace(&self, _: Request<GetTraceRequest>) -> Result<Response<GetTraceResponse>, Status> {
-        not_built_yet("GetTrace")
+    async fn get_trace(&self, request: Request<GetTraceRequest>) -> Result<Response<GetTraceResponse>, Status> {
+        let entries = self.trace_view(&request.into_inner().modem)?.everything();
+        Ok(Response::new(GetTraceResponse { entries }))
+    }
+}
+
+impl Context {
+    fn raw_at_allowed(&self) -> Result<(), Refusal> {
+        if self.raw_at {
+            return Ok(());
+        }
+        Err(Refusal::NotEnabled {
+            key: "diagnostics.raw_at = true",
+        })
+    }
+
+    fn trace_view(&self, modem: &str) -> Result<TraceView, Refusal> {
+        let modem = self.modems.find(modem)?;
+        let reader = modem.trace().follow().ok_or(Refusal::NotEnabled {
+            key: "diagnostics.trace_kib = 64",
+        })?;
+        Ok(TraceView::new(modem.name(), reader))
     }
 }
 
@@ -97,7 +122,16 @@ fn command(request: &ExecuteAtCommandRequest) -> Result<Command, Refusal> {
     for part in upper.strip_prefix("AT").unwrap_or(&upper).split(';') {
         let name = part.trim().split(['=', '?']).next().unwrap_or_default();
         let opens = part.contains('=') || !name.starts_with('+');
-        if opens && LEAVES_COMMAND_MODE.contains(&name) && !part.contains('?') {
+        let sets = opens && !part.contains('?');
+        if sets && RELIED_ON.contains(&name) {
+            return Err(Refusal::FieldInvalid {
+                field: "command",
+                problem: format!(
+                    "the broker relies on the value of {name}; at a terminal it may be changed for a while"
+                ),
+            });
+        }
+        if sets && LEAVES_COMMAND_MODE.contains(&name) {
             return Err(Refusal::FieldInvalid {
                 field: "command",
                 problem: format!(
@@ -125,6 +159,11 @@ mod tests {
             ("AT+CSQ;+CMGS=23", false),
             ("ATD*99", false),
             ("ATZ", false),
+            ("AT+CMGF=1", false),
+            ("AT+CMGF?", true),
+            ("AT+CSCS=?", true),
+            ("AT+CREG?;+CSCS=IRA", false),
+            ("ATQ1", false),
             ("hello", false),
             ("AT+CSQ\rAT+CPIN=0000", false),
         ] {

@@ -17,6 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::auth::AuthenticateLayer;
+use super::connections::Room;
 use crate::config::{BrokerConfig, ListenAddress, TlsConfig};
 
 /// How long whoever owns a socket may take to accept a connection.
@@ -28,8 +29,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that connects and says nothing does not stay.
 const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests of one connection at the same time.
-const STREAM_LIMIT: u32 = 128;
+/// Requests of one connection at the same time; a client's further ones wait without a word. A gateway may watch for a
+/// thousand users over one connection and has to get a unary request through beside them.
+const STREAM_LIMIT: u32 = 2048;
 const HEADER_LIMIT_BYTES: u32 = 16 * 1024;
 
 /// Why a listener could not be had.
@@ -137,9 +139,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let shutdown = shutdown.shared();
+    let room = Room::of_this_process();
     let serving = listeners
         .into_iter()
-        .map(|listener| serve_one(listener, routes.clone(), config, shutdown.clone()));
+        .map(|listener| serve_one(listener, routes.clone(), config, room.clone(), shutdown.clone()));
     let deadline = async {
         shutdown.clone().await;
         tokio::time::sleep(SHUTDOWN_LIMIT).await;
@@ -157,6 +160,7 @@ async fn serve_one(
     listener: BoundListener,
     routes: Routes,
     config: &BrokerConfig,
+    room: Room,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let BoundListener { address, socket } = listener;
@@ -168,7 +172,7 @@ async fn serve_one(
     tracing::info!(%address, "listening");
     let served = match socket {
         Socket::Unix(listener, _file) => {
-            let incoming = UnixListenerStream::new(listener);
+            let incoming = room.admit(UnixListenerStream::new(listener));
             let mut server = server.layer(AuthenticateLayer::new(&[]));
             server
                 .add_routes(routes)
@@ -186,6 +190,7 @@ async fn serve_one(
                         .with_nodelay(Some(true))
                         .with_keepalive(Some(KEEPALIVE_INTERVAL))
                         .with_keepalive_interval(Some(KEEPALIVE_TIMEOUT));
+                    let incoming = room.admit(incoming);
                     let mut server = server.layer(AuthenticateLayer::new(&config.tokens));
                     server
                         .add_routes(routes)

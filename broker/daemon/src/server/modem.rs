@@ -1,17 +1,18 @@
-//! `ModemService` and `SimService`.
+//! `ModemService`.
 
+use ::modem::at::command::Functionality;
+use ::modem::recovery::Step;
 use api::v1::modem_service_server::ModemService;
-use api::v1::sim_service_server::SimService;
 use api::v1::{
-    ChangePinRequest, ChangePinResponse, EnterPinRequest, EnterPinResponse, GetModemRequest, GetModemResponse,
-    GetPortsRequest, GetPortsResponse, GetRecoveryRequest, GetRecoveryResponse, GetSimRequest, GetSimResponse,
-    ListModemsRequest, ListModemsResponse, ResetModemRequest, ResetModemResponse, SetFunctionalityRequest,
-    SetFunctionalityResponse, SetPinLockRequest, SetPinLockResponse, SwitchCompositionRequest,
-    SwitchCompositionResponse, UnblockPinRequest, UnblockPinResponse,
+    GetModemRequest, GetModemResponse, GetPortsRequest, GetPortsResponse, GetRecoveryRequest, GetRecoveryResponse,
+    ListModemsRequest, ListModemsResponse, RecoveryCounter, RecoveryStep, ResetModemRequest, ResetModemResponse,
+    SetFunctionalityRequest, SetFunctionalityResponse, SwitchCompositionRequest, SwitchCompositionResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Context, convert, not_built_yet};
+use super::{Context, convert};
+use crate::modem::{self, RecoveryStatus};
+use crate::refusal::Refusal;
 
 #[tonic::async_trait]
 impl ModemService for Context {
@@ -39,51 +40,104 @@ impl ModemService for Context {
         Ok(Response::new(GetPortsResponse { ports }))
     }
 
-    async fn reset_modem(&self, _: Request<ResetModemRequest>) -> Result<Response<ResetModemResponse>, Status> {
-        not_built_yet("ResetModem")
+    async fn reset_modem(&self, request: Request<ResetModemRequest>) -> Result<Response<ResetModemResponse>, Status> {
+        let request = request.into_inner();
+        let modem = self.modems.find(&request.modem)?;
+        let force = request.force;
+        let status = modem.ask(|reply| modem::Request::Reset { force, reply }).await?;
+        Ok(Response::new(ResetModemResponse {
+            modem: Some(convert::modem(&status)),
+        }))
     }
 
     async fn set_functionality(
         &self,
-        _: Request<SetFunctionalityRequest>,
+        request: Request<SetFunctionalityRequest>,
     ) -> Result<Response<SetFunctionalityResponse>, Status> {
-        not_built_yet("SetFunctionality")
+        let request = request.into_inner();
+        let modem = self.modems.find(&request.modem)?;
+        let level = match request.functionality() {
+            api::v1::Functionality::Minimum => Functionality::Minimum,
+            api::v1::Functionality::Full => Functionality::Full,
+            api::v1::Functionality::Flight => Functionality::RadioOff,
+            api::v1::Functionality::Unspecified => {
+                return Err(Refusal::FieldInvalid {
+                    field: "functionality",
+                    problem: "expected MINIMUM, FULL or FLIGHT".to_owned(),
+                }
+                .into());
+            }
+        };
+        let status = modem
+            .ask(|reply| modem::Request::SetFunctionality { level, reply })
+            .await?;
+        Ok(Response::new(SetFunctionalityResponse {
+            modem: Some(convert::modem(&status)),
+        }))
     }
 
     async fn switch_composition(
         &self,
-        _: Request<SwitchCompositionRequest>,
+        request: Request<SwitchCompositionRequest>,
     ) -> Result<Response<SwitchCompositionResponse>, Status> {
-        not_built_yet("SwitchComposition")
-    }
-
-    async fn get_recovery(&self, _: Request<GetRecoveryRequest>) -> Result<Response<GetRecoveryResponse>, Status> {
-        not_built_yet("GetRecovery")
-    }
-}
-
-#[tonic::async_trait]
-impl SimService for Context {
-    async fn get_sim(&self, request: Request<GetSimRequest>) -> Result<Response<GetSimResponse>, Status> {
-        let modem = self.modems.find(&request.get_ref().modem)?;
-        Ok(Response::new(GetSimResponse {
-            sim: Some(convert::sim(modem.name(), &modem.snapshot().sim)),
+        let request = request.into_inner();
+        let modem = self.modems.find(&request.modem)?;
+        let written = request.composition.trim();
+        let product = u16::from_str_radix(written, 16)
+            .ok()
+            .filter(|_| written.len() == 4)
+            .ok_or_else(|| Refusal::FieldInvalid {
+                field: "composition",
+                problem: "expected a USB product id of four hexadecimal digits, such as 9001".to_owned(),
+            })?;
+        let status = modem
+            .ask(|reply| modem::Request::SwitchComposition { product, reply })
+            .await?;
+        Ok(Response::new(SwitchCompositionResponse {
+            modem: Some(convert::modem(&status)),
         }))
     }
 
-    async fn enter_pin(&self, _: Request<EnterPinRequest>) -> Result<Response<EnterPinResponse>, Status> {
-        not_built_yet("EnterPin")
+    async fn get_recovery(
+        &self,
+        request: Request<GetRecoveryRequest>,
+    ) -> Result<Response<GetRecoveryResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        Ok(Response::new(recovery(&modem.recovery())))
     }
+}
 
-    async fn change_pin(&self, _: Request<ChangePinRequest>) -> Result<Response<ChangePinResponse>, Status> {
-        not_built_yet("ChangePin")
+fn recovery(status: &RecoveryStatus) -> GetRecoveryResponse {
+    let counters = status.counters.iter().map(|counter| RecoveryCounter {
+        step: step(counter.step).into(),
+        attempts: counter.attempts,
+        successes: counter.successes,
+        budget_left: counter.budget_left,
+        last_time: counter.last.map(convert::timestamp),
+    });
+    let current = match status.current {
+        None => RecoveryStep::Unspecified,
+        Some(None) => RecoveryStep::GiveUp,
+        Some(Some(current)) => step(current),
+    };
+    GetRecoveryResponse {
+        current_step: current.into(),
+        counters: counters.collect(),
+        next_attempt_time: status.next_attempt.map(convert::timestamp),
+        detail: status.detail.clone(),
+        evidence: status.evidence.clone(),
+        hanging_calls: u32::try_from(status.hanging_calls).unwrap_or(u32::MAX),
     }
+}
 
-    async fn set_pin_lock(&self, _: Request<SetPinLockRequest>) -> Result<Response<SetPinLockResponse>, Status> {
-        not_built_yet("SetPinLock")
-    }
-
-    async fn unblock_pin(&self, _: Request<UnblockPinRequest>) -> Result<Response<UnblockPinResponse>, Status> {
-        not_built_yet("UnblockPin")
+fn step(step: Step) -> RecoveryStep {
+    match step {
+        Step::Resynchronise => RecoveryStep::Resynchronise,
+        Step::ReopenPort => RecoveryStep::ReopenPort,
+        Step::SwitchPort => RecoveryStep::SwitchPort,
+        Step::CycleRadio => RecoveryStep::CycleRadio,
+        Step::ResetModule => RecoveryStep::ResetModule,
+        Step::CycleUsb => RecoveryStep::CycleUsb,
+        Step::PowerHook => RecoveryStep::PowerHook,
     }
 }

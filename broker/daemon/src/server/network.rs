@@ -1,20 +1,17 @@
-//! `NetworkService`, and `LocationService` and `UssdService`, of which nothing is built yet.
+//! `NetworkService`.
 
-use api::v1::location_service_server::LocationService;
 use api::v1::network_service_server::NetworkService;
-use api::v1::ussd_service_server::UssdService;
 use api::v1::{
-    CancelRequest, CancelResponse, CheckWanRequest, CheckWanResponse, ConnectBearerRequest, ConnectBearerResponse,
-    DisconnectBearerRequest, DisconnectBearerResponse, ForceWanRequest, ForceWanResponse, GetDataUsageRequest,
-    GetDataUsageResponse, GetFixRequest, GetFixResponse, GetNetworkStatusRequest, GetNetworkStatusResponse,
-    GetSignalHistoryRequest, GetSignalHistoryResponse, GetWanStatusRequest, GetWanStatusResponse, ReplyRequest,
-    ReplyResponse, ScanOperatorsRequest, ScanOperatorsResponse, SelectOperatorRequest, SelectOperatorResponse,
-    SetNetworkModesRequest, SetNetworkModesResponse, SetWanPolicyRequest, SetWanPolicyResponse, StartRequest,
-    StartResponse, StreamFixesRequest, StreamFixesResponse, StreamNmeaRequest, StreamNmeaResponse,
+    CheckWanRequest, CheckWanResponse, ConnectBearerRequest, ConnectBearerResponse, DisconnectBearerRequest,
+    DisconnectBearerResponse, ForceWanRequest, ForceWanResponse, GetBearerRequest, GetBearerResponse,
+    GetDataUsageRequest, GetDataUsageResponse, GetNetworkStatusRequest, GetNetworkStatusResponse,
+    GetSignalHistoryRequest, GetSignalHistoryResponse, GetWanStatusRequest, GetWanStatusResponse, ScanOperatorsRequest,
+    ScanOperatorsResponse, SelectOperatorRequest, SelectOperatorResponse, SetNetworkModesRequest,
+    SetNetworkModesResponse, SetWanPolicyRequest, SetWanPolicyResponse,
 };
 use tonic::{Request, Response, Status};
 
-use super::{Context, ResponseStream, convert, not_built_yet};
+use super::{Context, ResponseStream, convert, not_built_yet, validate};
 use crate::modem;
 
 #[tonic::async_trait]
@@ -81,55 +78,38 @@ impl NetworkService for Context {
         not_built_yet("ForceWan")
     }
 
+    async fn get_bearer(&self, request: Request<GetBearerRequest>) -> Result<Response<GetBearerResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        Ok(Response::new(GetBearerResponse {
+            bearer: Some(convert::bearer(modem.name(), &modem.snapshot().bearer)),
+        }))
+    }
+
     async fn connect_bearer(
         &self,
-        _: Request<ConnectBearerRequest>,
+        request: Request<ConnectBearerRequest>,
     ) -> Result<Response<ConnectBearerResponse>, Status> {
-        not_built_yet("ConnectBearer")
+        let ConnectBearerRequest { modem, apn } = request.into_inner();
+        let modem = self.modems.find(&modem)?;
+        let apn = validate::access_point_name(apn)?;
+        let bearer = modem.ask(|reply| modem::Request::ConnectBearer { apn, reply }).await?;
+        Ok(Response::new(ConnectBearerResponse {
+            bearer: Some(convert::bearer(modem.name(), &bearer)),
+        }))
     }
 
     async fn disconnect_bearer(
         &self,
-        _: Request<DisconnectBearerRequest>,
+        request: Request<DisconnectBearerRequest>,
     ) -> Result<Response<DisconnectBearerResponse>, Status> {
-        not_built_yet("DisconnectBearer")
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        let bearer = modem.ask(|reply| modem::Request::DisconnectBearer { reply }).await?;
+        Ok(Response::new(DisconnectBearerResponse {
+            bearer: Some(convert::bearer(modem.name(), &bearer)),
+        }))
     }
 
     async fn get_data_usage(&self, _: Request<GetDataUsageRequest>) -> Result<Response<GetDataUsageResponse>, Status> {
         not_built_yet("GetDataUsage")
-    }
-}
-
-#[tonic::async_trait]
-impl LocationService for Context {
-    async fn get_fix(&self, _: Request<GetFixRequest>) -> Result<Response<GetFixResponse>, Status> {
-        not_built_yet("GetFix")
-    }
-
-    type StreamFixesStream = ResponseStream<StreamFixesResponse>;
-
-    async fn stream_fixes(&self, _: Request<StreamFixesRequest>) -> Result<Response<Self::StreamFixesStream>, Status> {
-        not_built_yet("StreamFixes")
-    }
-
-    type StreamNmeaStream = ResponseStream<StreamNmeaResponse>;
-
-    async fn stream_nmea(&self, _: Request<StreamNmeaRequest>) -> Result<Response<Self::StreamNmeaStream>, Status> {
-        not_built_yet("StreamNmea")
-    }
-}
-
-#[tonic::async_trait]
-impl UssdService for Context {
-    async fn start(&self, _: Request<StartRequest>) -> Result<Response<StartResponse>, Status> {
-        not_built_yet("Start")
-    }
-
-    async fn reply(&self, _: Request<ReplyRequest>) -> Result<Response<ReplyResponse>, Status> {
-        not_built_yet("Reply")
-    }
-
-    async fn cancel(&self, _: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
-        not_built_yet("Cancel")
     }
 }

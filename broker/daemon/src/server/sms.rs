@@ -1,23 +1,20 @@
 //! `SmsService`.
 
-use std::time::Duration;
+mod composition;
 
-use api::v1::send_message_request::Content;
 use api::v1::sms_service_server::SmsService;
 use api::v1::{
-    CancelMessageRequest, CancelMessageResponse, DeleteMessageRequest, DeleteMessageResponse, GetMessageRequest,
-    GetMessageResponse, GetStorageRequest, GetStorageResponse, ListMessagesRequest, ListMessagesResponse,
-    SendMessageRequest, SendMessageResponse, Storage,
+    CancelMessageRequest, CancelMessageResponse, ComposeMessageRequest, ComposeMessageResponse, DeleteMessageRequest,
+    DeleteMessageResponse, GetMessageRequest, GetMessageResponse, GetStorageRequest, GetStorageResponse,
+    ListMessagesRequest, ListMessagesResponse, SendMessageRequest, SendMessageResponse, Storage,
 };
 use tonic::{Request, Response, Status};
 
+use super::auth::Client;
 use super::{Context, convert, validate};
-use crate::modem::{self, Composition};
+use crate::modem;
 use crate::refusal::Refusal;
 use crate::store::{MessageQuery, Queued};
-
-/// 23.040 9.2.3.12.1: the relative format ends at 63 weeks.
-const VALIDITY_MAX: Duration = Duration::from_secs(63 * 7 * 24 * 3600);
 
 #[tonic::async_trait]
 impl SmsService for Context {
@@ -25,6 +22,7 @@ impl SmsService for Context {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
+        let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let modem = self.modems.find(&request.modem)?;
         let request_id = validate::request_id(&request.request_id)?;
@@ -32,10 +30,10 @@ impl SmsService for Context {
             request_id: String::new(),
             ..request.clone()
         });
-        let message = modem::compose(modem.name(), &request_id, composition(request)?)?;
+        let message = composition::composition(request)?.message(modem.name(), &request_id, &client.0)?;
         let message = match self
             .store
-            .queue_message(message, &content_hash)
+            .queue_message(message, &content_hash, &self.limits)
             .await
             .map_err(Refusal::from)?
         {
@@ -48,6 +46,16 @@ impl SmsService for Context {
         Ok(Response::new(SendMessageResponse {
             message: Some(convert::message(&message)),
         }))
+    }
+
+    async fn compose_message(
+        &self,
+        request: Request<ComposeMessageRequest>,
+    ) -> Result<Response<ComposeMessageResponse>, Status> {
+        let request = request.into_inner().message.unwrap_or_default();
+        // Every reference takes the same room; what is shown here is not sent.
+        let composed = composition::composition(request)?.compose(0)?;
+        Ok(Response::new(composition::composed(composed)))
     }
 
     async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<GetMessageResponse>, Status> {
@@ -75,6 +83,8 @@ impl SmsService for Context {
             words: request.query.split_whitespace().map(str::to_owned).collect(),
             page_size: validate::page_size(request.page_size, 100)?,
             page_token: validate::optional(request.page_token),
+            address: validate::optional(request.address),
+            show_replaced: request.show_replaced,
         };
         let page = self.store.messages(query).await.map_err(Refusal::from)?;
         Ok(Response::new(ListMessagesResponse {
@@ -121,44 +131,4 @@ impl SmsService for Context {
             storages: storages.collect(),
         }))
     }
-}
-
-fn composition(request: SendMessageRequest) -> Result<Composition, Refusal> {
-    let to = validate::message_recipient(&request.to)?;
-    let validity = request
-        .validity
-        .map(|validity| {
-            Duration::try_from(validity)
-                .ok()
-                .filter(|validity| !validity.is_zero() && *validity <= VALIDITY_MAX)
-                .ok_or_else(|| Refusal::FieldInvalid {
-                    field: "validity",
-                    problem: "must be more than 0 and at most 63 weeks".to_owned(),
-                })
-        })
-        .transpose()?;
-    let (text, data) = match request.content {
-        Some(Content::Text(text)) => (text, Vec::new()),
-        Some(Content::Data(data)) if !data.is_empty() => (String::new(), data.to_vec()),
-        Some(Content::Data(_)) => {
-            return Err(Refusal::FieldInvalid {
-                field: "data",
-                problem: "is empty".to_owned(),
-            });
-        }
-        None => {
-            return Err(Refusal::FieldInvalid {
-                field: "content",
-                problem: "either text or data must be given".to_owned(),
-            });
-        }
-    };
-    Ok(Composition {
-        to,
-        text,
-        data,
-        flash: request.flash,
-        delivery_report: request.delivery_report,
-        validity,
-    })
 }

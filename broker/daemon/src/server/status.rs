@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use ::modem::qmi::EndReason;
 use api::v1::ErrorReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert;
+use crate::modem::SimCode;
 use crate::refusal::Refusal;
+use crate::resource::Persistence;
 
 /// When to try again what is unavailable: a modem comes up in tens of seconds.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -40,6 +43,9 @@ impl From<Refusal> for Status {
         if code == Code::Unavailable {
             details.set_retry_info(Some(RETRY_DELAY));
         }
+        if let Refusal::RateLimited { retry_after, .. } = &refusal {
+            details.set_retry_info(*retry_after);
+        }
         if let Refusal::StoreFailed(source) = &refusal {
             tracing::error!(
                 error = source.as_ref() as &dyn std::error::Error,
@@ -70,6 +76,37 @@ fn error_info(reason: ErrorReason, metadata: Vec<(&'static str, String)>) -> Err
         api::ERROR_DOMAIN,
         metadata,
     )
+}
+
+fn attempts_metadata(left: Option<u32>) -> Vec<(&'static str, String)> {
+    left.iter().map(|left| ("attempts_left", left.to_string())).collect()
+}
+
+fn sim_code(reason: ErrorReason, code: SimCode, attempts_left: Option<u32>) -> Meaning {
+    let mut metadata = attempts_metadata(attempts_left);
+    metadata.push(("code", code.name().to_owned()));
+    Meaning {
+        code: Code::FailedPrecondition,
+        reason,
+        metadata,
+    }
+}
+
+fn bearer_failed(reason: Option<EndReason>, persistence: Persistence) -> Meaning {
+    let (code, word) = match persistence {
+        Persistence::Permanent => (Code::FailedPrecondition, "PERMANENT"),
+        Persistence::Transient => (Code::Unavailable, "TRANSIENT"),
+    };
+    let mut metadata = vec![("persistence", word.to_owned())];
+    if let Some(reason) = reason {
+        metadata.push(("type", reason.layer_name().to_owned()));
+        metadata.push(("number", reason.number.to_string()));
+    }
+    Meaning {
+        code,
+        reason: ErrorReason::BearerFailed,
+        metadata,
+    }
 }
 
 /// One exhaustive match, so that a new refusal cannot be forgotten here.
@@ -113,6 +150,41 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
             ErrorReason::MessageNotFound,
             [("message_id", message_id.clone())],
         ),
+        Refusal::UssdSessionNotFound { session_id } => meaning(
+            Code::NotFound,
+            ErrorReason::UssdSessionNotFound,
+            [("session_id", session_id.clone())],
+        ),
+        Refusal::UssdState { state } => {
+            let state = convert::ussd_state(*state)
+                .as_str_name()
+                .trim_start_matches("USSD_STATE_");
+            meaning(
+                Code::FailedPrecondition,
+                ErrorReason::UssdState,
+                [("state", state.to_owned())],
+            )
+        }
+        Refusal::UssdBusy { session_id } => meaning(
+            Code::ResourceExhausted,
+            ErrorReason::UssdBusy,
+            [("session_id", session_id.clone())],
+        ),
+        Refusal::LocationNotAvailable { cause } => meaning(
+            Code::FailedPrecondition,
+            ErrorReason::LocationNotAvailable,
+            [("cause", cause.clone())],
+        ),
+        Refusal::TerminalTaken { modem } => meaning(
+            Code::ResourceExhausted,
+            ErrorReason::TerminalTaken,
+            [("modem", modem.clone())],
+        ),
+        Refusal::TerminalClosed { cause, .. } => meaning(
+            Code::Aborted,
+            ErrorReason::TerminalClosed,
+            [("cause", (*cause).to_owned())],
+        ),
         Refusal::SimAbsent { modem } => meaning(
             Code::FailedPrecondition,
             ErrorReason::SimAbsent,
@@ -121,16 +193,35 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
         Refusal::SimPinRequired { attempts_left, .. } => Meaning {
             code: Code::FailedPrecondition,
             reason: ErrorReason::SimPinRequired,
-            metadata: attempts_left
-                .iter()
-                .map(|attempts| ("attempts_left", attempts.to_string()))
-                .collect(),
+            metadata: attempts_metadata(*attempts_left),
         },
+        Refusal::SimPukRequired { attempts_left } => Meaning {
+            code: Code::FailedPrecondition,
+            reason: ErrorReason::SimPukRequired,
+            metadata: attempts_metadata(*attempts_left),
+        },
+        Refusal::SimState { state, .. } => {
+            let state = convert::sim_state(*state)
+                .as_str_name()
+                .trim_start_matches("SIM_STATE_");
+            meaning(
+                Code::FailedPrecondition,
+                ErrorReason::SimState,
+                [("state", state.to_owned())],
+            )
+        }
+        Refusal::SimCodeWrong { code, attempts_left } => sim_code(ErrorReason::SimCodeWrong, *code, *attempts_left),
+        Refusal::SimLastAttempt { code, attempts_left } => sim_code(ErrorReason::SimLastAttempt, *code, *attempts_left),
         Refusal::NotRegistered { registration } => meaning(
             Code::FailedPrecondition,
             ErrorReason::NotRegistered,
             [("registration", registration.clone())],
         ),
+        Refusal::DataNotReady { .. } => meaning(Code::FailedPrecondition, ErrorReason::DataNotReady, []),
+        Refusal::RoamingNotAllowed => meaning(Code::FailedPrecondition, ErrorReason::RoamingNotAllowed, []),
+        Refusal::BearerFailed {
+            reason, persistence, ..
+        } => bearer_failed(*reason, *persistence),
         Refusal::CallState { state } => {
             let state = convert::call_state(*state)
                 .as_str_name()
@@ -176,6 +267,14 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
             [("limit", limit.to_string())],
         ),
         Refusal::StorageFull => meaning(Code::ResourceExhausted, ErrorReason::StorageFull, []),
+        Refusal::RateLimited { key, retry_after, .. } => {
+            let delay = retry_after.map(|delay| ("retry_after_ms", delay.as_millis().to_string()));
+            Meaning {
+                code: Code::ResourceExhausted,
+                reason: ErrorReason::RateLimited,
+                metadata: [("limit", (*key).to_owned())].into_iter().chain(delay).collect(),
+            }
+        }
         Refusal::AudioTaken => meaning(Code::Aborted, ErrorReason::AudioTaken, []),
         Refusal::Superseded => meaning(Code::Aborted, ErrorReason::Superseded, []),
         Refusal::ModemStarting { stage, .. } => {
@@ -187,6 +286,7 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
             )
         }
         Refusal::ModemDisconnected { .. } => meaning(Code::Unavailable, ErrorReason::ModemDisconnected, []),
+        Refusal::ModemResetting { .. } => meaning(Code::Unavailable, ErrorReason::ModemResetting, []),
         Refusal::ShuttingDown => meaning(Code::Unavailable, ErrorReason::ShuttingDown, []),
         Refusal::ModemTimeout { command } => meaning(
             Code::DeadlineExceeded,

@@ -10,6 +10,9 @@ const PAGE_SIZE_MAX: u32 = 1000;
 /// 3GPP allows 80 digits in a command; nobody's number has more than these.
 const DIGITS_MAX: usize = 20;
 
+/// 23.003 9.1: at most 100 octets.
+const ACCESS_POINT_NAME_MAX: usize = 100;
+
 /// A page size, with its default for 0.
 pub(super) fn page_size(value: u32, default: u32) -> Result<u32, Refusal> {
     match value {
@@ -33,6 +36,21 @@ pub(super) fn request_id(value: &str) -> Result<String, Refusal> {
             field: "request_id",
             problem: "is not a UUID, such as 123e4567-e89b-42d3-a456-426614174000".to_owned(),
         })
+}
+
+/// An access point name (23.003 9.1); `None` for an empty one.
+pub(super) fn access_point_name(value: String) -> Result<Option<String>, Refusal> {
+    let fits = value.len() <= ACCESS_POINT_NAME_MAX
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    if !fits {
+        return Err(Refusal::FieldInvalid {
+            field: "apn",
+            problem: format!("must be at most {ACCESS_POINT_NAME_MAX} letters, digits, '.', '-' and '_'"),
+        });
+    }
+    Ok(Some(value).filter(|name| !name.is_empty()))
 }
 
 /// A number to send a message to.
@@ -94,6 +112,16 @@ pub(super) fn tones(value: &str) -> Result<String, Refusal> {
             problem: "must be 1 to 29 of 0-9, A-D, * and #".to_owned(),
         })
     }
+}
+
+/// A USSD code. What the modem cannot take is refused here, before anything is stored.
+pub(super) fn ussd_code(value: &str) -> Result<(), Refusal> {
+    ::modem::at::command::ussd(value)
+        .map(drop)
+        .map_err(|error| Refusal::FieldInvalid {
+            field: "code",
+            problem: format!("{}: expected a code such as *101#", error.reason),
+        })
 }
 
 /// An identifier that may be left out.

@@ -34,7 +34,7 @@ impl Store {
                 return Ok(Queued::Existing(call));
             }
             writing.save_call(&call)?;
-            writing.keep_request(call.request_id.as_deref(), &content_hash, None, Some(&call.id))?;
+            writing.keep_request(call.request_id.as_deref(), &content_hash, request::Made::Call(&call.id))?;
             Ok(Queued::New(call))
         })
         .await

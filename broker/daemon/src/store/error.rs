@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::ErrorCode;
 
@@ -79,6 +80,16 @@ pub enum StoreError {
     MessageState {
         /// The state.
         state: MessageState,
+    },
+    /// Too much was handed over lately.
+    #[error("{key} allows {allowed} parts")]
+    RateLimited {
+        /// The limit, by its key in the configuration.
+        key: &'static str,
+        /// How many parts it allows.
+        allowed: u32,
+        /// When there is room; none if there never is.
+        retry_after: Option<Duration>,
     },
     /// No such call.
     #[error("no such call: {call_id}")]
@@ -168,6 +179,15 @@ impl From<StoreError> for Refusal {
             StoreError::RequestIdReused { request_id } => Refusal::RequestIdReused { request_id },
             StoreError::MessageNotFound { message_id } => Refusal::MessageNotFound { message_id },
             StoreError::MessageState { state } => Refusal::MessageState { state },
+            StoreError::RateLimited {
+                key,
+                allowed,
+                retry_after,
+            } => Refusal::RateLimited {
+                key,
+                allowed,
+                retry_after,
+            },
             StoreError::CallNotFound { call_id } => Refusal::CallNotFound { call_id },
             StoreError::PageToken => Refusal::FieldInvalid {
                 field: "page_token",

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::writer::Writing;
 use super::{Store, StoreError, message, stored_time};
-use crate::resource::{Message, MessageDirection, MessageEncoding, MessageState};
+use crate::resource::{
+    ApplicationPorts, InformationElement, Message, MessageDirection, MessageEncoding, MessageState, MessageWaiting,
+};
 
 /// Parts of one message are stamped by the service centre within this time. A reference has 8 or 16 bits and comes again:
 /// what is further apart belongs to another message.
@@ -58,8 +60,33 @@ pub struct Assembled {
     pub encoding: Option<MessageEncoding>,
     /// Message class.
     pub message_class: Option<u8>,
+    /// TP-PID.
+    pub protocol_identifier: u8,
+    /// A message waiting indication.
+    pub message_waiting: Option<MessageWaiting>,
+    /// Application ports.
+    pub ports: Option<ApplicationPorts>,
+    /// Other elements of the user data header.
+    pub information_elements: Vec<InformationElement>,
     /// Whether the parts cannot be decoded; the PDUs are kept.
     pub raw: bool,
+}
+
+/// A PDU that cannot be decoded, or not as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Undecodable {
+    /// The modem.
+    pub modem: String,
+    /// Which PDU in the modem's storage it is.
+    pub identity: String,
+    /// The PDU in hexadecimal, or whatever came in its place.
+    pub pdu: String,
+    /// Why it cannot be decoded.
+    pub problem: String,
+    /// The originating address, where that much could be read.
+    pub address: String,
+    /// As much of the text as could be read.
+    pub text: String,
 }
 
 /// What became of a received PDU. Whatever it is, it is durable and may be deleted from the modem.
@@ -95,24 +122,32 @@ impl Store {
         .await
     }
 
-    /// Receives a PDU that cannot be decoded; `why` is kept with it.
-    pub async fn receive_raw(&self, modem: &str, identity: &str, pdu: &str, why: &str) -> Result<Received, StoreError> {
+    /// Keeps a PDU that cannot be decoded, so that a person can see it.
+    pub async fn receive_raw(&self, undecodable: Undecodable) -> Result<Received, StoreError> {
+        let Undecodable {
+            modem,
+            identity,
+            pdu,
+            problem,
+            address,
+            text,
+        } = undecodable;
         let part = IncomingPart {
-            modem: modem.to_owned(),
-            identity: identity.to_owned(),
-            address: String::new(),
-            pdu: pdu.to_owned(),
+            modem,
+            identity,
+            address,
+            pdu,
             service_centre_time: None,
             concatenation: None,
         };
-        let why = why.to_owned();
         self.write("receive a message", move |writing| {
             if writing.is_known(&part)? {
                 return Ok(Received::Duplicate);
             }
             let mut message = new_message(&part, writing.now, 1);
             message.state = MessageState::Raw;
-            message.failure = why;
+            message.failure = problem;
+            message.text = text;
             writing.insert_message(&message)?;
             writing.keep_incoming_part(&part, None, &message.id)?;
             Ok(Received::New(message))
@@ -152,6 +187,7 @@ impl Writing<'_> {
         fill(&mut message, vec![(1, part.pdu.clone())], assemble);
         self.insert_message(&message)?;
         self.keep_incoming_part(part, None, &message.id)?;
+        self.replace_earlier(&message)?;
         Ok(Received::New(message))
     }
 
@@ -178,7 +214,11 @@ impl Writing<'_> {
         if is_new {
             self.insert_message(&message)?;
         } else {
+            self.index_text(&message.id, &message.text)?;
             self.save_message(&message)?;
+        }
+        if message.state == MessageState::Received {
+            self.replace_earlier(&message)?;
         }
         Ok(match message.state {
             MessageState::Incomplete => Received::Part(message),
@@ -222,20 +262,13 @@ fn new_message(part: &IncomingPart, now: Timestamp, part_count: u32) -> Message 
         direction: MessageDirection::Incoming,
         state: MessageState::Received,
         address: part.address.clone(),
-        text: String::new(),
-        data: Vec::new(),
-        encoding: None,
         part_count,
         parts_done: 1,
         create_time: now,
         update_time: now,
         service_centre_time: part.service_centre_time,
-        message_references: Vec::new(),
-        failure: String::new(),
-        request_id: None,
-        message_class: None,
         pdus: vec![part.pdu.clone()],
-        delivery_report_requested: false,
+        ..Message::default()
     }
 }
 
@@ -254,6 +287,15 @@ fn fill(message: &mut Message, parts: Vec<(u8, String)>, assemble: impl FnOnce(&
     message.data = assembled.data;
     message.encoding = assembled.encoding;
     message.message_class = assembled.message_class;
+    message.protocol_identifier = assembled.protocol_identifier;
+    message.message_waiting = assembled.message_waiting;
+    message.ports = assembled.ports;
+    message.information_elements = assembled.information_elements;
+    // The part count is one octet.
+    let last = u8::try_from(message.part_count).unwrap_or(u8::MAX);
+    message.missing_parts = (1..=last)
+        .filter(|number| parts.iter().all(|(part, _)| part != number))
+        .collect();
     message.pdus = parts.into_iter().map(|(_, pdu)| pdu).collect();
 }
 
@@ -300,7 +342,7 @@ fn open_message(
             "SELECT message_id,
                     max(abs(coalesce(incoming_part.service_centre_time, incoming_part.receive_time) - ?5)) AS distance
              FROM incoming_part JOIN message ON message.id = incoming_part.message_id
-             WHERE incoming_part.modem = ?1 AND address = ?2 AND reference = ?3 AND part_count = ?4
+             WHERE incoming_part.modem = ?1 AND incoming_part.address = ?2 AND reference = ?3 AND part_count = ?4
                AND message.state = 'incomplete'
              GROUP BY message_id
              HAVING distance <= ?6 AND sum(part = ?7) = 0

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::tail::Appended;
 use super::writer::Writing;
 use super::{Store, StoreError, read_sequence, stored_sequence, stored_time};
 use crate::resource::{Change, ChangeKind, Event, Sequence};
@@ -17,6 +18,15 @@ pub struct Filter {
     pub kinds: Option<Vec<ChangeKind>>,
     /// Only these modems, by name; empty for all.
     pub modems: Vec<String>,
+}
+
+impl Filter {
+    /// Whether an event is wanted.
+    pub(super) fn lets_pass(&self, event: &Event) -> bool {
+        let kind = event.change.kind();
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+            && (self.modems.is_empty() || self.modems.contains(&event.modem))
+    }
 }
 
 /// Events read in one step.
@@ -53,6 +63,9 @@ impl Store {
 
     /// Reads at most `limit` events after `cursor`.
     pub async fn events_after(&self, cursor: Sequence, limit: usize, filter: &Filter) -> Result<Batch, StoreError> {
+        if let Some(batch) = self.writer.tail().events_after(cursor, limit, filter) {
+            return Ok(batch);
+        }
         let filter = filter.clone();
         self.read("read the journal", move |connection| {
             events_after(connection, cursor, limit, &filter)
@@ -64,18 +77,26 @@ impl Store {
 impl Writing<'_> {
     /// Appends an event in the write's own transaction.
     pub(super) fn append(&self, modem: &str, change: &Change) -> Result<Sequence, StoreError> {
+        let (time, written) = (stored_time(self.now), serde_json::to_string(change)?);
         self.connection
             .prepare_cached("INSERT INTO event (time, modem, kind, change) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![
-                stored_time(self.now),
-                modem,
-                change.kind() as u8,
-                serde_json::to_string(change)?
-            ])?;
+            .execute(params![time, modem, change.kind() as u8, written])?;
         let sequence = read_sequence(self.connection.last_insert_rowid());
-        self.appended.set(Some(sequence));
+        self.appended.borrow_mut().push(Appended {
+            event: Event {
+                sequence,
+                time: read_time(time),
+                modem: modem.to_owned(),
+                change: change.clone(),
+            },
+            octets: written.len(),
+        });
         Ok(sequence)
     }
+}
+
+fn read_time(stored: i64) -> Timestamp {
+    Timestamp::from_microsecond(stored).unwrap_or_default()
 }
 
 /// The newest event that ever was, also when retention has deleted it.
@@ -108,7 +129,12 @@ pub(super) fn check_cursor(connection: &Connection, cursor: Sequence) -> Result<
     Ok(latest)
 }
 
-fn events_after(connection: &Connection, cursor: Sequence, limit: usize, filter: &Filter) -> Result<Batch, StoreError> {
+pub(super) fn events_after(
+    connection: &Connection,
+    cursor: Sequence,
+    limit: usize,
+    filter: &Filter,
+) -> Result<Batch, StoreError> {
     let latest = check_cursor(connection, cursor)?;
     let from = stored_sequence(cursor);
     let to = from.saturating_add(SCAN_LIMIT).min(stored_sequence(latest));
@@ -146,7 +172,7 @@ fn events_after(connection: &Connection, cursor: Sequence, limit: usize, filter:
         let change: String = row.get(3)?;
         match serde_json::from_str(&change) {
             Ok(change) => {
-                let time = Timestamp::from_microsecond(row.get(1)?).unwrap_or_default();
+                let time = read_time(row.get(1)?);
                 events.push(Event {
                     sequence: last,
                     time,

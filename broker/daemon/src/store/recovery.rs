@@ -1,7 +1,7 @@
 //! What the broker's own end left half done is settled before a modem is used again.
 
-use super::{Store, StoreError, call, message};
-use crate::resource::{Call, CallEndCause, CallState, Message, MessageState};
+use super::{Store, StoreError, call, message, ussd};
+use crate::resource::{Call, CallEndCause, CallState, Message, MessageState, UssdEndCause};
 
 /// What was settled.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +25,7 @@ impl Store {
                 message.update_time = writing.now;
                 writing.save_message(message)?;
             }
+            writing.apply_early_reports(&modem)?;
             let mut calls = call::alive(writing.connection, &modem)?;
             for call in &mut calls {
                 call.state = CallState::Disconnected;
@@ -32,6 +33,13 @@ impl Store {
                 call.end_time = Some(writing.now);
                 call.end_detail = "the broker ended during the call".to_owned();
                 writing.save_call(call)?;
+            }
+            for mut session in ussd::alive(writing.connection, &modem)? {
+                session.end(
+                    UssdEndCause::Lost,
+                    "the modem or the broker went away during the session; the network may have acted",
+                );
+                writing.save_ussd(&session)?;
             }
             Ok(Recovered { messages, calls })
         })

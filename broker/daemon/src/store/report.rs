@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::writer::Writing;
-use super::{Store, StoreError, message};
-use crate::resource::{Message, MessageDirection, MessageState};
+use super::{Store, StoreError, message, stored_time};
+use crate::resource::{Message, MessageDirection, MessageState, Sequence};
 
 /// How long after a lost final result a report is still taken as the answer to it.
 const RECONCILIATION_WINDOW: SignedDuration = SignedDuration::from_hours(72);
@@ -14,8 +15,11 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(15);
 /// Digits that have to agree at least when one number is national and the other international.
 const COMMON_DIGITS: usize = 7;
 
+/// How long a report that overtook its final result waits for it. No result is waited for that long.
+const EARLY_REPORT_AGE: SignedDuration = SignedDuration::from_mins(15);
+
 /// One SMS-STATUS-REPORT.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
     /// The modem that received it.
     pub modem: String,
@@ -30,7 +34,8 @@ pub struct StatusReport {
 }
 
 /// What a status report says (23.040 9.2.3.15).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReportOutcome {
     /// Delivered.
     Delivered,
@@ -54,10 +59,15 @@ enum AddresseePart {
 }
 
 impl Store {
-    /// Notes a report and returns the message that it is about, if there is one that it says something new of.
+    /// Notes a report and returns the message that it is about, if there is one that it says something new of. One that
+    /// came before the final result of its part waits for that result.
     pub async fn apply_status_report(&self, report: StatusReport) -> Result<Option<Message>, StoreError> {
         self.write("note a delivery report", move |writing| {
-            writing.apply_status_report(&report)
+            let noted = writing.apply_status_report(&report)?;
+            if noted.is_none() && is_being_sent_to(writing.connection, &report)? {
+                writing.keep_early_report(&report)?;
+            }
+            Ok(noted)
         })
         .await
     }
@@ -109,6 +119,41 @@ impl Writing<'_> {
         }
         self.save_message(&message)?;
         Ok(Some(message))
+    }
+
+    fn keep_early_report(&self, report: &StatusReport) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("INSERT INTO early_report (modem, receive_time, report) VALUES (?1, ?2, ?3)")?
+            .execute(params![
+                report.modem,
+                stored_time(self.now),
+                serde_json::to_string(report)?
+            ])?;
+        Ok(())
+    }
+
+    /// Applies the reports that waited for what has just become known of a message, and forgets those that waited too long.
+    /// Returns the last event of it.
+    pub(super) fn apply_early_reports(&self, modem: &str) -> Result<Option<Sequence>, StoreError> {
+        let waiting: Vec<(i64, i64, String)> = self
+            .connection
+            .prepare_cached("SELECT number, receive_time, report FROM early_report WHERE modem = ?1 ORDER BY number")?
+            .query_map([modem], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let oldest = stored_time(self.now.saturating_sub(EARLY_REPORT_AGE).unwrap_or(Timestamp::MIN));
+        let mut applied = None;
+        for (number, receive_time, report) in waiting {
+            let noted = self.apply_status_report(&serde_json::from_str(&report)?)?;
+            if noted.is_some() {
+                applied = self.last_appended();
+            }
+            if noted.is_some() || receive_time < oldest {
+                self.connection
+                    .prepare_cached("DELETE FROM early_report WHERE number = ?1")?
+                    .execute([number])?;
+            }
+        }
+        Ok(applied)
     }
 
     /// Keeps the message references of the parts that the network accepted.
@@ -197,6 +242,14 @@ fn message_without_result(connection: &Connection, report: &StatusReport) -> Res
         (Some(message), None) => Ok(Some(message.id)),
         _ => Ok(None),
     }
+}
+
+/// Whether a part is on its way to the report's recipient, so that the report may be about it.
+fn is_being_sent_to(connection: &Connection, report: &StatusReport) -> Result<bool, StoreError> {
+    let sending = message::in_state(connection, &report.modem, MessageState::Sending, u32::MAX)?;
+    Ok(sending
+        .iter()
+        .any(|message| message.delivery_report_requested && same_subscriber(&message.address, &report.recipient)))
 }
 
 /// Whether two numbers are the same subscriber's. Networks report a recipient that was dialled nationally in

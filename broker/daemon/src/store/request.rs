@@ -23,11 +23,20 @@ impl<T> Queued<T> {
     }
 }
 
+/// What a request made.
+#[derive(Clone, Copy)]
+pub(super) enum Made<'a> {
+    Message(&'a str),
+    Call(&'a str),
+    UssdSession(&'a str),
+}
+
 /// A request that was made before.
 pub(super) struct KnownRequest {
     request_id: String,
     pub(super) message_id: Option<String>,
     pub(super) call_id: Option<String>,
+    pub(super) ussd_session_id: Option<String>,
 }
 
 impl KnownRequest {
@@ -46,7 +55,7 @@ pub(super) fn known(
 ) -> Result<Option<KnownRequest>, StoreError> {
     let Some(request_id) = request_id else { return Ok(None) };
     let found = connection
-        .prepare_cached("SELECT content_hash, message_id, call_id FROM request WHERE request_id = ?1")?
+        .prepare_cached("SELECT content_hash, message_id, call_id, ussd_session_id FROM request WHERE request_id = ?1")?
         .query_row([request_id], |row| {
             let hash: Vec<u8> = row.get(0)?;
             let request_id = request_id.to_owned();
@@ -56,6 +65,7 @@ pub(super) fn known(
                     request_id,
                     message_id: row.get(1)?,
                     call_id: row.get(2)?,
+                    ussd_session_id: row.get(3)?,
                 },
             ))
         })
@@ -72,20 +82,25 @@ impl Writing<'_> {
         &self,
         request_id: Option<&str>,
         content_hash: &[u8],
-        message_id: Option<&str>,
-        call_id: Option<&str>,
+        made: Made<'_>,
     ) -> Result<(), StoreError> {
         let Some(request_id) = request_id else { return Ok(()) };
+        let (message_id, call_id, ussd_session_id) = match made {
+            Made::Message(id) => (Some(id), None, None),
+            Made::Call(id) => (None, Some(id), None),
+            Made::UssdSession(id) => (None, None, Some(id)),
+        };
         self.connection
             .prepare_cached(
-                "INSERT INTO request (request_id, content_hash, message_id, call_id, create_time)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO request (request_id, content_hash, message_id, call_id, ussd_session_id, create_time)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 request_id,
                 content_hash,
                 message_id,
                 call_id,
+                ussd_session_id,
                 stored_time(self.now)
             ])?;
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{Store, StoreError, message, stored_time};
+use super::{Store, StoreError, charge, message, stored_time};
 
 /// Rows deleted in one transaction, so that writes that matter never wait long behind it.
 const STEP_LIMIT: u32 = 500;
@@ -14,6 +14,8 @@ const STEP_LIMIT: u32 = 500;
 const VACUUM_PAGES: u32 = 1000;
 /// A consumer that has not committed for this long is forgotten.
 const CONSUMER_AGE: SignedDuration = SignedDuration::from_hours(365 * 24);
+/// Messages that wait for something (their other parts, a report) are kept for this long whatever their number.
+const UNSETTLED_AGE: SignedDuration = SignedDuration::from_hours(72);
 /// Time between two runs.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -28,7 +30,7 @@ pub struct Retention {
     pub message_age: SignedDuration,
     /// Number of messages.
     pub message_count: u64,
-    /// Age of calls, since they began.
+    /// Age of calls, since they began. USSD sessions are kept as long.
     pub call_age: SignedDuration,
     /// Number of calls.
     pub call_count: u64,
@@ -48,8 +50,12 @@ pub struct Pruned {
 impl Store {
     /// Deletes what is too old or too much at `now`, in steps between which other writes pass.
     pub async fn prune(&self, retention: &Retention, now: Timestamp) -> Result<Pruned, StoreError> {
+        let events = self.prune_in_steps(retention, now, prune_events).await?;
+        if events > 0 {
+            self.writer.tail().clear();
+        }
         Ok(Pruned {
-            events: self.prune_in_steps(retention, now, prune_events).await?,
+            events,
             messages: self.prune_in_steps(retention, now, prune_messages).await?,
             calls: self.prune_in_steps(retention, now, prune_calls).await?,
         })
@@ -129,7 +135,7 @@ fn prune_events(connection: &Connection, retention: &Retention, now: Timestamp) 
     Ok(deleted as u64)
 }
 
-/// Messages that are still to be sent stay, whatever their age.
+/// Messages that are still to be sent stay, whatever their age; those that wait for something stay while it may come.
 fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
     let cutoff_time = cutoff(now, retention.message_age);
     let ids: Vec<String> = connection
@@ -137,10 +143,17 @@ fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp
             "SELECT id FROM message
              WHERE state NOT IN ('queued', 'sending')
                AND (update_time < ?1 OR number <= (SELECT number FROM message ORDER BY number DESC LIMIT 1 OFFSET ?2))
+               AND (update_time < ?4 OR state NOT IN ('incomplete', 'outcome_unknown', 'sent')
+                    OR state = 'sent' AND NOT json_extract(body, '$.delivery_report_requested'))
              ORDER BY number LIMIT ?3",
         )?
         .query_map(
-            params![cutoff_time, count(retention.message_count), STEP_LIMIT],
+            params![
+                cutoff_time,
+                count(retention.message_count),
+                STEP_LIMIT,
+                cutoff(now, UNSETTLED_AGE)
+            ],
             |row| row.get(0),
         )?
         .collect::<Result<_, _>>()?;
@@ -156,6 +169,7 @@ fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp
          AND (message_id IS NULL OR message_id NOT IN (SELECT id FROM message WHERE state IN ('queued', 'sending')))",
         [cutoff_time],
     )?;
+    charge::prune(connection, now)?;
     connection.execute(
         "DELETE FROM consumer WHERE update_time < ?1",
         [cutoff(now, CONSUMER_AGE)],
@@ -177,6 +191,13 @@ fn prune_calls(connection: &Connection, retention: &Retention, now: Timestamp) -
             count(retention.call_count),
             STEP_LIMIT
         ])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM ussd_session WHERE NOT alive
+               AND (start_time < ?1
+                    OR number <= (SELECT number FROM ussd_session ORDER BY number DESC LIMIT 1 OFFSET ?2))",
+        )?
+        .execute(params![cutoff(now, retention.call_age), count(retention.call_count)])?;
     Ok(deleted as u64)
 }
 

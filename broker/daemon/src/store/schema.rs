@@ -12,7 +12,13 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::StoreError;
 
 /// Numbered from 1 and append-only: a released one is never changed, because files exist that it made.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_initial.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_ussd.sql"),
+    include_str!("migrations/0003_messages.sql"),
+    include_str!("migrations/0004_sim_pin.sql"),
+    include_str!("migrations/0005_recovery.sql"),
+];
 
 /// How long to wait for somebody else's lock, such as an administrator's `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,14 +3,16 @@
 mod following;
 mod messages;
 mod opening;
+mod queue;
 mod receiving;
+mod tail;
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use super::{Filter, Store};
+use super::{Filter, Limits, NextQueued, Store};
 use crate::resource::{
     Call, CallAudio, CallDirection, CallState, Change, Dtmf, Event, Message, MessageDirection, MessageState, Sequence,
 };
@@ -39,6 +41,14 @@ impl Fixture {
         Self {
             store: Store::open(&path).await.unwrap(),
             directory: self.directory,
+        }
+    }
+
+    /// What a modem is to send now.
+    async fn next_queued(&self, modem: &str) -> Option<Message> {
+        match self.store.next_queued(modem, Timestamp::now()).await.unwrap() {
+            NextQueued::Message(message) => Some(*message),
+            NextQueued::At(_) | NextQueued::Nothing => None,
         }
     }
 
@@ -75,19 +85,13 @@ fn outgoing(id: &str, request_id: Option<&str>) -> Message {
         state: MessageState::Queued,
         address: "+491700000001".into(),
         text: "Grüße".into(),
-        data: Vec::new(),
-        encoding: None,
         part_count: 1,
-        parts_done: 0,
         create_time: Timestamp::now(),
         update_time: Timestamp::now(),
-        service_centre_time: None,
-        message_references: Vec::new(),
-        failure: String::new(),
         request_id: request_id.map(str::to_owned),
-        message_class: None,
-        pdus: Vec::new(),
         delivery_report_requested: true,
+        client: "uid:1000".into(),
+        ..Message::default()
     }
 }
 

@@ -5,7 +5,7 @@
 //! lives longer than the work, which also keeps tokio's paused clock right in tests (it stands still while a blocking
 //! task runs, and would stand still for ever beside a loop).
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::error::StoreError;
+use super::tail::{Appended, Tail};
 use crate::resource::Sequence;
 
 /// Writes that may wait. Whoever comes when it is full waits for room, so that a slow disk slows its users down.
@@ -28,8 +29,15 @@ pub(super) struct Writing<'a> {
     pub(super) connection: &'a Connection,
     /// When the write was asked for.
     pub(super) now: Timestamp,
+    /// The events that this write appended, in order.
+    pub(super) appended: RefCell<Vec<Appended>>,
+}
+
+impl Writing<'_> {
     /// The last event that this write appended.
-    pub(super) appended: Cell<Option<Sequence>>,
+    pub(super) fn last_appended(&self) -> Option<Sequence> {
+        self.appended.borrow().last().map(|appended| appended.event.sequence)
+    }
 }
 
 /// The writing side of the store.
@@ -37,6 +45,7 @@ pub(super) struct Writer {
     waiting: Mutex<Waiting>,
     connection: Mutex<Connection>,
     room: Arc<Semaphore>,
+    tail: Tail,
     doorbell: watch::Sender<Sequence>,
 }
 
@@ -53,6 +62,7 @@ impl Writer {
             waiting: Mutex::default(),
             connection: Mutex::new(connection),
             room: Arc::new(Semaphore::new(QUEUE_LIMIT)),
+            tail: Tail::new(latest),
             doorbell: watch::Sender::new(latest),
         }
     }
@@ -60,6 +70,11 @@ impl Writer {
     /// Rings after every commit that appended events, with the newest one.
     pub(super) fn doorbell(&self) -> watch::Receiver<Sequence> {
         self.doorbell.subscribe()
+    }
+
+    /// The newest committed events.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// The newest committed event.
@@ -117,27 +132,29 @@ impl Writer {
 
     fn commit(&self, mut group: Vec<Box<dyn Job>>) {
         let outcome = perform(&mut unpoisoned(&self.connection), &mut group);
-        if let Ok(Some(latest)) = outcome {
-            // Before the answers, so that whoever got one finds `latest` at or past its own event.
-            self.doorbell.send_replace(latest);
-        }
-        let outcome = outcome.map(|_| ());
+        let outcome = outcome.map(|appended| {
+            if let Some(latest) = appended.last().map(|last| last.event.sequence) {
+                self.tail.extend(appended);
+                // Before the answers, so that whoever got one finds `latest` at or past its own event.
+                self.doorbell.send_replace(latest);
+            }
+        });
         for job in group {
             job.answer(outcome.clone());
         }
     }
 }
 
-/// Does a group in one transaction and returns the last event that it appended.
-fn perform(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<Option<Sequence>, StoreError> {
+/// Does a group in one transaction and returns the events that it appended.
+fn perform(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Appended>, StoreError> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut latest = None;
+    let mut all = Vec::new();
     for job in group {
         let mut savepoint = transaction.savepoint()?;
         match job.perform(&savepoint) {
             Ok(appended) => {
-                latest = appended.max(latest);
                 savepoint.commit()?;
+                all.extend(appended);
             }
             Err(Undone) => {
                 // SQLite itself rolls the whole transaction back on some errors, a full disk among them. The group is
@@ -151,14 +168,14 @@ fn perform(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<Op
         }
     }
     transaction.commit()?;
-    Ok(latest)
+    Ok(all)
 }
 
 /// The work failed and is to be undone.
 struct Undone;
 
 trait Job: Send {
-    fn perform(&mut self, connection: &Connection) -> Result<Option<Sequence>, Undone>;
+    fn perform(&mut self, connection: &Connection) -> Result<Vec<Appended>, Undone>;
     /// Why the work failed.
     fn cause(&self) -> StoreError;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
@@ -178,19 +195,23 @@ where
     T: Send,
     F: FnOnce(&Writing<'_>) -> Result<T, StoreError> + Send,
 {
-    fn perform(&mut self, connection: &Connection) -> Result<Option<Sequence>, Undone> {
+    fn perform(&mut self, connection: &Connection) -> Result<Vec<Appended>, Undone> {
         let work = self.work.take().ok_or(Undone)?;
         let writing = Writing {
             connection,
             now: self.now,
-            appended: Cell::new(None),
+            appended: RefCell::default(),
         };
         // A panic is kept to the write that caused it: the others of the group wait for their answers.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&writing)))
             .unwrap_or(Err(StoreError::GivenUp { action: self.action }));
         let done = outcome.is_ok();
         self.outcome = Some(outcome);
-        if done { Ok(writing.appended.get()) } else { Err(Undone) }
+        if done {
+            Ok(writing.appended.into_inner())
+        } else {
+            Err(Undone)
+        }
     }
 
     fn cause(&self) -> StoreError {

@@ -21,6 +21,8 @@ pub enum InterfaceRole {
     Mbim,
     /// RNDIS or ECM: a network interface without a control protocol.
     Network,
+    /// A USB sound card.
+    Sound,
     /// Android debug bridge and other interfaces that are left alone.
     Other,
 }

@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
-use super::InterfaceRole::{self, At, Audio, Diagnostics, Mbim, Modem, Network, Nmea, Other, Qmi};
+use super::InterfaceRole::{self, At, Audio, Diagnostics, Mbim, Modem, Network, Nmea, Other, Qmi, Sound};
 
 /// USB vendor id.
 pub const VENDOR: u16 = 0x1e0e;
+
+/// The product id under which a module shows nothing but a disk with the vendor's drivers for other systems (ZeroCD).
+pub const STORAGE_PRODUCT: u16 = 0xf000;
 
 /// A USB composition: which functions the module shows, in the order of their interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,42 +22,79 @@ pub struct Composition {
     pub interfaces: &'static [InterfaceRole],
 }
 
-/// The compositions that `AT+CUSBPIDSWITCH=?` lists and whose layout is known. 1025, which some guides name, is not among
-/// them: no firmware lists it.
+impl Composition {
+    fn has(&self, role: InterfaceRole) -> bool {
+        self.interfaces.contains(&role)
+    }
+
+    /// Whether the module can be reached by AT commands in it.
+    #[must_use]
+    pub fn has_at(&self) -> bool {
+        self.has(At) || self.has(Modem)
+    }
+
+    /// Whether calls have audio in it.
+    #[must_use]
+    pub fn has_audio(&self) -> bool {
+        self.has(Audio)
+    }
+
+    /// Whether the module offers the host a network interface in it.
+    #[must_use]
+    pub fn has_data(&self) -> bool {
+        [Qmi, Mbim, Network].into_iter().any(|role| self.has(role))
+    }
+
+    /// What cannot be had in it, in words for people.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<&'static str> {
+        let lacks = |missing: bool, what| missing.then_some(what);
+        [
+            lacks(!self.has_at(), "no AT port"),
+            lacks(self.has(At) != self.has(Modem), "one AT port only"),
+            lacks(!self.has_audio(), "no audio port, so that calls have no audio"),
+            lacks(!self.has_data(), "no network interface"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+const fn composition_of(product: u16, interfaces: &'static [InterfaceRole]) -> Composition {
+    Composition { product, interfaces }
+}
+
+/// The compositions that `AT+CUSBPIDSWITCH=?` lists. 1025, which some guides name, is not among them: no firmware lists it.
+/// RNDIS and ECM take two interfaces each, control and data, and so does MBIM. Interface numbers beyond the functions of
+/// the manual's table are ADB on some firmwares.
 pub const COMPOSITIONS: &[Composition] = &[
-    Composition {
-        product: 0x9000,
-        interfaces: &[Diagnostics, Nmea, At, Modem, Audio, Qmi],
-    },
-    Composition {
-        product: 0x9001,
-        interfaces: &[Diagnostics, Nmea, At, Modem, Audio, Qmi, Other],
-    },
-    Composition {
-        product: 0x9002,
-        interfaces: &[Diagnostics, Nmea, At, Modem, Audio, Qmi],
-    },
-    Composition {
-        product: 0x9003,
-        interfaces: &[Diagnostics, Nmea, At, Modem, Audio, Mbim],
-    },
-    Composition {
-        product: 0x9006,
-        interfaces: &[Diagnostics, Nmea, At, Modem],
-    },
-    Composition {
-        product: 0x9007,
-        interfaces: &[Diagnostics, Nmea, At, Modem, Audio, Qmi, Other],
-    },
-    // RNDIS takes two interfaces, control and data; interface 7 is ADB.
-    Composition {
-        product: 0x9011,
-        interfaces: &[Network, Network, Diagnostics, Nmea, At, Modem, Audio, Other],
-    },
-    Composition {
-        product: 0x9018,
-        interfaces: &[Diagnostics, Nmea, At, Modem, Audio, Network],
-    },
+    composition_of(0x9000, &[Diagnostics, Nmea, At, Modem, Audio, Qmi]),
+    composition_of(0x9001, &[Diagnostics, Nmea, At, Modem, Audio, Qmi, Other]),
+    composition_of(0x9002, &[Diagnostics, Nmea, At, Modem, Audio, Qmi]),
+    composition_of(0x9003, &[Diagnostics, Nmea, At, Modem, Audio, Mbim, Mbim]),
+    composition_of(0x9004, &[Diagnostics, Nmea, At, Modem, Audio, Other, Qmi]),
+    composition_of(0x9005, &[Diagnostics, Nmea, At, Modem, Audio, Other, Mbim, Mbim]),
+    composition_of(0x9006, &[Diagnostics, Nmea, At, Modem]),
+    composition_of(0x9007, &[Diagnostics, Nmea, At, Modem, Audio, Qmi, Other]),
+    composition_of(0x9011, &[Network, Network, Diagnostics, Nmea, At, Modem, Audio, Other]),
+    composition_of(0x9016, &[Diagnostics, Qmi]),
+    composition_of(0x9018, &[Diagnostics, Nmea, At, Modem, Audio, Network, Network]),
+    composition_of(0x9019, &[Network, Network]),
+    composition_of(0x901A, &[Diagnostics, Nmea, At, Qmi]),
+    composition_of(0x901B, &[Nmea, At, Qmi]),
+    composition_of(0x9020, &[Diagnostics, At, Modem]),
+    composition_of(0x9021, &[Diagnostics, Modem]),
+    composition_of(0x9022, &[Diagnostics, Modem, Qmi]),
+    composition_of(0x9023, &[Modem]),
+    composition_of(0x9024, &[At, Modem]),
+    composition_of(0x9025, &[Modem, Qmi]),
+    composition_of(0x9026, &[Modem, Audio]),
+    composition_of(0x9027, &[Modem, Audio, Qmi]),
+    composition_of(0x9028, &[Diagnostics, Modem, Audio, Qmi]),
+    composition_of(0x9029, &[Diagnostics, Modem, Audio]),
+    composition_of(0x902A, &[At]),
+    composition_of(0x902B, &[Diagnostics, Nmea, At, Modem, Qmi, Sound]),
 ];
 
 /// The layout of a composition.
@@ -73,6 +113,45 @@ pub const PCM_RETRY_PAUSE: Duration = Duration::from_millis(300);
 /// How long `AT+CPCMREG=1` is tried before the call goes on without audio.
 pub const PCM_OPEN_WINDOW: Duration = Duration::from_secs(12);
 
+/// Pause between two changes of the contexts. The module draws its highest currents when the radio starts to work, and
+/// changes in quick succession were seen to disturb USB hubs with a weak supply.
+pub const CONTEXT_PAUSE: Duration = Duration::from_secs(2);
+
+/// Pause between switching the radio and the next change of a context, for the same reason.
+pub const RADIO_PAUSE: Duration = Duration::from_secs(3);
+
+/// Beginnings of the firmware revisions (`AT+CGMR`, `ATI`) whose behaviour is known from logs of real units.
+pub const FIRMWARES: &[&str] = &[
+    "LE20B03SIM7600",
+    "LE20B04SIM7600",
+    "LE20B05SIM7600",
+    "LE20B06SIM7600",
+    "SIM7600G_V2.0",
+];
+
+/// Whether a module is one that this profile was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquaintance {
+    /// Model and firmware are known.
+    Known,
+    /// A SIM7600 with another firmware.
+    UnknownFirmware,
+    /// No SIM7600.
+    ForeignModel,
+}
+
+/// Judges a module by what `AT+CGMM` and `AT+CGMR` told.
+#[must_use]
+pub fn acquaintance(model: &str, revision: &str) -> Acquaintance {
+    if !model.to_ascii_uppercase().contains("SIM7600") {
+        Acquaintance::ForeignModel
+    } else if FIRMWARES.iter().any(|known| revision.starts_with(known)) {
+        Acquaintance::Known
+    } else {
+        Acquaintance::UnknownFirmware
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +169,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_composition_lacks_is_known() {
+        let lacks = |product| composition(product).map(Composition::lacks);
+        assert_eq!(lacks(0x9001), Some(vec![]));
+        assert_eq!(lacks(0x9018), Some(vec![]));
+        let no_audio = "no audio port, so that calls have no audio";
+        assert_eq!(lacks(0x9006), Some(vec![no_audio, "no network interface"]));
+        assert_eq!(lacks(0x901A), Some(vec!["one AT port only", no_audio]));
+        assert_eq!(lacks(0x9016), Some(vec!["no AT port", no_audio]));
+        assert_eq!(
+            lacks(0x902B),
+            Some(vec![no_audio]),
+            "a sound card is not the audio port"
+        );
+    }
+
+    #[test]
     fn composition_1025_does_not_exist() {
         assert_eq!(composition(0x1025), None);
+    }
+
+    #[test]
+    fn modules_are_known_by_model_and_firmware() {
+        for (model, revision, expected) in [
+            ("SIMCOM_SIM7600G-H", "LE20B04SIM7600G22", Acquaintance::Known),
+            ("SIMCOM_SIM7600E-H", "LE20B03SIM7600M22", Acquaintance::Known),
+            ("SIMCOM_SIM7600G-H", "LE99B01SIM7600G22", Acquaintance::UnknownFirmware),
+            ("SIMCOM_SIM7600G-H", "", Acquaintance::UnknownFirmware),
+            ("EC25", "EC25EFAR06A03M4G", Acquaintance::ForeignModel),
+            ("", "", Acquaintance::ForeignModel),
+        ] {
+            assert_eq!(acquaintance(model, revision), expected, "{model} {revision}");
+        }
     }
 }

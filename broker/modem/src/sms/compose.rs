@@ -95,6 +95,15 @@ pub struct SubmitOptions {
     pub reply_path: bool,
 }
 
+/// How full a part is, in the units of its alphabet: septets, octets, or 16-bit units of UCS2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartSize {
+    /// Units in it.
+    pub units: usize,
+    /// Units that fit.
+    pub capacity: usize,
+}
+
 /// A message, coded and cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composition {
@@ -118,6 +127,37 @@ impl Composition {
     /// The national tables that were chosen; the default for other alphabets.
     pub const fn shift_tables(&self) -> ShiftTables {
         self.tables
+    }
+
+    /// How full each part is, in order.
+    pub fn part_sizes(&self) -> impl Iterator<Item = PartSize> {
+        let octets = MAX_OCTETS - header_octets(self.tables, self.layout, self.bodies.len() > 1);
+        self.bodies.iter().map(move |body| match (body, self.alphabet) {
+            (Body::Septets(septets), _) => PartSize {
+                units: septets.len(),
+                capacity: octets * 8 / 7,
+            },
+            (Body::Octets(units), Alphabet::Ucs2) => PartSize {
+                units: units.len() / 2,
+                capacity: octets / 2,
+            },
+            (Body::Octets(units), _) => PartSize {
+                units: units.len(),
+                capacity: octets,
+            },
+        })
+    }
+
+    /// The text as the receiver will read it; none for data. Transliteration makes it differ from what was given.
+    pub fn text(&self) -> Option<String> {
+        if self.alphabet == Alphabet::Data8 {
+            return None;
+        }
+        let decode = |body: &Body| match body {
+            Body::Septets(septets) => self.tables.decode(septets),
+            Body::Octets(octets) => ucs2::decode(octets),
+        };
+        Some(self.bodies.iter().map(decode).collect())
     }
 
     /// The parts in order. The reference tells this message from others to the same destination, so it should differ from
@@ -497,6 +537,37 @@ mod tests {
             let error = ComposeError::Unencodable(UnencodableCharacter { character: 'Ж' });
             assert_eq!(compose_text("aЖ", &options), Err(error));
         }
+    }
+
+    #[test]
+    fn the_room_in_a_part_depends_on_its_header() {
+        let sizes = |text: &str, options: &TextOptions| -> Vec<(usize, usize)> {
+            let composition = compose_text(text, options).expect("the text can be composed");
+            assert_eq!(composition.text().as_deref(), Some(text));
+            composition
+                .part_sizes()
+                .map(|size| (size.units, size.capacity))
+                .collect()
+        };
+        let usual = TextOptions::default();
+        let wide = TextOptions {
+            layout: Layout {
+                wide_reference: true,
+                ports: None,
+            },
+            ..TextOptions::default()
+        };
+        assert_eq!(sizes("a€", &usual), [(3, 160)]);
+        assert_eq!(sizes(&"a".repeat(161), &usual), [(153, 153), (8, 153)]);
+        assert_eq!(sizes(&"a".repeat(161), &wide), [(152, 152), (9, 152)]);
+        assert_eq!(sizes("ж😁", &usual), [(3, 70)]);
+        assert_eq!(sizes(&"ж".repeat(71), &usual), [(67, 67), (4, 67)]);
+        let data = compose_data(&[1; 141], Layout::default()).expect("short enough");
+        let sizes: Vec<_> = data.part_sizes().map(|size| (size.units, size.capacity)).collect();
+        assert_eq!(
+            (sizes.as_slice(), data.text()),
+            ([(134, 134), (7, 134)].as_slice(), None)
+        );
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct State {
     pub sims: BTreeMap<String, v1::Sim>,
     /// Network status by modem.
     pub networks: BTreeMap<String, v1::NetworkStatus>,
+    /// Where recovery stands, by modem.
+    pub recoveries: BTreeMap<String, v1::GetRecoveryResponse>,
     /// Messages, newest first.
     pub messages: Vec<v1::Message>,
     /// Calls, newest first.

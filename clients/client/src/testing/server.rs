@@ -70,13 +70,17 @@ impl v1::modem_service_server::ModemService for Services {
         }))
     }
 
+    async fn get_recovery(&self, request: Request<v1::GetRecoveryRequest>) -> Answer<v1::GetRecoveryResponse> {
+        let recovery = self.0.lock().recoveries.get(&request.into_inner().modem).cloned();
+        Ok(Response::new(recovery.unwrap_or_default()))
+    }
+
     not_scripted! {
         get_modem(v1::GetModemRequest) -> v1::GetModemResponse;
         reset_modem(v1::ResetModemRequest) -> v1::ResetModemResponse;
         set_functionality(v1::SetFunctionalityRequest) -> v1::SetFunctionalityResponse;
         switch_composition(v1::SwitchCompositionRequest) -> v1::SwitchCompositionResponse;
         get_ports(v1::GetPortsRequest) -> v1::GetPortsResponse;
-        get_recovery(v1::GetRecoveryRequest) -> v1::GetRecoveryResponse;
     }
 }
 
@@ -124,6 +128,7 @@ impl v1::network_service_server::NetworkService for Services {
         check_wan(v1::CheckWanRequest) -> v1::CheckWanResponse;
         set_wan_policy(v1::SetWanPolicyRequest) -> v1::SetWanPolicyResponse;
         force_wan(v1::ForceWanRequest) -> v1::ForceWanResponse;
+        get_bearer(v1::GetBearerRequest) -> v1::GetBearerResponse;
         connect_bearer(v1::ConnectBearerRequest) -> v1::ConnectBearerResponse;
         disconnect_bearer(v1::DisconnectBearerRequest) -> v1::DisconnectBearerResponse;
         get_data_usage(v1::GetDataUsageRequest) -> v1::GetDataUsageResponse;
@@ -233,6 +238,7 @@ impl v1::sms_service_server::SmsService for Services {
 
     not_scripted! {
         cancel_message(v1::CancelMessageRequest) -> v1::CancelMessageResponse;
+        compose_message(v1::ComposeMessageRequest) -> v1::ComposeMessageResponse;
         get_storage(v1::GetStorageRequest) -> v1::GetStorageResponse;
     }
 }

@@ -1,22 +1,26 @@
 //! What the commands do.
 
+pub(crate) mod at;
 pub(crate) mod call;
+pub(crate) mod location;
+pub(crate) mod modem;
 pub(crate) mod network;
+pub(crate) mod sim;
 pub(crate) mod sms;
 pub(crate) mod status;
+pub(crate) mod trace;
+pub(crate) mod ussd;
 pub(crate) mod watch;
 
 use std::time::Duration;
 
-use api::v1::ExecuteAtCommandRequest;
 use clap::CommandFactory;
-use client::json::to_value;
 use tonic::{Response, Status};
 
-use crate::arguments::{Arguments, AtOptions};
+use crate::Session;
+use crate::arguments::Arguments;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::{Session, table};
 
 /// What the broker answers from what it knows takes milliseconds; what it asks the modem, seconds.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,39 +60,4 @@ pub(crate) fn completions(shell: clap_complete::Shell, console: &mut Console) ->
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "modemctl", &mut script);
     console.octets(&script)
-}
-
-pub(crate) async fn at(session: &mut Session<'_>, options: AtOptions) -> Result<(), Failure> {
-    if !(1..=180).contains(&options.timeout) {
-        return Err(Failure::usage("--timeout must be 1 to 180 seconds"));
-    }
-    let request = ExecuteAtCommandRequest {
-        modem: session.modem.clone(),
-        command: options.command,
-        timeout: Some(prost_types::Duration {
-            seconds: options.timeout as i64,
-            nanos: 0,
-        }),
-    };
-    // The command may have to wait for others before its own time begins.
-    let limit = Duration::from_secs(options.timeout) + REQUEST_TIMEOUT;
-    let mut diagnostics = session.broker.diagnostics();
-    let answer = session
-        .ask_within(limit, "waiting for the modem", diagnostics.execute_at_command(request))
-        .await?;
-    if session.json {
-        session.console.json(&to_value(&answer))?;
-    } else {
-        for line in answer.lines.iter().chain(Some(&answer.result)) {
-            session.console.line(&table::clean(line))?;
-        }
-    }
-    if answer.ok {
-        Ok(())
-    } else {
-        Err(Failure::new(format!(
-            "the modem answered {}",
-            table::clean(&answer.result)
-        )))
-    }
 }

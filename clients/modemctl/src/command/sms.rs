@@ -1,12 +1,16 @@
 //! `modemctl sms`.
 
+mod export;
+pub(crate) mod pdu;
+
 use std::io::Read;
 use std::time::Duration;
 
 use api::v1::event::Resource;
 use api::v1::{
-    CancelMessageRequest, DeleteMessageRequest, GetMessageRequest, ListMessagesRequest, Message, MessageDirection,
-    MessageState, SendMessageRequest, send_message_request::Content,
+    ApplicationPorts, CancelMessageRequest, ComposeMessageRequest, DeleteMessageRequest, GetMessageRequest,
+    GetStorageRequest, ListMessagesRequest, Message, MessageDirection, MessagePriority, MessageState, NationalLanguage,
+    SendMessageRequest, TextCoding, send_message_request::Content,
 };
 use client::json::to_value;
 use client::{Start, Watch};
@@ -14,8 +18,8 @@ use tokio::time::timeout;
 
 use super::present as required;
 use crate::Session;
-use crate::arguments::{Kind, ListOptions, SendOptions, SmsCommand, WatchOptions};
-use crate::console::Tone;
+use crate::arguments::{CodingOptions, Filter, Kind, ListOptions, SendOptions, SmsCommand, WatchOptions};
+use crate::console::{Console, Tone};
 use crate::failure::Failure;
 use crate::present::{self, word};
 use crate::table::{Table, clean};
@@ -57,10 +61,14 @@ pub(crate) async fn run(session: &mut Session<'_>, command: SmsCommand) -> Resul
             }
             session.console.line(&format!("deleted {}", clean(&id)))
         }
+        SmsCommand::Export(options) => export::export(session, options).await,
+        SmsCommand::Storage => storage(session).await,
+        SmsCommand::Decode(options) => pdu::decode(session.console, session.json, options).await,
+        SmsCommand::Encode(options) => pdu::encode(session.console, session.json, options).await,
     }
 }
 
-async fn text(session: &mut Session<'_>, given: String) -> Result<String, Failure> {
+async fn text(console: &mut Console, given: String) -> Result<String, Failure> {
     if given != "-" {
         return Ok(given);
     }
@@ -72,11 +80,7 @@ async fn text(session: &mut Session<'_>, given: String) -> Result<String, Failur
             .read_to_string(&mut text)
             .map(|_| text)
     });
-    let text = match session
-        .console
-        .wait("reading the text from the standard input", reading)
-        .await
-    {
+    let text = match console.wait("reading the text from the standard input", reading).await {
         Ok(Ok(text)) => text,
         Ok(Err(error)) => return Err(Failure::new(format!("failed to read the text: {error}"))),
         Err(error) => return Err(Failure::new(format!("failed to read the text: {error}"))),
@@ -89,10 +93,127 @@ async fn text(session: &mut Session<'_>, given: String) -> Result<String, Failur
         .to_owned())
 }
 
+/// The request that the options describe.
+async fn composed(
+    console: &mut Console,
+    to: String,
+    text: String,
+    options: &CodingOptions,
+) -> Result<SendMessageRequest, Failure> {
+    let content = match &options.data {
+        Some(data) => Content::Data(data.0.clone().into()),
+        None => {
+            let text = self::text(console, text).await?;
+            if text.is_empty() {
+                return Err(Failure::usage("the text is empty"));
+            }
+            Content::Text(text)
+        }
+    };
+    Ok(SendMessageRequest {
+        to,
+        content: Some(content),
+        delivery_report: options.report,
+        flash: options.flash,
+        validity: options.validity.map(|validity| prost_types::Duration {
+            seconds: validity.as_secs(),
+            nanos: validity.subsec_nanos(),
+        }),
+        valid_until: options.valid_until.map(timestamp),
+        single_attempt: options.single_attempt,
+        transliterate: options.transliterate,
+        coding: options.coding.map_or(TextCoding::Unspecified, TextCoding::from).into(),
+        national_languages: options
+            .language
+            .iter()
+            .map(|language| NationalLanguage::from(*language).into())
+            .collect(),
+        ports: options.port.map(|destination| ApplicationPorts {
+            destination: destination.into(),
+            originator: options.from_port.into(),
+        }),
+        replace_type: options.replace.unwrap_or_default().into(),
+        ..SendMessageRequest::default()
+    })
+}
+
+fn timestamp(time: jiff::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: time.as_second(),
+        nanos: time.subsec_nanosecond(),
+    }
+}
+
+/// What a message would be.
+async fn dry_run(session: &mut Session<'_>, request: SendMessageRequest) -> Result<(), Failure> {
+    let mut service = session.broker.sms();
+    let request = ComposeMessageRequest { message: Some(request) };
+    let composed = session
+        .ask("asking what it would be", service.compose_message(request))
+        .await?;
+    if session.json {
+        return session.console.json(&to_value(&composed));
+    }
+    let coding = word!(composed.encoding(), "MESSAGE_ENCODING_").to_uppercase();
+    let sizes: Vec<String> = composed
+        .parts
+        .iter()
+        .map(|part| format!("{}/{}", part.units, part.capacity))
+        .collect();
+    let parts = parts(composed.part_count);
+    session
+        .console
+        .line(&format!("{parts}, {coding}: {}", sizes.join(" ")))?;
+    if composed.text.is_empty() {
+        return Ok(());
+    }
+    session.console.line(&clean(&composed.text))
+}
+
+fn parts(count: u32) -> String {
+    if count == 1 {
+        "1 part".to_owned()
+    } else {
+        format!("{count} parts")
+    }
+}
+
+async fn storage(session: &mut Session<'_>) -> Result<(), Failure> {
+    let mut service = session.broker.sms();
+    let request = GetStorageRequest {
+        modem: session.modem.clone(),
+    };
+    let answer = session
+        .ask("asking for the message storages", service.get_storage(request))
+        .await?;
+    if session.json {
+        return session.console.json(&to_value(&answer));
+    }
+    answer.storages.iter().try_for_each(|storage| {
+        session.console.line(&format!(
+            "{:<4}  {} of {}",
+            clean(&storage.name),
+            storage.used,
+            storage.total
+        ))
+    })
+}
+
 async fn send(session: &mut Session<'_>, options: SendOptions) -> Result<(), Failure> {
-    let text = text(session, options.text).await?;
-    if text.is_empty() {
-        return Err(Failure::usage("the text is empty"));
+    let report = options.coding.report;
+    let request = composed(session.console, options.to, options.text, &options.coding).await?;
+    let request = SendMessageRequest {
+        modem: session.modem.clone(),
+        request_id: options.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        priority: options
+            .priority
+            .map_or(MessagePriority::Unspecified, MessagePriority::from)
+            .into(),
+        send_time: options.at.map(timestamp),
+        ..request
+    };
+    if options.dry_run {
+        return dry_run(session, request).await;
     }
     let mut service = session.broker.sms();
     // The cursor is taken before the message exists, so that no change of it can be missed.
@@ -111,22 +232,13 @@ async fn send(session: &mut Session<'_>, options: SendOptions) -> Result<(), Fai
         }
         false => None,
     };
-    let request = SendMessageRequest {
-        modem: session.modem.clone(),
-        to: options.to,
-        content: Some(Content::Text(text)),
-        request_id: options.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        delivery_report: options.report,
-        flash: options.flash,
-        validity: None,
-    };
     let answer = session
         .ask("handing the message over", service.send_message(request))
         .await?;
     let mut message = required(answer.message)?;
     if let Some(cursor) = cursor {
         let limit = Duration::from_secs(options.timeout);
-        match timeout(limit, settled(session, message.clone(), cursor, options.report)).await {
+        match timeout(limit, settled(session, message.clone(), cursor, report)).await {
             Ok(settled) => message = settled?,
             Err(_) => {
                 let state = word!(message.state(), "MESSAGE_STATE_");
@@ -138,7 +250,7 @@ async fn send(session: &mut Session<'_>, options: SendOptions) -> Result<(), Fai
             }
         }
     }
-    report(session, &message)
+    outcome(session, &message)
 }
 
 /// The message when nothing more will happen to it that was asked for.
@@ -174,17 +286,13 @@ async fn settled(
     }
 }
 
-fn report(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
+fn outcome(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
     if session.json {
         session.console.json(&to_value(message))?;
     } else {
         let state = word!(message.state(), "MESSAGE_STATE_").replace('-', " ");
         let coding = word!(message.encoding(), "MESSAGE_ENCODING_").to_uppercase();
-        let parts = if message.part_count == 1 {
-            "1 part".to_owned()
-        } else {
-            format!("{} parts", message.part_count)
-        };
+        let parts = parts(message.part_count);
         let state = session.console.paint(present::message_tone(message.state()), &state);
         session
             .console
@@ -201,23 +309,30 @@ fn report(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
     }
 }
 
-async fn list(session: &mut Session<'_>, options: ListOptions) -> Result<(), Failure> {
-    let direction = match (options.incoming, options.outgoing) {
+/// The request for a page of what the filter lets through.
+fn page_of(session: &Session<'_>, filter: &Filter, page_size: usize, page_token: String) -> ListMessagesRequest {
+    let direction = match (filter.incoming, filter.outgoing) {
         (true, _) => MessageDirection::Incoming,
         (_, true) => MessageDirection::Outgoing,
         _ => MessageDirection::Unspecified,
     };
+    ListMessagesRequest {
+        modem: session.modem.clone(),
+        direction: direction.into(),
+        states: filter.state.iter().map(|state| i32::from(*state)).collect(),
+        page_size: page_size.min(PAGE) as u32,
+        page_token,
+        query: filter.query.clone(),
+        address: filter.address.clone(),
+        show_replaced: filter.replaced,
+    }
+}
+
+async fn list(session: &mut Session<'_>, options: ListOptions) -> Result<(), Failure> {
     let mut messages = Vec::new();
     let mut page_token = String::new();
     while messages.len() < options.limit {
-        let request = ListMessagesRequest {
-            modem: session.modem.clone(),
-            direction: direction.into(),
-            states: options.state.iter().map(|state| i32::from(*state)).collect(),
-            page_size: (options.limit - messages.len()).min(PAGE) as u32,
-            page_token,
-            query: options.query.clone(),
-        };
+        let request = page_of(session, &options.filter, options.limit - messages.len(), page_token);
         let mut service = session.broker.sms();
         let page = session
             .ask("asking for messages", service.list_messages(request))
@@ -271,7 +386,11 @@ fn show(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
         return session.console.json(&to_value(message));
     }
     let zone = session.console.zone.clone();
-    let references: Vec<_> = message.message_references.iter().map(u32::to_string).collect();
+    let numbers = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    let priority = match message.priority() {
+        MessagePriority::Unspecified | MessagePriority::Normal => String::new(),
+        other => word!(other, "MESSAGE_PRIORITY_"),
+    };
     let rows = [
         ("id", message.message_id.clone()),
         ("modem", message.modem.clone()),
@@ -280,11 +399,18 @@ fn show(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
         ("state", word!(message.state(), "MESSAGE_STATE_")),
         ("failure", message.failure.clone()),
         ("parts", format!("{} of {}", message.parts_done, message.part_count)),
+        ("missing", numbers(&message.missing_parts)),
         ("coding", word!(message.encoding(), "MESSAGE_ENCODING_").to_uppercase()),
         ("stored", present::time(message.create_time, &zone)),
         ("changed", present::time(message.update_time, &zone)),
         ("service", present::time(message.service_centre_time, &zone)),
-        ("reference", references.join(" ")),
+        ("send at", present::time(message.send_time, &zone)),
+        ("until", present::time(message.valid_until, &zone)),
+        ("priority", priority),
+        ("reference", numbers(&message.message_references)),
+        ("kind", kind(message)),
+        ("replaced", message.replaced_by.clone()),
+        ("client", message.client.clone()),
         ("request", message.request_id.clone()),
         ("text", message.text.clone()),
     ];
@@ -293,4 +419,40 @@ fn show(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
         session.console.line(&format!("{name}  {}", clean(&value)))?;
     }
     Ok(())
+}
+
+/// What is unusual about a message.
+fn kind(message: &Message) -> String {
+    let class = match message.message_class {
+        Some(0) => "flash".to_owned(),
+        Some(class) => format!("class {class}"),
+        None => String::new(),
+    };
+    let identifier = match message.protocol_identifier {
+        0 => String::new(),
+        0x40 => "silent".to_owned(),
+        replacing @ 0x41..=0x47 => format!("replaces type {}", replacing - 0x40),
+        other => format!("protocol {other:#04x}"),
+    };
+    let waiting = message.message_waiting.map(|waiting| {
+        let kind = word!(waiting.kind(), "WAITING_KIND_");
+        match (waiting.active, waiting.count) {
+            (true, Some(count)) => format!("{kind} waiting: {count}"),
+            (true, None) => format!("{kind} waiting"),
+            (false, _) => format!("no {kind} waiting"),
+        }
+    });
+    let ports = message
+        .ports
+        .map(|ports| format!("port {} from {}", ports.destination, ports.originator));
+    let elements = message.information_elements.iter().map(|element| {
+        let octets: String = element.value.iter().map(|octet| format!("{octet:02X}")).collect();
+        format!("element {:02X}: {octets}", element.identifier)
+    });
+    let parts = [class, identifier]
+        .into_iter()
+        .chain(waiting)
+        .chain(ports)
+        .chain(elements);
+    present::list(parts, ", ")
 }

@@ -1,7 +1,8 @@
 //! `modemctl status`.
 
 use api::v1::{
-    GetNetworkStatusRequest, GetSimRequest, ListModemsRequest, Modem, ModemHealth, ModemStage, NetworkStatus, Port, Sim,
+    GetNetworkStatusRequest, GetRecoveryRequest, GetRecoveryResponse, GetSimRequest, ListModemsRequest, Modem,
+    ModemHealth, ModemStage, NetworkStatus, Port, RecoveryStep, Sim,
 };
 use client::json::to_value;
 use client::status::describe;
@@ -12,7 +13,7 @@ use crate::Session;
 use crate::console::{Console, Tone};
 use crate::failure::Failure;
 use crate::present::{self, word};
-use crate::table::{clean, shorten};
+use crate::table::{clean, wrap};
 
 const BAR: usize = 20;
 /// Width of the names on a card.
@@ -50,19 +51,25 @@ pub(crate) async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
         let network = settle(session.ask("asking for the network", fold(network)).await?, |found| {
             found.status
         });
+        let mut recoveries = session.broker.modems();
+        let recovery = recoveries.get_recovery(GetRecoveryRequest {
+            modem: modem.name.clone(),
+        });
+        let recovery = settle(session.ask("asking for the recovery", fold(recovery)).await?, Some);
         if session.json {
             let value = |found: Option<Value>| found.unwrap_or(Value::Null);
             session.console.json(&json!({
                 "modem": to_value(modem),
                 "sim": value(sim.as_ref().ok().map(to_value)),
                 "network": value(network.as_ref().ok().map(to_value)),
+                "recovery": value(recovery.as_ref().ok().map(to_value)),
             }))?;
             continue;
         }
         if index > 0 {
             session.console.line("")?;
         }
-        for line in card(session.console, modem, &sim, &network) {
+        for line in card(session.console, modem, &sim, &network, recovery.as_ref().ok()) {
             session.console.line(&line)?;
         }
     }
@@ -87,78 +94,125 @@ fn settle<T, U>(answer: Result<T, Status>, part: impl FnOnce(T) -> Option<U>) ->
     }
 }
 
+/// The lines about one modem: a name in the margin, and as many lines of text beside it as it takes.
+struct Card<'a> {
+    console: &'a Console,
+    lines: Vec<String>,
+}
+
+impl Card<'_> {
+    fn add(&mut self, name: &str, tone: Tone, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let text = clean(text);
+        let lines = match self.console.width {
+            // What to do stands at the end of a reason: nothing may be cut off.
+            Some(width) => wrap(&text, width.saturating_sub(NAME + 3).max(20)),
+            None => vec![text],
+        };
+        for (index, line) in lines.iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            let line = format!(
+                "  {} {}",
+                self.console.paint(Tone::Quiet, &format!("{name:NAME$}")),
+                self.console.paint(tone, line)
+            );
+            self.lines.push(line.trim_end().to_owned());
+        }
+    }
+
+    /// Several values of one name, the name beside the first.
+    fn add_all(&mut self, name: &str, values: impl IntoIterator<Item = (Tone, String)>) {
+        for (index, (tone, text)) in values.into_iter().enumerate() {
+            self.add(if index == 0 { name } else { "" }, tone, &text);
+        }
+    }
+}
+
 fn card(
     console: &Console,
     modem: &Modem,
     sim: &Result<Sim, String>,
     network: &Result<NetworkStatus, String>,
+    recovery: Option<&GetRecoveryResponse>,
 ) -> Vec<String> {
     let stage = word!(modem.stage(), "MODEM_STAGE_");
-    let heading = format!(
-        "{}  {}",
-        console.paint(Tone::Heading, &clean(&modem.name)),
-        bar(console, modem, &stage)
-    );
-    let mut lines = vec![heading];
-    let mut add = |name: &str, tone: Tone, text: String| {
-        if text.is_empty() {
-            return;
-        }
-        let text = clean(&text);
-        let text = console.width.map_or_else(
-            || text.clone(),
-            |width| shorten(&text, width.saturating_sub(NAME + 3).max(20)),
-        );
-        lines.push(format!(
-            "  {} {}",
-            console.paint(Tone::Quiet, &format!("{name:NAME$}")),
-            console.paint(tone, &text)
-        ));
+    let name = console.paint(Tone::Heading, &clean(&modem.name));
+    let heading = format!("{name}  {}", bar(console, modem, &stage));
+    let mut card = Card {
+        console,
+        lines: vec![heading],
     };
-    add("stage", Tone::Warning, modem.stage_detail.clone());
+    let since = present::time(modem.stage_time, &console.zone);
+    let stage = match (modem.stage(), since.is_empty()) {
+        (ModemStage::Ready, _) | (_, true) => modem.stage_detail.clone(),
+        _ => present::list([modem.stage_detail.clone(), format!("since {since}")], ", "),
+    };
+    card.add("stage", Tone::Warning, &stage);
     let health = word!(modem.health(), "MODEM_HEALTH_");
     let health = match modem.health() {
         ModemHealth::Degraded | ModemHealth::Failed => format!("{health}: {}", modem.health_reason),
         _ => health,
     };
-    add("health", present::health_tone(modem.health()), health);
-    let revision = if modem.revision.is_empty() {
-        String::new()
-    } else {
-        format!("firmware {}", modem.revision)
-    };
-    let imei = if modem.imei.is_empty() {
-        String::new()
-    } else {
-        format!("IMEI {}", modem.imei)
-    };
-    let product = present::list([modem.manufacturer.clone(), modem.model.clone()], " ");
-    add("device", Tone::Plain, present::list([product, revision, imei], ", "));
-    let composition = if modem.composition.is_empty() {
-        String::new()
-    } else {
-        format!("composition {}", modem.composition)
-    };
-    add(
+    card.add("health", present::health_tone(modem.health()), &health);
+    // What the verdict does not say already.
+    let others = modem.degradations.iter();
+    let others = others.filter(|degradation| !modem.health_reason.contains(&degradation.reason));
+    card.add_all(
+        "",
+        others.map(|degradation| (Tone::Warning, present::degradation(degradation))),
+    );
+    if let Some(recovery) = recovery {
+        card.add("recovery", Tone::Warning, &recovery_text(recovery, console));
+    }
+    card.add("device", Tone::Plain, &device(modem));
+    let composition = named("composition", &modem.composition);
+    card.add(
         "usb",
         Tone::Plain,
-        present::list([modem.usb_path.clone(), composition], ", "),
+        &present::list([modem.usb_path.clone(), composition], ", "),
     );
     let (tone, text) = match sim {
         Ok(sim) => (Tone::Plain, present::sim(sim)),
         Err(problem) => (Tone::Quiet, problem.clone()),
     };
-    add("sim", tone, text);
+    card.add("sim", tone, &text);
+    if let Some(carrier) = &modem.carrier {
+        card.add("carrier", Tone::Plain, &present::carrier(carrier));
+    }
     let (tone, text) = match network {
         Ok(network) => (Tone::Plain, present::network(network)),
         Err(problem) => (Tone::Quiet, problem.clone()),
     };
-    add("network", tone, text);
-    for (index, port) in modem.ports.iter().enumerate() {
-        let (tone, text) = port_line(port);
-        add(if index == 0 { "ports" } else { "" }, tone, text);
+    card.add("network", tone, &text);
+    card.add_all("ports", modem.ports.iter().map(port_line));
+    card.lines
+}
+
+/// A value with its name, or nothing without a value.
+fn named(name: &str, value: &str) -> String {
+    if value.is_empty() {
+        String::new()
+    } else {
+        format!("{name} {value}")
     }
-    lines
+}
+
+fn device(modem: &Modem) -> String {
+    let product = present::list([modem.manufacturer.clone(), modem.model.clone()], " ");
+    let parts = [product, named("firmware", &modem.revision), named("IMEI", &modem.imei)];
+    present::list(parts, ", ")
+}
+
+/// What recovery does at the moment; nothing while the modem is well.
+fn recovery_text(recovery: &GetRecoveryResponse, console: &Console) -> String {
+    if recovery.current_step() == RecoveryStep::Unspecified {
+        return String::new();
+    }
+    let step = word!(recovery.current_step(), "RECOVERY_STEP_").replace('-', " ");
+    let next = present::time(recovery.next_attempt_time, &console.zone);
+    present::list([step, recovery.detail.clone(), named("next attempt at", &next)], ", ")
 }
 
 /// The stage with a bar, which a pipe does not get.

@@ -1,10 +1,23 @@
 //! What the broker does, seen from its clients on one side and from the virtual modem's books on the other.
 
 mod bring_up;
+mod consumers;
+mod crash;
+mod data;
 mod events;
 mod faults;
+mod hotplug;
+mod location;
+mod message_faults;
 mod processes;
+mod queue;
 mod receiving;
+mod recovery;
 mod refusals;
 mod sending;
+mod sim;
+mod storages;
+mod terminal;
+mod trace;
+mod ussd;
 mod vectors;

@@ -344,21 +344,10 @@ async fn an_absent_modem_refuses_what_needs_it_and_may_be_asked_again() -> anyho
 async fn what_is_not_built_yet_says_so_with_a_reason() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     for method in [
-        "ModemService/ResetModem",
-        "ModemService/SetFunctionality",
-        "ModemService/SwitchComposition",
-        "ModemService/GetRecovery",
-        "SimService/EnterPin",
-        "SimService/ChangePin",
-        "SimService/SetPinLock",
-        "SimService/UnblockPin",
         "VoiceService/Hold",
         "VoiceService/Resume",
         "VoiceService/SetCallForwarding",
         "VoiceService/GetCallForwarding",
-        "UssdService/Start",
-        "UssdService/Reply",
-        "UssdService/Cancel",
         "NetworkService/GetSignalHistory",
         "NetworkService/ScanOperators",
         "NetworkService/SelectOperator",
@@ -367,15 +356,7 @@ async fn what_is_not_built_yet_says_so_with_a_reason() -> anyhow::Result<()> {
         "NetworkService/CheckWan",
         "NetworkService/SetWanPolicy",
         "NetworkService/ForceWan",
-        "NetworkService/ConnectBearer",
-        "NetworkService/DisconnectBearer",
         "NetworkService/GetDataUsage",
-        "LocationService/GetFix",
-        "LocationService/StreamFixes",
-        "LocationService/StreamNmea",
-        "DiagnosticsService/OpenAtTerminal",
-        "DiagnosticsService/StreamTrace",
-        "DiagnosticsService/GetTrace",
     ] {
         let status = call_empty(&rig, method).await.expect_err(method);
         assert_eq!(

@@ -466,20 +466,17 @@ async fn a_dial_that_was_cut_off_has_an_unknown_outcome() -> anyhow::Result<()> 
         (Code::Unknown, Some(ErrorReason::OutcomeUnknown)),
         "{status:?}"
     );
-    rig.ready("sim1").await?;
-    let alive = ListCallsRequest {
-        alive_only: true,
-        ..Default::default()
+    // The call is recorded as lost after whoever dialled has been told.
+    let over = async || {
+        let alive = ListCallsRequest {
+            alive_only: true,
+            ..Default::default()
+        };
+        let calls = rig.broker().voice().list_calls(alive).await?.into_inner().calls;
+        Ok(calls.is_empty().then_some(()))
     };
-    assert!(
-        rig.broker()
-            .voice()
-            .list_calls(alive)
-            .await?
-            .into_inner()
-            .calls
-            .is_empty()
-    );
+    end_to_end::until("no call is alive", end_to_end::LIMIT, over).await?;
+    rig.ready("sim1").await?;
     assert_eq!(rig.sim().books().await?.calls.total(), 1, "it is not dialled again");
     rig.stop().await
 }

@@ -1,6 +1,6 @@
 //! The ledger of the virtual network: what it accepted, delivered and connected, and what the host asked the module.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -197,6 +197,9 @@ pub struct Books {
     pub commands: Ledger<CommandRecord>,
     /// How often the ports vanished.
     pub detachments: u64,
+    /// How often the host opened each port. Interface 0, diagnostics, is not to be opened.
+    #[serde(default)]
+    pub openings: BTreeMap<Function, u64>,
 }
 
 impl Books {

@@ -17,7 +17,7 @@ const CONTROL_Z: u8 = 0x1a;
 impl Modem {
     /// Takes bytes of the host for an AT port.
     pub(super) fn at_input(&mut self, port: PortId, bytes: &[u8]) {
-        if self.is_silent(port) {
+        if self.is_silent(port) || self.swallowed(port, bytes) {
             return;
         }
         let held = &mut self.port(port).held;
@@ -147,7 +147,7 @@ impl Modem {
                 | FaultAction::LosePrompt
                 | FaultAction::ResetAfterPrompt
                 | FaultAction::InjectUnsolicited { .. } => later.push((phase, action)),
-                action if phase == Phase::After => later.push((phase, action)),
+                action if phase != Phase::Before => later.push((phase, action)),
                 action => self.strike(Some(port), action),
             }
         }
@@ -192,7 +192,9 @@ impl Modem {
         state.entry = Some((entry, Vec::new()));
         let mut lost = false;
         let mut reset = false;
+        let mut prompted = Vec::new();
         if let Some(running) = &mut state.running {
+            prompted.extend(running.strikes.extract_if(.., |(phase, _)| *phase == Phase::Prompted));
             lost = running.take(|action| *action == FaultAction::LosePrompt).is_some();
             reset = running
                 .take(|action| *action == FaultAction::ResetAfterPrompt)
@@ -200,6 +202,9 @@ impl Modem {
         }
         if !lost {
             self.emit(port.function(), b"\r\n> ");
+        }
+        for (_, action) in prompted {
+            self.strike(Some(port), action);
         }
         if reset {
             self.leave(Some(Return::Reset));
@@ -327,7 +332,9 @@ impl Modem {
                     state.held.clear();
                 }
             }
+            FaultAction::Hang { port, until } => self.hangs.add(port, until),
             FaultAction::Reset => self.leave(Some(Return::Reset)),
+            FaultAction::KillHost { pid } => self.outputs.push_back(Output::Kill { pid }),
             FaultAction::Unplug {
                 replug_after_ms,
                 renumber,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::hang::Cure;
 use super::result_code::Code;
 use super::sim_card::PinState;
 use super::usb::Function;
@@ -95,6 +96,8 @@ pub enum Phase {
     Before,
     /// The command has had its effect; its final result is not out yet.
     After,
+    /// The prompt of the command is out, and no octet of its data has come.
+    Prompted,
 }
 
 /// What goes wrong.
@@ -134,10 +137,23 @@ pub enum FaultAction {
         /// For so long.
         ms: u64,
     },
+    /// A port, or every AT port, takes everything and says nothing, until something brings it back.
+    Hang {
+        /// Only this port.
+        #[serde(default)]
+        port: Option<Function>,
+        /// What brings it back.
+        until: Cure,
+    },
     /// The command line is echoed twice.
     EchoTwice,
     /// The module crashes and enumerates anew.
     Reset,
+    /// A program of the host is killed (SIGKILL) at this very moment, before it hears anything more of the module.
+    KillHost {
+        /// Its process id.
+        pid: u32,
+    },
     /// The cable is pulled.
     Unplug {
         /// And put back after this time.

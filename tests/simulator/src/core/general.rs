@@ -13,6 +13,8 @@ use super::usb::Composition;
 pub(crate) struct General {
     pub(crate) functionality: u32,
     pub(crate) character_set: &'static str,
+    /// `+CEVOLTE`, for both kinds of access.
+    volte: [u32; 2],
     s_registers: [u8; 16],
 }
 
@@ -35,6 +37,7 @@ impl Default for General {
         Self {
             functionality: 1,
             character_set: "IRA",
+            volte: [0, 0],
             s_registers,
         }
     }
@@ -94,7 +97,7 @@ impl Modem {
             "\\Q" | "\\S" | "\\V" => Reply::ok(),
             "I" => Reply::lines(vec![
                 "Manufacturer: SIMCOM INCORPORATED".to_owned(),
-                "Model: SIMCOM_SIM7600G-H".to_owned(),
+                format!("Model: {}", self.config.model),
                 "Revision: SIM7600G_V2.0.2".to_owned(),
                 format!("IMEI: {}", self.config.imei),
                 "+GCAP: +CGSM".to_owned(),
@@ -150,13 +153,13 @@ impl Modem {
         }
         let reply = match command.name.as_str() {
             "+CGMI" | "+GMI" => Reply::line("SIMCOM INCORPORATED"),
-            "+CGMM" | "+GMM" => Reply::line("SIMCOM_SIM7600G-H"),
+            "+CGMM" | "+GMM" => Reply::line(self.config.model.clone()),
             "+CGMR" | "+GMR" => Reply::line(format!("+CGMR: {}", self.config.revision)),
             "+CGSN" | "+GSN" => Reply::line(self.config.imei.clone()),
             "+GCAP" => Reply::line("+GCAP: +CGSM,+FCLASS,+DS"),
             "+SIMCOMATI" => Reply::lines(vec![
                 "Manufacturer: SIMCOM INCORPORATED".to_owned(),
-                "Model: SIMCOM_SIM7600G-H".to_owned(),
+                format!("Model: {}", self.config.model),
                 format!("Revision: {}", self.config.revision),
                 format!("IMEI: {}", self.config.imei),
                 "+GCAP: +CGSM".to_owned(),
@@ -187,6 +190,19 @@ impl Modem {
                 Reply::line(format!("+CUSBPIDSWITCH: ({}),(0-1),(0-1)", Composition::listing()))
             }
             ("+CUSBPIDSWITCH", Form::Set) => self.switch_composition(command),
+            ("+CEVOLTE", Form::Read) if self.config.volte_switch => {
+                let [home, roaming] = self.general.volte;
+                Reply::line(format!("+CEVOLTE: {home},{roaming}"))
+            }
+            ("+CEVOLTE", Form::Set) if self.config.volte_switch => {
+                match [0, 1].map(|position| command.number(position).filter(|value| *value <= 1)) {
+                    [Some(home), Some(roaming)] => {
+                        self.general.volte = [home, roaming];
+                        Reply::ok()
+                    }
+                    _ => Reply::error(),
+                }
+            }
             ("+CSCS", Form::Read) => Reply::line(format!("+CSCS: \"{}\"", self.general.character_set)),
             ("+CSCS", Form::Test) => Reply::line("+CSCS: (\"IRA\",\"GSM\",\"UCS2\")"),
             ("+CSCS", Form::Set) => {

@@ -1,5 +1,7 @@
 //! The internet behind the packet domain, as far as it goes: every address answers a ping (RFC 792, RFC 4443).
 
+use std::net::IpAddr;
+
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 const ICMP_HEADER: usize = 8;
@@ -13,6 +15,16 @@ pub fn answer(packet: &[u8]) -> Option<Vec<u8>> {
     match packet.first()? >> 4 {
         4 => answer_v4(packet),
         6 => answer_v6(packet),
+        _ => None,
+    }
+}
+
+/// Where a raw IP packet goes.
+#[must_use]
+pub fn destination(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => Some(IpAddr::from(*packet.get(16..)?.first_chunk::<4>()?)),
+        6 => Some(IpAddr::from(*packet.get(24..)?.first_chunk::<16>()?)),
         _ => None,
     }
 }

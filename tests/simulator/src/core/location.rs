@@ -8,13 +8,15 @@ use super::reply::{Outcome, Reply};
 use super::schedule::Action;
 use super::usb::Function;
 
-const NMEA_INTERVAL: Duration = Duration::from_secs(1);
+/// By `AT+CGPSNMEARATE`, which takes effect when the receiver starts.
+const NMEA_INTERVALS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(100)];
 
 /// The receiver.
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
     running: bool,
     generation: u64,
+    interval: Duration,
     /// Degrees north and east; `None` without a fix.
     pub(crate) position: Option<(f64, f64)>,
 }
@@ -25,6 +27,7 @@ impl Default for Location {
         Self {
             running: false,
             generation: 0,
+            interval: NMEA_INTERVALS[0],
             position: Some((31.222_388, 121.353_734)),
         }
     }
@@ -61,8 +64,9 @@ impl Modem {
                 (Some(1), false) => {
                     self.location.running = true;
                     self.location.generation += 1;
+                    self.location.interval = NMEA_INTERVALS[usize::from(self.settings.is_on("+CGPSNMEARATE"))];
                     let generation = self.location.generation;
-                    Reply::ok().then(NMEA_INTERVAL, Action::Nmea { generation })
+                    Reply::ok().then(self.location.interval, Action::Nmea { generation })
                 }
                 (Some(0), true) => {
                     self.location.stop();
@@ -111,24 +115,26 @@ impl Modem {
         }
         let (time, _) = self.local_time();
         let (date, clock) = (time.strftime("%d%m%y").to_string(), time.strftime("%H%M%S").to_string());
+        let tenth = time.millisecond() / 100;
         let (rmc, gga) = match self.fix() {
             Some((north, east)) => {
                 let (latitude, ns) = sexagesimal(north, 2, ['N', 'S']);
                 let (longitude, ew) = sexagesimal(east, 3, ['E', 'W']);
                 let place = format!("{latitude},{ns},{longitude},{ew}");
                 (
-                    format!("GPRMC,{clock}.0,A,{place},0.0,0.0,{date},,,A"),
-                    format!("GPGGA,{clock}.0,{place},1,10,0.8,44.1,M,0,M,,"),
+                    format!("GPRMC,{clock}.{tenth},A,{place},0.0,0.0,{date},,,A"),
+                    format!("GPGGA,{clock}.{tenth},{place},1,10,0.8,44.1,M,0,M,,"),
                 )
             }
             None => (
-                format!("GPRMC,{clock}.0,V,,,,,,,{date},,,N"),
+                format!("GPRMC,{clock}.{tenth},V,,,,,,,{date},,,N"),
                 "GPGGA,,,,,,0,,,,,,,,".to_owned(),
             ),
         };
         let text = sentence(&gga) + &sentence(&rmc);
         self.emit(Function::Nmea, text.as_bytes());
-        self.schedule.at(self.now + NMEA_INTERVAL, Action::Nmea { generation });
+        self.schedule
+            .at(self.now + self.location.interval, Action::Nmea { generation });
     }
 }
 

@@ -9,6 +9,7 @@ mod execution;
 mod faults;
 mod general;
 mod gsm_alphabet;
+mod hang;
 pub(crate) mod internet;
 mod line;
 mod location;
@@ -31,7 +32,7 @@ mod tpdu;
 mod usb;
 mod ussd;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ use jiff::civil::DateTime;
 use crate::control::{CallAudio, OutgoingPolicy};
 pub use books::{AudioAccount, Books, CallRecord, CommandRecord, Delivery, Direction, Fate, Ledger, Submit};
 pub use faults::{AudioFault, Fault, FaultAction, Phase, Trigger};
+pub use hang::Cure;
+pub use qmi::{ImsRegistration, PacketNetwork};
 pub use result_code::Code;
 pub use sim_card::PinState;
 pub use timing::Timing;
@@ -62,20 +65,32 @@ pub struct Config {
     pub iccid: String,
     /// The SIM's own number, as `AT+CNUM` shows it.
     pub own_number: String,
+    /// Length of the MNC in EF_AD; 0 for an old SIM whose file ends before it.
+    pub mnc_length: u8,
+    /// EF_SPN, in the default alphabet; empty: the SIM does not have the file.
+    pub service_provider_name: String,
+    /// EF_GID1 in hexadecimal; empty: the SIM does not have the file.
+    pub group_identifier: String,
     /// The SIM asks for this PIN.
     pub pin: Option<String>,
     /// The PUK that unblocks it.
     pub puk: String,
     /// Service centre on the SIM.
     pub service_centre: String,
+    /// Model, as `AT+CGMM` shows it.
+    pub model: String,
     /// Firmware, as `AT+CGMR` shows it.
     pub revision: String,
+    /// The firmware knows `AT+CEVOLTE`, which most do not.
+    pub volte_switch: bool,
     /// Name of the operator.
     pub operator: String,
     /// MCC and MNC as digits.
     pub plmn: String,
     /// Composition at the first power-on.
     pub composition: Composition,
+    /// Begins as a disk with drivers for other systems (ZeroCD), as some modules do until they are told to switch.
+    pub storage_mode: bool,
     /// What happens to calls that the host makes.
     pub outgoing: OutgoingPolicy,
     /// `AT+CPCMREG=0` without its second value answers `ERROR`, as firmware V2 does.
@@ -94,13 +109,19 @@ impl Default for Config {
             imsi: "001010000000001".to_owned(),
             iccid: "8900101000000000017".to_owned(),
             own_number: "+447700900001".to_owned(),
+            mnc_length: 2,
+            service_provider_name: String::new(),
+            group_identifier: String::new(),
             pin: None,
             puk: "12345678".to_owned(),
             service_centre: "+447700900999".to_owned(),
+            model: "SIMCOM_SIM7600G-H".to_owned(),
             revision: "LE20B04SIM7600G22".to_owned(),
+            volte_switch: false,
             operator: "Test Network".to_owned(),
             plmn: "00101".to_owned(),
             composition: Composition::DEFAULT,
+            storage_mode: false,
             outgoing: OutgoingPolicy::default(),
             strict_pcm_off: false,
             epoch: jiff::Timestamp::UNIX_EPOCH,
@@ -128,12 +149,19 @@ pub enum Output {
     },
     /// The device vanishes from the bus.
     Detached,
+    /// The device stays on the bus without its interfaces.
+    Deauthorized,
     /// PCM begins to flow.
     AudioOn(AudioFlow),
     /// PCM stops.
     AudioOff,
     /// The flow goes wrong in this way from now on.
     AudioFault(AudioFault),
+    /// A program of the host is killed.
+    Kill {
+        /// Its process id.
+        pid: u32,
+    },
 }
 
 /// A flow of PCM.
@@ -177,6 +205,9 @@ pub struct Modem {
     next_composition: Composition,
     settings: settings::Settings,
     script: faults::Script,
+    hangs: hang::Hangs,
+    /// Switched off by the host: no authorisation or no power.
+    switched_off: bool,
     books: Books,
     sim: sim_card::SimCard,
     network: network::Network,
@@ -187,6 +218,9 @@ pub struct Modem {
     location: location::Location,
     ussd: ussd::Ussd,
     qmi: qmi::Qmi,
+    packet: PacketNetwork,
+    /// What the IMS grants; registered if nothing was said.
+    ims_granted: Option<ImsRegistration>,
     general: general::General,
 }
 
@@ -203,10 +237,12 @@ impl Modem {
             ports: [AtPort::new(), AtPort::new()],
             attached: false,
             renumber: false,
-            composition: config.composition,
-            next_composition: config.composition,
+            composition: first_composition(&config),
+            next_composition: first_composition(&config),
             settings: settings::Settings::initial(),
             script: faults::Script::default(),
+            hangs: hang::Hangs::default(),
+            switched_off: false,
             books: Books::default(),
             sim: sim_card::SimCard::new(&config),
             network: network::Network::new(&config),
@@ -217,9 +253,38 @@ impl Modem {
             location: location::Location::default(),
             ussd: ussd::Ussd::default(),
             qmi: qmi::Qmi::default(),
+            packet: PacketNetwork::default(),
+            ims_granted: None,
             general: general::General::default(),
             config,
         }
+    }
+
+    /// The host opened a port.
+    pub fn handle_opened(&mut self, port: Function) {
+        self.hangs.opened(port);
+    }
+
+    /// How often the host opened each port so far.
+    pub fn set_openings(&mut self, openings: BTreeMap<Function, u64>) {
+        self.books.openings = openings;
+    }
+
+    /// The host switches the authorisation of the device or the power of its port.
+    pub fn handle_switch(&mut self, now: Instant, authorized: bool, powered: bool) {
+        self.now = now;
+        self.run_due();
+        let on = authorized && powered;
+        if on && self.switched_off {
+            self.switched_off = false;
+            let after = self.random.within(self.delays.enumerate);
+            self.schedule.at(self.now + after, Action::Arrive);
+        } else if !on && !self.switched_off {
+            self.switched_off = true;
+            let back = powered.then_some(Return::Authorization);
+            self.schedule.at(self.now, Action::Leave { back });
+        }
+        self.run_due();
     }
 
     /// Gives it power and a bus.
@@ -294,9 +359,10 @@ impl Modem {
             Action::Deliver => self.deliver_next(),
             Action::AcknowledgeTimeout { delivery } => self.acknowledge_timeout(delivery),
             Action::Report { submit } => self.report_submit(submit),
-            Action::Ussd { text, mode } => self.ussd_text(&text, mode),
+            Action::Ussd { text, mode, generation } => self.ussd_due(&text, mode, generation),
             Action::Nmea { generation } => self.nmea_due(generation),
             Action::Unsolicited { line } => self.unsolicited(&line),
+            Action::Session { id } => self.session_due(id),
         }
     }
 
@@ -323,7 +389,8 @@ impl Modem {
     /// Bytes for the host, unless the port is silent or gone.
     fn emit(&mut self, port: Function, bytes: &[u8]) {
         let now = self.now;
-        let silent = PortId::of(port).is_some_and(|port| self.port(port).silent_until.is_some_and(|until| now < until));
+        let silent = self.hangs.hangs(port)
+            || PortId::of(port).is_some_and(|port| self.port(port).silent_until.is_some_and(|until| now < until));
         if bytes.is_empty() || silent || !self.attached {
             return;
         }
@@ -394,9 +461,18 @@ impl Modem {
         self.ussd = ussd::Ussd::default();
         self.qmi = qmi::Qmi::default();
         self.general = general::General::default();
-        self.outputs.push_back(Output::Detached);
+        self.outputs.push_back(if back == Some(Return::Authorization) {
+            Output::Deauthorized
+        } else {
+            Output::Detached
+        });
+        self.hangs.cure(match back {
+            None | Some(Return::After(_)) => Cure::Power,
+            Some(Return::Reset | Return::Enumeration) => Cure::Reset,
+            Some(Return::Authorization) => Cure::Usb,
+        });
         let after = match back {
-            None => return,
+            None | Some(Return::Authorization) => return,
             Some(Return::Reset) => self.random.within(self.delays.reset),
             Some(Return::Enumeration) => self.random.within(self.delays.enumerate),
             Some(Return::After(ms)) => Duration::from_millis(ms),
@@ -405,7 +481,7 @@ impl Modem {
     }
 
     fn arrive(&mut self) {
-        if self.attached {
+        if self.attached || self.switched_off {
             return;
         }
         self.schedule.cancel(|action| matches!(action, Action::Arrive));
@@ -449,5 +525,13 @@ impl Modem {
         };
         let after = self.random.within(delay);
         self.schedule.at(self.now + after, Action::Boot(next));
+    }
+}
+
+fn first_composition(config: &Config) -> Composition {
+    if config.storage_mode {
+        Composition::STORAGE
+    } else {
+        config.composition
     }
 }

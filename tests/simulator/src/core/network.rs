@@ -33,6 +33,8 @@ pub(crate) struct Network {
     rsrq: i16,
     snr: i16,
     contexts: BTreeMap<u32, (String, String)>,
+    /// Authentication and user of the contexts that have one.
+    authentications: BTreeMap<u32, (u32, String)>,
     active: Vec<u32>,
     attached: bool,
     selection: u32,
@@ -57,6 +59,7 @@ impl Network {
             contexts: contexts
                 .map(|(cid, kind, apn)| (cid, (kind.to_owned(), apn.to_owned())))
                 .into(),
+            authentications: BTreeMap::new(),
             active: Vec::new(),
             attached: true,
             selection: 0,
@@ -178,6 +181,7 @@ impl Modem {
                 self.unsolicited(&line);
             }
         }
+        self.qmi_follows_registration();
         if mode_changed && self.settings.is_on("+CNSMOD") {
             let line = format!("+CNSMOD: {}", self.system_mode());
             self.unsolicited(&line);
@@ -380,11 +384,34 @@ impl Modem {
                     .collect(),
             ),
             ("+CGCONTRDP", Form::Set | Form::Execute) => Reply::ok(),
-            ("+CGAUTH", Form::Set) => Reply::ok(),
+            ("+CGAUTH", Form::Set) => self.authenticate_context(command),
+            ("+CGAUTH", Form::Read) => Reply::lines(
+                self.network
+                    .contexts
+                    .keys()
+                    .map(|cid| match self.network.authentications.get(cid) {
+                        Some((kind, user)) => format!("+CGAUTH: {cid},{kind},\"{user}\""),
+                        None => format!("+CGAUTH: {cid},0"),
+                    })
+                    .collect(),
+            ),
             ("+CGAUTH", Form::Test) => Reply::line("+CGAUTH: (1-24),(0-3),127,127"),
             _ => return None,
         };
         Some(reply.into())
+    }
+
+    /// `AT+CGAUTH=<cid>,<type>,"<password>","<user>"`: the password comes first.
+    fn authenticate_context(&mut self, command: &Command) -> Reply {
+        let (Some(cid @ 1..=24), Some(kind @ 0..=3)) = (command.number(0), command.number(1)) else {
+            return Reply::error();
+        };
+        match (kind, command.value(2), command.value(3)) {
+            (0, ..) => self.network.authentications.remove(&cid),
+            (_, Some(_), Some(user)) => self.network.authentications.insert(cid, (kind, user.to_owned())),
+            _ => return Reply::error(),
+        };
+        Reply::ok()
     }
 
     fn activate_context(&mut self, command: &Command) -> Reply {

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use super::faults::Trigger;
-use super::schedule::{Action, CallStep};
-use super::{Modem, Refused};
+use super::schedule::{Action, CallStep, Return};
+use super::usb::Function;
+use super::{Cure, Modem, Refused};
 use crate::control::{Domain, Request, Response, Status};
 
 impl Modem {
@@ -46,6 +47,7 @@ impl Modem {
                 self.network.plmn = plmn;
             }
             Request::SetSim { state } => self.set_sim(state),
+            Request::ExchangeSim(card) => self.exchange_sim(card),
             Request::SetCapacity { storage, capacity } => {
                 self.messages.set_capacity(&storage, capacity)?;
                 self.schedule_delivery();
@@ -53,6 +55,7 @@ impl Modem {
             Request::Ussd { text, mode } => self.ussd_text(&text, mode),
             Request::SetReports { status } => self.messages.report_status = status,
             Request::SetPosition { position } => self.location.position = position,
+            Request::Nmea { line } => self.emit(Function::Nmea, format!("{line}\r\n").as_bytes()),
             Request::Unsolicited { line } => self.unsolicited(&line),
             Request::Inject { fault } => match fault.trigger {
                 Trigger::Now => self.strike(None, fault.action),
@@ -64,12 +67,30 @@ impl Modem {
                 });
             }
             Request::ClearFaults => self.script.clear(),
+            Request::SetPacketNetwork(packet) => self.packet = packet,
+            Request::EndSessions { layer, number } => self.network_ends_sessions((layer, number)),
+            Request::SetIms { registration } => {
+                self.ims_granted = registration;
+                self.ims_changed();
+            }
             Request::Unplug => self.leave(None),
             Request::Replug { renumber } => {
                 self.renumber = renumber;
                 if !self.attached {
                     self.schedule.at(self.now, Action::Arrive);
                 }
+            }
+            Request::PowerCycle => {
+                if self.attached {
+                    self.leave(None);
+                }
+                self.hangs.cure(Cure::Power);
+                let after = self.random.within(self.delays.reset);
+                self.schedule.at(self.now + after, Action::Arrive);
+            }
+            Request::SwitchMode => {
+                self.next_composition = self.config.composition;
+                self.leave(Some(Return::Enumeration));
             }
             Request::Books => {
                 return Ok(Response::Books {
@@ -112,6 +133,7 @@ impl Modem {
                 .collect(),
             waiting_messages: self.messages.waiting.len(),
             audio: self.pcm.flowing.is_some(),
+            sessions: self.session_addresses(),
             faults: self.script.pending().len(),
         }
     }

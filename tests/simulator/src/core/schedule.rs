@@ -34,11 +34,13 @@ pub(crate) enum Action {
     /// A STATUS-REPORT arrives.
     Report { submit: u64 },
     /// The text of the network on a USSD request.
-    Ussd { text: String, mode: u8 },
+    Ussd { text: String, mode: u8, generation: u64 },
     /// Periodic sentences of the GNSS receiver.
     Nmea { generation: u64 },
     /// An unsolicited line.
     Unsolicited { line: String },
+    /// A data session is there; ignored when it was given up since.
+    Session { id: u64 },
 }
 
 /// Stages of power-on.
@@ -56,6 +58,8 @@ pub(crate) enum Return {
     Reset,
     Enumeration,
     After(u64),
+    /// When the host says so.
+    Authorization,
 }
 
 /// Progress of an outgoing call, as the network reports it.

@@ -156,7 +156,11 @@ impl Modem {
             ("+CPWD", Form::Test) => Reply::line("+CPWD: (\"AB\",4),(\"SC\",8),(\"P2\",8)"),
             ("+CPWD", Form::Set) => self.change_pin(command),
             ("+CIMI", Form::Execute) => self.read_card(self.config.imsi.clone()),
-            ("+CICCID", Form::Execute | Form::Read) => self.read_card(format!("+ICCID: {}", self.config.iccid)),
+            // The card tells its number to anybody (102 221 clause 13.2).
+            ("+CICCID", Form::Execute | Form::Read) => match self.sim.obstacle() {
+                Some(obstacle @ (10 | 13 | 14)) => Reply::cme(obstacle),
+                _ => Reply::line(format!("+ICCID: {}", self.config.iccid)),
+            },
             ("+CNUM", Form::Execute) => {
                 let number = &self.config.own_number;
                 self.read_card(format!(
@@ -258,33 +262,82 @@ impl Modem {
         }
     }
 
-    /// `AT+CRSM`: only the ICCID (EF 2FE2) is worth reading; other files are not found (51.011 status words).
+    /// `AT+CRSM`: READ BINARY of the files that tell who issued the card; others are not found (102 221 status words).
     fn restricted_access(&self, command: &Command) -> Reply {
-        if let Some(obstacle) = self.sim.obstacle() {
-            return Reply::cme(obstacle);
+        const ICCID: u32 = 0x2FE2;
+        let Some(file) = command.number(1) else {
+            return Reply::error();
+        };
+        match self.sim.obstacle() {
+            // The card tells its number to anybody.
+            Some(11 | 12) if file == ICCID => {}
+            Some(obstacle) => return Reply::cme(obstacle),
+            None => {}
         }
-        match (command.number(0), command.number(1)) {
-            (Some(176), Some(12258)) => {
-                let digits: Vec<char> = format!("{:F<20}", self.config.iccid).chars().collect();
-                let swapped: String = digits
-                    .chunks(2)
-                    .map(|pair| pair.iter().rev().collect::<String>())
-                    .collect();
-                Reply::line(format!("+CRSM: 144,0,\"{swapped}\""))
-            }
-            (Some(176), Some(28423)) => Reply::line(format!("+CRSM: 144,0,\"{}\"", imsi_file(&self.config.imsi))),
-            (Some(_), Some(_)) => Reply::line("+CRSM: 148,4"),
-            _ => Reply::error(),
+        let content = match (command.number(0), file) {
+            (Some(176), ICCID) => Some(iccid_file(&self.config.iccid)),
+            (Some(176), 0x6F07) => Some(imsi_file(&self.config.imsi)),
+            (Some(176), 0x6FAD) => Some(administrative_data_file(self.config.mnc_length)),
+            (Some(176), 0x6F46) => service_provider_file(&self.config.service_provider_name),
+            (Some(176), 0x6F3E) => Some(format!("{:F<8}", self.config.group_identifier))
+                .filter(|_| !self.config.group_identifier.is_empty()),
+            (Some(_), _) => None,
+            (None, _) => return Reply::error(),
+        };
+        let Some(content) = content else {
+            return Reply::line("+CRSM: 148,4");
+        };
+        let start = (command.number(2).unwrap_or(0) * 256 + command.number(3).unwrap_or(0)) as usize * 2;
+        let length = command.number(4).unwrap_or(0) as usize * 2;
+        let end = if length == 0 { content.len() } else { start + length };
+        match content.get(start..end) {
+            Some(part) => Reply::line(format!("+CRSM: 144,0,\"{part}\"")),
+            // Wrong length; the second word is the right one.
+            None => Reply::line(format!("+CRSM: 108,{}", content.len() / 2)),
+        }
+    }
+
+    /// Another card lies in the holder. Nobody is told: a pulled card is [`PinState::Absent`] first.
+    pub(super) fn exchange_sim(&mut self, card: crate::control::Card) {
+        self.config.imsi = card.imsi;
+        self.config.iccid = card.iccid;
+        self.config.own_number = card.own_number;
+        self.config.service_provider_name = card.service_provider_name;
+        // What the old card stored went with it.
+        for storage in self.messages.storages.iter_mut().filter(|storage| storage.name == "SM") {
+            storage.slots.clear();
         }
     }
 }
 
-/// EF IMSI (31.102 clause 4.2.2): length, then swapped digits behind the parity nibble.
-fn imsi_file(imsi: &str) -> String {
-    let padded: Vec<char> = format!("9{imsi:F<15}").chars().collect();
-    let swapped: String = padded
+fn swapped(digits: &str) -> String {
+    let digits: Vec<char> = digits.chars().collect();
+    digits
         .chunks(2)
         .map(|pair| pair.iter().rev().collect::<String>())
-        .collect();
-    format!("08{swapped}")
+        .collect()
+}
+
+/// EF ICCID (102 221 clause 13.2): swapped digits, padded to ten octets.
+fn iccid_file(iccid: &str) -> String {
+    swapped(&format!("{iccid:F<20}"))
+}
+
+/// EF AD (31.102 clause 4.2.18): the fourth octet is the length of the MNC, which old cards do not have.
+fn administrative_data_file(mnc_length: u8) -> String {
+    match mnc_length {
+        0 => "000000".to_owned(),
+        length => format!("000000{length:02X}"),
+    }
+}
+
+/// EF SPN (31.102 clause 4.2.12): when to display it, then sixteen octets of text.
+fn service_provider_file(name: &str) -> Option<String> {
+    let text: String = name.bytes().take(16).map(|octet| format!("{octet:02X}")).collect();
+    (!name.is_empty()).then(|| format!("01{text:F<32}"))
+}
+
+/// EF IMSI (31.102 clause 4.2.2): length, then swapped digits behind the parity nibble.
+fn imsi_file(imsi: &str) -> String {
+    format!("08{}", swapped(&format!("9{imsi:F<15}")))
 }

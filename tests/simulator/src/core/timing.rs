@@ -63,6 +63,8 @@ pub(crate) struct Delays {
     pub(crate) pcm_refusal: Range,
     /// `AT+CUSD` to the network's text.
     pub(crate) ussd: Range,
+    /// A data session; an assumption, for want of a measurement.
+    pub(crate) session: Range,
 }
 
 impl Delays {
@@ -90,6 +92,7 @@ impl Delays {
                 remote_answer: (50, 50),
                 pcm_refusal: (0, 0),
                 ussd: (5, 5),
+                session: (0, 0),
             },
             // Sources: 4 s from plug to ports, 60 s to registration, CMGS 5 s typical, CRESET 14-20 s, hang-up 656 ms,
             // 100 ms before CPCMREG is accepted (ModemManager), all of them observed on SIM7600 modules.
@@ -115,6 +118,7 @@ impl Delays {
                 remote_answer: (2_000, 6_000),
                 pcm_refusal: (100, 100),
                 ussd: (1_000, 4_000),
+                session: (800, 3_000),
             },
         }
     }

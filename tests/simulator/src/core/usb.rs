@@ -120,6 +120,9 @@ impl Composition {
     /// The factory setting: diagnostics, NMEA, two AT ports, PCM and QMI.
     pub const DEFAULT: Self = Self(0x9001);
 
+    /// No modem yet, but a disk with drivers for other systems.
+    pub const STORAGE: Self = Self(0xF000);
+
     /// The composition of this product id, if the module has it.
     pub fn find(product: u16) -> Option<Self> {
         TABLE.iter().any(|(id, _)| *id == product).then_some(Self(product))
@@ -136,6 +139,13 @@ impl Composition {
 
     /// The interfaces in the order of their numbers.
     pub fn interfaces(self) -> Vec<Interface> {
+        if self == Self::STORAGE {
+            return vec![Interface {
+                number: 0,
+                class: class_of(Storage),
+                function: Storage,
+            }];
+        }
         let functions = TABLE
             .iter()
             .find(|(id, _)| *id == self.0)

@@ -1,7 +1,10 @@
 //! The task that owns the state machine: it feeds bytes, requests and time, and carries out what comes back.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -27,8 +30,32 @@ pub struct Options {
     pub modem: Config,
     /// Begin with the cable out.
     pub unplugged: bool,
-    /// Make a TUN device of this name as the modem's network interface. Needs `CAP_NET_ADMIN`.
+    /// Make a TUN device of this name as the modem's network interface. Needs `CAP_NET_ADMIN`. Packets go while a data
+    /// session is up and both ends speak raw IP.
     pub tun: Option<String>,
+    /// Where it hangs.
+    pub place: Place,
+}
+
+/// Where a virtual modem hangs on the bus.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Directory of `dev` and `sys`, which several virtual modems may share; the modem's own directory if none.
+    pub tree: Option<PathBuf>,
+    /// USB port, from 1.
+    pub position: u8,
+    /// The hub can switch the port off.
+    pub hub_power: bool,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            tree: None,
+            position: 1,
+            hub_power: false,
+        }
+    }
 }
 
 impl Default for Options {
@@ -43,6 +70,7 @@ impl Default for Options {
             modem,
             unplugged: false,
             tun: None,
+            place: Place::default(),
         }
     }
 }
@@ -83,18 +111,22 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     std::fs::create_dir_all(&directory).map_err(|error| StartError::new("make", &directory, error))?;
     // Who holds the socket holds the directory; only then may old nodes be cleared away.
     let listener = socket::listen(&directory)?;
+    let interface = options.tun.clone();
     let tun = options
         .tun
         .map(|name| super::tun::open(&name).map_err(|error| StartError::new("make the network interface", name, error)))
         .transpose()?;
-    let bench = PtyBench::new(&directory)?;
+    let bench = PtyBench::new(&directory, &options.place, interface.as_deref())?;
     let (control, driver) = spawn(bench, options.timing, options.modem, !options.unplugged);
     // The first answer comes after the first attachment.
     if control.status().await.is_err() {
         let gone = std::io::Error::other("the driver ended");
         return Err(StartError::new("attach the ports in", directory, gone));
     }
-    let tun = tun.map(|device| spawn_task(super::tun::serve(device, control.clone())));
+    let tun = tun.zip(interface).map(|(tun, name)| {
+        let interface = directory.join("sys/class/net").join(&name);
+        spawn_task(super::tun::serve(tun, name, interface, control.clone()))
+    });
     let socket = spawn_task(socket::serve(listener, control.clone()));
     Ok(Running {
         directory,
@@ -162,6 +194,7 @@ pub(super) fn spawn(bench: impl Bench, timing: Timing, config: Config, plugged: 
         links: None,
         generation: 0,
         events,
+        openings: BTreeMap::new(),
         transcript: transcript.clone(),
         started,
     };
@@ -175,7 +208,7 @@ pub(super) fn spawn(bench: impl Bench, timing: Timing, config: Config, plugged: 
     clippy::disallowed_methods,
     reason = "the one place of the simulator: each task has a handle that ends it"
 )]
-fn spawn_task(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+pub(super) fn spawn_task(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }
 
@@ -186,6 +219,8 @@ struct Driver<B> {
     /// Tells input of a vanished port from input of its successor.
     generation: u64,
     events: mpsc::Sender<Event>,
+    /// Openings of ports that are gone.
+    openings: BTreeMap<Function, u64>,
     transcript: Transcript,
     started: Instant,
 }
@@ -199,6 +234,7 @@ impl<B: Bench> Driver<B> {
                 order = orders.recv() => match order {
                     Some(Order::Request(request, answer)) => {
                         let now = Instant::now().into_std();
+                        self.modem.set_openings(self.openings());
                         let response = self.modem.handle_control(now, request);
                         self.carry_out();
                         let response = response.unwrap_or_else(|refused| Response::Error { message: refused.to_string() });
@@ -239,7 +275,11 @@ impl<B: Bench> Driver<B> {
                 self.transcript.record(self.elapsed_ms(), port, Way::ToModem, &bytes);
                 self.modem.handle_input(port, Instant::now().into_std(), &bytes);
             }
-            Event::Input { .. } => {}
+            Event::Opened { port, generation } if generation == self.generation => self.modem.handle_opened(port),
+            Event::Input { .. } | Event::Opened { .. } => {}
+            Event::Switched { authorized, powered } => {
+                self.modem.handle_switch(Instant::now().into_std(), authorized, powered);
+            }
             Event::Account { call, account } => self.modem.handle_audio_account(call, account),
         }
     }
@@ -263,9 +303,14 @@ impl<B: Bench> Driver<B> {
                     }
                 }
                 Output::Detached => self.detach(),
+                Output::Deauthorized => {
+                    self.forget_links();
+                    self.bench.deauthorize();
+                }
                 Output::AudioOn(flow) => self.audio(AudioOrder::On(flow)),
                 Output::AudioOff => self.audio(AudioOrder::Off),
                 Output::AudioFault(fault) => self.audio(AudioOrder::Fault(fault)),
+                Output::Kill { pid } => kill_host(pid),
             }
         }
     }
@@ -277,14 +322,38 @@ impl<B: Bench> Driver<B> {
     }
 
     fn detach(&mut self) {
-        self.generation += 1;
-        self.links = None;
+        self.forget_links();
         self.bench.detach();
+    }
+
+    fn forget_links(&mut self) {
+        self.generation += 1;
+        self.openings = self.openings();
+        self.links = None;
+    }
+
+    /// How often the host opened each port so far.
+    fn openings(&self) -> BTreeMap<Function, u64> {
+        let mut openings = self.openings.clone();
+        for (function, listener) in self.links.iter().flat_map(|links| &links.nodes) {
+            *openings.entry(*function).or_default() += listener.openings();
+        }
+        openings
     }
 }
 
 impl<B> Drop for Driver<B> {
     fn drop(&mut self) {
         self.links = None;
+    }
+}
+
+fn kill_host(pid: u32) {
+    let Ok(pid) = i32::try_from(pid) else { return };
+    // 0 and below would mean groups of processes.
+    if pid > 1
+        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGKILL)
+    {
+        tracing::warn!(pid, %error, "failed to kill a program of the host");
     }
 }

@@ -79,6 +79,7 @@ impl Bench for DuplexBench {
         let mut links = Links {
             serial: Vec::new(),
             audio: None,
+            nodes: Vec::new(),
             tasks: tokio::task::JoinSet::new(),
         };
         let mut ports = HashMap::new();
@@ -112,6 +113,8 @@ impl Bench for DuplexBench {
     }
 
     fn detach(&mut self) {}
+
+    fn deauthorize(&mut self) {}
 }
 
 async fn carry(

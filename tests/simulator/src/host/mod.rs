@@ -6,11 +6,12 @@ mod duplex;
 mod presence;
 mod pty;
 mod socket;
+mod switches;
 mod sysfs;
 mod tun;
 
 pub(crate) use driver::Order;
-pub use driver::{Options, Running, StartError, start};
+pub use driver::{Options, Place, Running, StartError, start};
 pub use duplex::{Attachment, InProcess, start_in_process};
 pub(crate) use socket::path as socket_path;
 
@@ -33,6 +34,16 @@ enum Event {
         port: Function,
         generation: u64,
         bytes: Vec<u8>,
+    },
+    /// The host opened a port since something came from it last.
+    Opened {
+        port: Function,
+        generation: u64,
+    },
+    /// The host switched the device's authorisation or its port's power.
+    Switched {
+        authorized: bool,
+        powered: bool,
     },
     Account {
         call: u64,
@@ -88,6 +99,8 @@ struct Line {
 struct Links {
     serial: Vec<Line>,
     audio: Option<AudioLink>,
+    /// Every port with a node, for the count of its openings.
+    nodes: Vec<(Function, Arc<pty::Listener>)>,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -117,4 +130,7 @@ trait Bench: Send + 'static {
 
     /// Makes them vanish. The links have been dropped before.
     fn detach(&mut self);
+
+    /// Makes the interfaces vanish and leaves the device, which the host does not let be used.
+    fn deauthorize(&mut self);
 }

@@ -12,10 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
+#[derive(Debug, Default)]
+struct Count {
+    /// Open at this moment.
+    open: usize,
+    /// Ever opened.
+    openings: u64,
+}
+
 #[derive(Debug)]
 struct Shared {
     inotify: Inotify,
-    counts: Mutex<HashMap<WatchDescriptor, usize>>,
+    counts: Mutex<HashMap<WatchDescriptor, Count>>,
 }
 
 /// Counts of all ports of one attachment.
@@ -47,7 +55,7 @@ impl Presence {
             .counts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(watch, 0);
+            .insert(watch, Count::default());
         Ok(PortPresence {
             shared: self.0.clone(),
             watch,
@@ -56,7 +64,7 @@ impl Presence {
 }
 
 impl Shared {
-    fn update(&self, counts: &mut HashMap<WatchDescriptor, usize>) {
+    fn update(&self, counts: &mut HashMap<WatchDescriptor, Count>) {
         loop {
             match self.inotify.read_events() {
                 Ok(events) => {
@@ -65,9 +73,10 @@ impl Shared {
                             continue;
                         };
                         if event.mask.contains(AddWatchFlags::IN_OPEN) {
-                            *count += 1;
+                            count.open += 1;
+                            count.openings += 1;
                         } else {
-                            *count = count.saturating_sub(1);
+                            count.open = count.open.saturating_sub(1);
                         }
                     }
                 }
@@ -83,6 +92,13 @@ impl PortPresence {
     pub(super) fn is_open(&self) -> bool {
         let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.update(&mut counts);
-        counts.get(&self.watch).is_some_and(|count| *count > 0)
+        counts.get(&self.watch).is_some_and(|count| count.open > 0)
+    }
+
+    /// How often a host opened it.
+    pub(super) fn openings(&self) -> u64 {
+        let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.update(&mut counts);
+        counts.get(&self.watch).map_or(0, |count| count.openings)
     }
 }

@@ -13,24 +13,32 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
-use super::driver::StartError;
+use super::driver::{Place, StartError};
 use super::presence::{PortPresence, Presence};
 use super::sysfs::Tree;
 use super::{Bench, Event, Line, Links, PORT_QUEUE, audio_port};
 use crate::core::{Composition, Function};
 
-/// How often a write that waits looks whether its reader is still there.
+/// How often is looked whether hosts still have their ports open.
 const PRESENCE_CHECK: Duration = Duration::from_millis(100);
 
 /// Ports below a directory.
 pub(super) struct PtyBench {
     tree: Tree,
+    switches: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl PtyBench {
-    pub(super) fn new(directory: &Path) -> Result<Self, StartError> {
-        let tree = Tree::new(directory).map_err(|error| StartError::new("prepare", directory, error))?;
-        Ok(Self { tree })
+    pub(super) fn new(directory: &Path, place: &Place, interface: Option<&str>) -> Result<Self, StartError> {
+        let tree =
+            Tree::new(directory, place, interface).map_err(|error| StartError::new("prepare", directory, error))?;
+        Ok(Self { tree, switches: None })
+    }
+
+    fn forget_switches(&mut self) {
+        if let Some(watch) = self.switches.take() {
+            watch.abort();
+        }
     }
 }
 
@@ -49,6 +57,33 @@ impl Listener {
             tracing::debug!(%error, "failed to discard unread bytes");
         }
         present
+    }
+
+    /// How often a host opened it.
+    pub(super) fn openings(&self) -> u64 {
+        self.presence.openings()
+    }
+
+    /// Forgets a host's claim to be the only one (`TIOCEXCL`), as a driver does with the last close. The terminal would keep
+    /// it, because this side has it open too, and without privileges nobody could open the port again.
+    fn forget_claim(&self) {
+        if let Err(error) = rustix::termios::ioctl_tiocnxcl(&self.slave) {
+            tracing::debug!(%error, "failed to end a claim to a port");
+        }
+    }
+}
+
+/// Ends the claims of hosts that closed their ports or died.
+async fn watch_closes(listeners: Vec<Arc<Listener>>) {
+    let mut were_open = vec![false; listeners.len()];
+    loop {
+        for (listener, was_open) in listeners.iter().zip(&mut were_open) {
+            let is_open = listener.presence.is_open();
+            if std::mem::replace(was_open, is_open) && !is_open {
+                listener.forget_claim();
+            }
+        }
+        tokio::time::sleep(PRESENCE_CHECK).await;
     }
 }
 
@@ -105,9 +140,11 @@ impl Bench for PtyBench {
         let mut links = Links {
             serial: Vec::new(),
             audio: None,
+            nodes: Vec::new(),
             tasks: tokio::task::JoinSet::new(),
         };
         let mut nodes = Vec::new();
+        let mut listeners = Vec::new();
         for interface in composition.interfaces() {
             let function = interface.function;
             if !function.is_serial() && function != Function::Qmi {
@@ -115,6 +152,8 @@ impl Bench for PtyBench {
             }
             let (port, path) = Port::open(&presence)?;
             nodes.push((interface.number, path));
+            links.nodes.push((function, port.listener.clone()));
+            listeners.push(port.listener.clone());
             if function == Function::Audio {
                 links.audio = Some(audio_port::spawn_thread(port, events.clone())?);
                 continue;
@@ -130,8 +169,17 @@ impl Bench for PtyBench {
                 listener,
             });
         }
+        links.tasks.spawn(watch_closes(listeners));
         self.tree.plug(composition, renumber, &nodes)?;
+        self.forget_switches();
+        self.switches = Some(super::switches::watch(self.tree.switches(), events.clone())?);
         Ok(links)
+    }
+
+    fn deauthorize(&mut self) {
+        if let Err(error) = self.tree.deauthorize() {
+            tracing::warn!(%error, "failed to remove the interfaces");
+        }
     }
 
     fn detach(&mut self) {
@@ -143,6 +191,7 @@ impl Bench for PtyBench {
 
 impl Drop for PtyBench {
     fn drop(&mut self) {
+        self.forget_switches();
         self.detach();
     }
 }
@@ -164,11 +213,18 @@ async fn carry(
     };
     let mut buffer = vec![0; 4_096];
     let mut pending: Vec<u8> = Vec::new();
+    let mut openings = 0;
     loop {
         tokio::select! {
             read = reader.read(&mut buffer) => match read {
                 Ok(count) if count > 0 => {
                     let bytes = buffer[..count].to_vec();
+                    let opened = port.listener.openings();
+                    if std::mem::replace(&mut openings, opened) != opened
+                        && events.send(Event::Opened { port: function, generation }).await.is_err()
+                    {
+                        return;
+                    }
                     if events.send(Event::Input { port: function, generation, bytes }).await.is_err() {
                         return;
                     }

@@ -8,19 +8,32 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::driver::Place;
+use super::switches::Switches;
 use crate::core::{Composition, Function, Interface, VENDOR};
-
-/// Name of the device: bus 1, port 1.
-const DEVICE: &str = "1-1";
 
 /// Where it hangs, below `sys`.
 const PARENT: &str = "devices/platform/simulator/usb1";
+
+/// Numbers that the kernel would give to the ttys of one modem, with one to spare.
+const TTYS: u32 = 8;
 
 /// Major number of usb-serial ttys.
 const TTY_MAJOR: u32 = 188;
 
 pub(super) struct Tree {
     root: PathBuf,
+    /// Name of the network interface that belongs to QMI.
+    network_interface: String,
+    /// Name of the device: bus 1, and the port that it hangs on.
+    device: String,
+    /// Others have their devices in the same tree.
+    shared: bool,
+    /// The first number of its ttys and of its other nodes.
+    first_tty: u32,
+    index: u32,
+    /// `disable` of its hub port, if it has one.
+    hub_port: Option<PathBuf>,
     /// Links to remove at unplug, in this order.
     links: Vec<PathBuf>,
     enumerations: u32,
@@ -29,9 +42,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    pub(super) fn new(root: &Path) -> io::Result<Self> {
-        let root = std::path::absolute(root)?;
-        for stale in ["dev", "sys"] {
+    pub(super) fn new(directory: &Path, place: &Place, interface: Option<&str>) -> io::Result<Self> {
+        let shared = place.tree.is_some();
+        let root = std::path::absolute(place.tree.as_deref().unwrap_or(directory))?;
+        let stale: &[&str] = if shared { &[] } else { &["dev", "sys"] };
+        for stale in stale {
             match fs::remove_dir_all(root.join(stale)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -42,9 +57,24 @@ impl Tree {
         for directory in classes.into_iter().chain(fixed) {
             fs::create_dir_all(root.join(directory))?;
         }
-        fs::create_dir_all(root.join("sys").join(PARENT))?;
+        let parent = root.join("sys").join(PARENT);
+        fs::create_dir_all(&parent)?;
+        let hub_port = place
+            .hub_power
+            .then(|| parent.join(format!("1-0:1.0/usb1-port{}", place.position)));
+        if let Some(port) = &hub_port {
+            fs::create_dir_all(port)?;
+            attribute_file(port, "disable", "0")?;
+        }
+        let index = u32::from(place.position) - 1;
         Ok(Self {
             root,
+            network_interface: interface.map_or_else(|| format!("wwan{index}"), str::to_owned),
+            device: format!("1-{}", place.position),
+            shared,
+            first_tty: index * TTYS,
+            index,
+            hub_port,
             links: Vec::new(),
             enumerations: 1,
             moved: false,
@@ -60,35 +90,45 @@ impl Tree {
         self.unplug()?;
         self.enumerations += 1;
         self.moved ^= renumber;
-        let aside = self.sys(PARENT).join(".new");
+        let device_name = self.device.clone();
+        let aside = self.sys(PARENT).join(format!(".new-{device_name}"));
         let _ = fs::remove_dir_all(&aside);
         let interfaces = composition.interfaces();
         self.describe_device(&aside, composition, interfaces.len())?;
         let mut serial = 0;
         let mut links = Vec::new();
         for interface in &interfaces {
-            let name = format!("{DEVICE}:1.{}", interface.number);
+            let name = format!("{device_name}:1.{}", interface.number);
             let directory = aside.join(&name);
             describe_interface(&directory, interface)?;
-            let device = format!("{PARENT}/{DEVICE}/{name}");
+            let device = format!("{PARENT}/{device_name}/{name}");
             let node = nodes
                 .iter()
                 .find(|(number, _)| *number == interface.number)
                 .map(|(_, path)| path);
             if interface.function.is_serial() {
-                let number = serial + u32::from(self.moved && serial >= 2);
+                let number = self.first_tty + serial + u32::from(self.moved && serial >= 2);
                 serial += 1;
                 links.extend(serial_links(&directory, &device, number, node)?);
             } else if interface.function == Function::Qmi {
-                links.extend(qmi_links(&directory, &device, node)?);
+                links.extend(qmi_links(
+                    &directory,
+                    &device,
+                    self.index,
+                    &self.network_interface,
+                    node,
+                )?);
             }
             links.push((format!("sys/bus/usb/devices/{name}"), format!("../../../{device}")));
         }
-        let target = self.sys(PARENT).join(DEVICE);
+        if let Some(port) = &self.hub_port {
+            symlink(port, aside.join("port"))?;
+        }
+        let target = self.sys(PARENT).join(&device_name);
         fs::rename(&aside, &target)?;
         links.push((
-            format!("sys/bus/usb/devices/{DEVICE}"),
-            format!("../../../{PARENT}/{DEVICE}"),
+            format!("sys/bus/usb/devices/{device_name}"),
+            format!("../../../{PARENT}/{device_name}"),
         ));
         for (link, target) in links {
             let link = self.root.join(link);
@@ -111,7 +151,7 @@ impl Tree {
             ("serial", "0123456789ABCDEF".to_owned()),
             ("busnum", "1".to_owned()),
             ("devnum", number.to_string()),
-            ("devpath", "1".to_owned()),
+            ("devpath", (self.index + 1).to_string()),
             ("speed", "480".to_owned()),
             ("bDeviceClass", "00".to_owned()),
             ("bNumInterfaces", format!("{interfaces:2}")),
@@ -131,6 +171,32 @@ impl Tree {
         Ok(())
     }
 
+    /// The files with which the host switches the device off and on.
+    pub(super) fn switches(&self) -> Switches {
+        Switches {
+            authorized: self.sys(PARENT).join(&self.device).join("authorized"),
+            disable: self.hub_port.as_ref().map(|port| port.join("disable")),
+        }
+    }
+
+    /// Makes the interfaces vanish, as the kernel does with a device that it is not to use.
+    pub(super) fn deauthorize(&mut self) -> io::Result<()> {
+        let device = format!("sys/bus/usb/devices/{}", self.device);
+        let (kept, gone): (Vec<PathBuf>, Vec<PathBuf>) = self.links.drain(..).partition(|link| link.ends_with(&device));
+        self.links = kept;
+        for link in gone {
+            fs::remove_file(link)?;
+        }
+        let directory = self.sys(PARENT).join(&self.device);
+        for entry in fs::read_dir(&directory)? {
+            let path = entry?.path();
+            if path.join("bInterfaceNumber").exists() {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the device vanish.
     pub(super) fn unplug(&mut self) -> io::Result<()> {
         for link in self.links.drain(..) {
@@ -139,8 +205,8 @@ impl Tree {
                 _ => {}
             }
         }
-        let gone = self.sys(PARENT).join(".gone");
-        match fs::rename(self.sys(PARENT).join(DEVICE), &gone) {
+        let gone = self.sys(PARENT).join(format!(".gone-{}", self.device));
+        match fs::rename(self.sys(PARENT).join(&self.device), &gone) {
             Ok(()) => fs::remove_dir_all(gone),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
@@ -150,7 +216,8 @@ impl Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        for made in ["dev", "sys"] {
+        let made: &[&str] = if self.shared { &[] } else { &["dev", "sys"] };
+        for made in made {
             let _ = fs::remove_dir_all(self.root.join(made));
         }
     }
@@ -217,13 +284,23 @@ fn serial_links(directory: &Path, device: &str, number: u32, node: Option<&PathB
     Ok(links)
 }
 
-fn qmi_links(directory: &Path, device: &str, node: Option<&PathBuf>) -> io::Result<Vec<Link>> {
-    let control = directory.join("usbmisc/cdc-wdm0");
+fn qmi_links(
+    directory: &Path,
+    device: &str,
+    index: u32,
+    interface: &str,
+    node: Option<&PathBuf>,
+) -> io::Result<Vec<Link>> {
+    let control = directory.join(format!("usbmisc/cdc-wdm{index}"));
     fs::create_dir_all(&control)?;
-    attribute_file(&control, "dev", "180:0")?;
-    attribute_file(&control, "uevent", "MAJOR=180\nMINOR=0\nDEVNAME=cdc-wdm0")?;
+    attribute_file(&control, "dev", &format!("180:{index}"))?;
+    attribute_file(
+        &control,
+        "uevent",
+        &format!("MAJOR=180\nMINOR={index}\nDEVNAME=cdc-wdm{index}"),
+    )?;
     symlink("../..", control.join("device"))?;
-    let net = directory.join("net/wwan0");
+    let net = directory.join("net").join(interface);
     fs::create_dir_all(net.join("qmi"))?;
     attribute_file(&net, "address", "02:50:f4:00:00:01")?;
     attribute_file(&net, "operstate", "down")?;
@@ -231,14 +308,17 @@ fn qmi_links(directory: &Path, device: &str, node: Option<&PathBuf>) -> io::Resu
     symlink("../..", net.join("device"))?;
     let mut links = vec![
         (
-            "sys/class/usbmisc/cdc-wdm0".to_owned(),
-            format!("../../{device}/usbmisc/cdc-wdm0"),
+            format!("sys/class/usbmisc/cdc-wdm{index}"),
+            format!("../../{device}/usbmisc/cdc-wdm{index}"),
         ),
-        ("sys/class/net/wwan0".to_owned(), format!("../../{device}/net/wwan0")),
+        (
+            format!("sys/class/net/{interface}"),
+            format!("../../{device}/net/{interface}"),
+        ),
     ];
     links.splice(
         0..0,
-        node.map(|node| ("dev/cdc-wdm0".to_owned(), node.display().to_string())),
+        node.map(|node| (format!("dev/cdc-wdm{index}"), node.display().to_string())),
     );
     Ok(links)
 }

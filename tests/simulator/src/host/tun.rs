@@ -2,19 +2,22 @@
 
 #![expect(
     unsafe_code,
-    reason = "TUNSETIFF has no safe wrapper; the request lives on the stack for the one call"
+    reason = "TUNSETIFF and SIOCGIFFLAGS have no safe wrappers; the request lives on the stack for the one call"
 )]
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::Control;
 use crate::core::internet;
 
 nix::ioctl_write_ptr_bad!(tunsetiff, libc::TUNSETIFF, libc::ifreq);
+nix::ioctl_readwrite_bad!(siocgifflags, libc::SIOCGIFFLAGS, libc::ifreq);
 
 /// No link of this kind carries more.
 const MTU_MAX: usize = 2048;
@@ -29,6 +32,15 @@ pub(super) fn open(name: &str) -> io::Result<File> {
         .write(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
         .open("/dev/net/tun")?;
+    let mut request = request(name)?;
+    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    // SAFETY: the descriptor is open and the request is a valid `ifreq` with a terminated name.
+    unsafe { tunsetiff(device.as_raw_fd(), &request) }?;
+    Ok(device)
+}
+
+/// A request about an interface.
+fn request(name: &str) -> io::Result<libc::ifreq> {
     // SAFETY: `ifreq` is plain data, valid when zeroed.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -40,29 +52,59 @@ pub(super) fn open(name: &str) -> io::Result<File> {
     for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *place = byte as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
-    // SAFETY: the descriptor is open and the request is a valid `ifreq` with a terminated name.
-    unsafe { tunsetiff(device.as_raw_fd(), &request) }?;
-    Ok(device)
+    Ok(request)
 }
 
-/// Carries packets to the network and its answers back, while the modem is attached and registered for packets.
-pub(super) async fn serve(mut device: File, control: Control) {
+/// Whether the link is up.
+fn is_up(socket: &UdpSocket, name: &str) -> io::Result<bool> {
+    let mut request = request(name)?;
+    // SAFETY: the descriptor is open, and the kernel writes the flags into the request.
+    unsafe { siocgifflags(socket.as_raw_fd(), &mut request) }?;
+    // SAFETY: the call has filled in this member of the union.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok(libc::c_int::from(flags) & libc::IFF_UP != 0)
+}
+
+/// Carries packets to the network and its answers back, while a data session of their IP version is up.
+///
+/// `interface` is its directory in the simulator's sysfs tree. The driver takes the attribute `qmi/raw_ip` only while the
+/// link is down, so what it says when the link comes up holds until the link goes down; `operstate` tells which it is. With `N` the driver would put an Ethernet header
+/// before each packet, and the modem, which speaks raw IP, would drop them all.
+pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, control: Control) {
+    // Only for asking.
+    let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
+        return;
+    };
     let mut packet = [0; MTU_MAX];
+    // `None` while the link is down.
+    let mut format = None;
     loop {
+        let up = is_up(&socket, &name).unwrap_or(false);
+        if up != format.is_some() {
+            // The tree goes away while the cable is out.
+            let _ = std::fs::write(interface.join("operstate"), if up { "up\n" } else { "down\n" });
+        }
+        if up {
+            format.get_or_insert_with(|| {
+                std::fs::read_to_string(interface.join("qmi/raw_ip")).is_ok_and(|written| written.trim() == "Y")
+            });
+        } else {
+            format = None;
+        }
         match device.read(&mut packet) {
             Ok(count) => {
                 let Ok(status) = control.status().await else { return };
-                let [_, packets, evolved] = status.registration;
-                let connected = status.attached && (packets.is_registered() || evolved.is_registered());
-                if let Some(reply) = internet::answer(&packet[..count]).filter(|_| connected) {
+                let reply = internet::answer(&packet[..count]).filter(|reply| {
+                    let is_ours = internet::destination(reply).is_some_and(|to| status.sessions.contains(&to));
+                    is_ours && format == Some(true)
+                });
+                if let Some(reply) = reply {
                     // A full queue loses packets, as every network does.
                     let _ = device.write(&reply);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(POLL).await,
-            // The interface is down; it may come up again.
-            Err(_) => tokio::time::sleep(10 * POLL).await,
+            // Nothing to read, or the interface is down; it may come up again.
+            Err(_) => tokio::time::sleep(POLL).await,
         }
     }
 }

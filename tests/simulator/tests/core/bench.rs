@@ -54,12 +54,14 @@ impl Bench {
                 }
                 Output::Attached { composition, .. } => self.facts.push(format!("attached {:04X}", composition.0)),
                 Output::Detached => self.facts.push("detached".to_owned()),
+                Output::Deauthorized => self.facts.push("deauthorized".to_owned()),
                 Output::AudioOn(flow) => {
                     self.facts
                         .push(format!("audio on {} {:?}", flow.sample_rate, flow.source));
                 }
                 Output::AudioOff => self.facts.push("audio off".to_owned()),
                 Output::AudioFault(fault) => self.facts.push(format!("audio {fault:?}")),
+                Output::Kill { pid } => self.facts.push(format!("kill {pid}")),
             }
         }
     }
@@ -109,6 +111,12 @@ impl Bench {
     pub fn tell(&mut self, request: Request) {
         let shown = format!("{request:?}");
         self.ask(request).unwrap_or_else(|refused| panic!("{shown}: {refused}"));
+    }
+
+    /// The same, and what the modem says about it on the QMI port.
+    pub fn tell_and_take(&mut self, request: Request) -> Vec<u8> {
+        self.tell(request);
+        self.heard.remove(&Function::Qmi).unwrap_or_default()
     }
 
     pub fn deliver(&mut self, from: &str, text: &str) {

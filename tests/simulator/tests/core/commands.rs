@@ -267,7 +267,10 @@ fn positioning_speaks_on_the_nmea_port_while_it_runs() {
 fn a_ussd_menu_leads_to_its_end() {
     let mut bench = Bench::quiet();
     assert_eq!(bench.send("AT+CUSD=1,\"*123#\",15\r"), "|OK|");
-    assert_eq!(bench.wait(10), "|+CUSD: 1,\"1 Balance\n2 Number\n0 End\",15|");
+    assert_eq!(
+        bench.wait(10),
+        "|+CUSD: 1,\"1 Balance\n2 Number\n3 Recharge\n0 End\",15|"
+    );
     assert_eq!(bench.send("AT+CUSD=1,\"1\"\r"), "|OK|");
     assert_eq!(bench.wait(10), "|+CUSD: 0,\"Balance: 12.34 EUR\",15|");
     assert_eq!(bench.send("AT+CUSD=1,\"*999#\"\r"), "|OK|");

@@ -3,113 +3,17 @@
 use std::time::Duration;
 
 use ::modem::at::{ResultCode, command, reply};
-use ::modem::sms::compose::{ComposeError, SubmitOptions, TextOptions, compose_data, compose_text};
-use ::modem::sms::data_coding::MessageClass;
-use ::modem::sms::validity::{RelativeValidity, ValidityPeriod};
-use ::modem::sms::{Pdu, PhoneNumber, Tpdu};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::encoding;
 use crate::port::at::{AtHandle, Lane};
 use crate::refusal::Refusal;
-use crate::resource::{Message, MessageDirection, MessageState};
-use crate::store::{self, Store};
-
-/// Parts of one message at most: the part count is one octet (23.040 9.2.3.24.1).
-const PARTS_MAX: usize = 255;
+use crate::resource::{Message, MessageState};
+use crate::store::{self, NextQueued, Store};
 
 /// Pause after a send that failed before anything reached the network. It is tried again for as long as the message is
 /// wanted: nothing was spent, and a client can cancel it.
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
-
-/// A message to be composed; every field is valid.
-#[derive(Clone, Debug)]
-pub struct Composition {
-    /// Where it goes.
-    pub to: PhoneNumber,
-    /// The text; empty for a data message.
-    pub text: String,
-    /// The octets of a data message.
-    pub data: Vec<u8>,
-    /// Class 0.
-    pub flash: bool,
-    /// Ask for a delivery report.
-    pub delivery_report: bool,
-    /// How long the service centre keeps trying.
-    pub validity: Option<Duration>,
-}
-
-/// Makes the message that is queued, cut into its parts.
-pub fn compose(modem: &str, request_id: &str, composition: Composition) -> Result<Message, Refusal> {
-    let composed = if composition.data.is_empty() {
-        compose_text(&composition.text, &TextOptions::default())
-    } else {
-        compose_data(&composition.data, Default::default())
-    };
-    let composed = composed.map_err(|error| match error {
-        ComposeError::TooLong { segment_count } => Refusal::MessageTooLong { segment_count },
-        other => Refusal::FieldInvalid {
-            field: "content",
-            problem: other.to_string(),
-        },
-    })?;
-    if composed.segment_count() > PARTS_MAX {
-        return Err(Refusal::MessageTooLong {
-            segment_count: composed.segment_count(),
-        });
-    }
-    let options = SubmitOptions {
-        class: composition.flash.then_some(MessageClass::Class0),
-        validity_period: composition.validity.map(|validity| {
-            ValidityPeriod::Relative(RelativeValidity::at_least(
-                u32::try_from(validity.as_secs()).unwrap_or(u32::MAX),
-            ))
-        }),
-        status_report_request: composition.delivery_report,
-        ..SubmitOptions::default()
-    };
-    let id = uuid::Uuid::new_v4();
-    let [high, low, ..] = *id.as_bytes();
-    let submits = composed.submits(&composition.to, u16::from_be_bytes([high, low]), &options);
-    let pdus = submits
-        .into_iter()
-        .map(|submit| {
-            Pdu {
-                service_centre: None,
-                tpdu: Tpdu::Submit(submit),
-            }
-            .encode()
-            .map(|encoded| encoded.hex)
-        })
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Refusal::FieldInvalid {
-            field: "content",
-            problem: error.to_string(),
-        })?;
-    let now = Timestamp::now();
-    Ok(Message {
-        id: id.to_string(),
-        modem: modem.to_owned(),
-        direction: MessageDirection::Outgoing,
-        state: MessageState::Queued,
-        address: composition.to.to_string(),
-        text: composition.text,
-        data: composition.data,
-        encoding: Some(encoding(composed.alphabet())),
-        part_count: pdus.len() as u32,
-        parts_done: 0,
-        create_time: now,
-        update_time: now,
-        service_centre_time: None,
-        message_references: Vec::new(),
-        failure: String::new(),
-        request_id: Some(request_id.to_owned()),
-        message_class: composition.flash.then_some(0),
-        pdus,
-        delivery_report_requested: composition.delivery_report,
-    })
-}
 
 pub(super) struct Sender {
     pub(super) store: Store,
@@ -118,6 +22,22 @@ pub(super) struct Sender {
     /// True from the moment at which nothing more is to be started.
     pub(super) stopped: watch::Receiver<bool>,
 }
+
+/// When the queue is to be looked at again, without anything new in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::modem) enum Resume {
+    /// Never: it is empty.
+    WhenQueued,
+    /// After a pause.
+    After(Duration),
+    /// At the time of the next message that waits for its own.
+    At(Timestamp),
+}
+
+/// No network service (27.005 3.2.5): the module did not try.
+const NO_NETWORK_SERVICE: u16 = 331;
+/// Network timeout (27.005 3.2.5): the module tried, and nobody knows what the network did.
+const NETWORK_TIMEOUT: u16 = 332;
 
 /// How the sending of a part ended.
 enum Outcome {
@@ -130,34 +50,35 @@ enum Outcome {
 }
 
 impl Sender {
-    /// Sends until the queue is empty. `Some`: look again after this pause.
-    pub(super) async fn send_queued(&self) -> Option<Duration> {
+    /// Sends until nothing is due any more.
+    pub(super) async fn send_queued(&self) -> Resume {
         loop {
             if *self.stopped.borrow() {
-                return None;
+                return Resume::WhenQueued;
             }
-            let message = match self.store.next_queued(&self.modem).await {
-                Ok(Some(message)) => message,
-                Ok(None) => return None,
+            let message = match self.store.next_queued(&self.modem, Timestamp::now()).await {
+                Ok(NextQueued::Message(message)) => *message,
+                Ok(NextQueued::At(time)) => return Resume::At(time),
+                Ok(NextQueued::Nothing) => return Resume::WhenQueued,
                 Err(error) => {
                     tracing::error!(
                         modem = self.modem,
                         error = &error as &dyn std::error::Error,
                         "the queue of messages was not read"
                     );
-                    return Some(RETRY_PAUSE);
+                    return Resume::After(RETRY_PAUSE);
                 }
             };
             match self.send(message).await {
                 Ok(true) => {}
-                Ok(false) => return Some(RETRY_PAUSE),
+                Ok(false) => return Resume::After(RETRY_PAUSE),
                 Err(error) => {
                     tracing::error!(
                         modem = self.modem,
                         error = &error as &dyn std::error::Error,
                         "the state of a message was not stored"
                     );
-                    return Some(RETRY_PAUSE);
+                    return Resume::After(RETRY_PAUSE);
                 }
             }
         }
@@ -165,13 +86,24 @@ impl Sender {
 
     /// Sends one message. False when it is queued again because nothing reached the network.
     async fn send(&self, mut message: Message) -> Result<bool, store::StoreError> {
-        message.state = MessageState::Sending;
         message.update_time = Timestamp::now();
+        message.state = if message.valid_until.is_some_and(|until| until <= message.update_time) {
+            message.failure = "its validity ended before it could be sent".to_owned();
+            MessageState::Failed
+        } else {
+            MessageState::Sending
+        };
         match self.store.update_message(message.clone()).await {
             Ok(_) => {}
             // It was cancelled since it was looked up.
             Err(store::StoreError::MessageState { .. }) => return Ok(true),
             Err(error) => return Err(error),
+        }
+        if message.state == MessageState::Failed {
+            return Ok(true);
+        }
+        if message.part_count - message.parts_done > 1 {
+            self.keep_link().await;
         }
         let from = message.parts_done as usize;
         for pdu in message.pdus.clone().iter().skip(from) {
@@ -211,6 +143,17 @@ impl Sender {
         Ok(message.state != MessageState::Queued)
     }
 
+    /// Asks for one radio link for all parts (27.005 3.5.6): setting one up for each costs seconds. 2 keeps it also when the
+    /// result of a part takes long; it closes by itself 1 to 5 s after the last. A module that cannot do this sends all the
+    /// same.
+    async fn keep_link(&self) {
+        match self.at.execute(Lane::Normal, command::more_messages()).await {
+            Ok(response) if response.result.is_ok() => {}
+            Ok(response) => tracing::debug!(modem = self.modem, result = %response.result, "AT+CMMS was refused"),
+            Err(error) => tracing::debug!(modem = self.modem, %error, "AT+CMMS was not answered"),
+        }
+    }
+
     async fn send_part(&self, pdu: &str) -> Outcome {
         // A part that is begun now would be cut off, and its outcome unknown for no reason.
         if *self.stopped.borrow() {
@@ -228,11 +171,25 @@ impl Sender {
                 // OK without +CMGS: the network has it, only its reference is unknown.
                 Err(_) => Outcome::Unknown("the module said OK without a message reference".to_owned()),
             },
-            Ok(response) => Outcome::Refused(Refusal::refused("AT+CMGS", &response.result).to_string()),
+            Ok(response) => {
+                let why = Refusal::refused("AT+CMGS", &response.result).to_string();
+                match cms_number(&response.result) {
+                    Some(NO_NETWORK_SERVICE) => Outcome::NotSent(why),
+                    Some(NETWORK_TIMEOUT) => Outcome::Unknown(format!("{why}; the network may have sent it")),
+                    _ => Outcome::Refused(why),
+                }
+            }
             Err(error) if error.payload_sent() => {
                 Outcome::Unknown(format!("no final result came ({error}); the network may have sent it"))
             }
             Err(error) => Outcome::NotSent(error.to_string()),
         }
+    }
+}
+
+fn cms_number(result: &ResultCode) -> Option<u16> {
+    match result {
+        ResultCode::Cms(code) => code.number,
+        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use crate::store::{CallQuery, MessageQuery, Queued, ReportOutcome, StatusReport,
 async fn queue(fixture: &Fixture, message: Message) -> Message {
     fixture
         .store
-        .queue_message(message, b"content")
+        .queue_message(message, b"content", &Limits::default())
         .await
         .unwrap()
         .into_inner()
@@ -51,21 +51,24 @@ async fn a_request_is_done_once_and_its_id_is_not_for_another() {
     let fixture = Fixture::new().await;
     let first = fixture
         .store
-        .queue_message(outgoing("m1", Some("r1")), b"a")
+        .queue_message(outgoing("m1", Some("r1")), b"a", &Limits::default())
         .await
         .unwrap();
     assert!(matches!(first, Queued::New(_)));
     let fixture = fixture.reopened().await;
     let again = fixture
         .store
-        .queue_message(outgoing("m2", Some("r1")), b"a")
+        .queue_message(outgoing("m2", Some("r1")), b"a", &Limits::default())
         .await
         .unwrap();
     assert!(
         matches!(&again, Queued::Existing(message) if message.id == "m1"),
         "{again:?}"
     );
-    let other = fixture.store.queue_message(outgoing("m3", Some("r1")), b"b").await;
+    let other = fixture
+        .store
+        .queue_message(outgoing("m3", Some("r1")), b"b", &Limits::default())
+        .await;
     assert!(matches!(other, Err(StoreError::RequestIdReused { .. })));
     let dial = fixture.store.remember_dial(
         Call {
@@ -121,7 +124,7 @@ async fn a_dial_is_remembered() {
 async fn a_message_that_was_cancelled_meanwhile_is_not_sent() {
     let fixture = Fixture::new().await;
     queue(&fixture, outgoing("m1", None)).await;
-    let mut found = fixture.store.next_queued("sim1").await.unwrap().unwrap();
+    let mut found = fixture.next_queued("sim1").await.unwrap();
     fixture.store.cancel_message("m1").await.unwrap();
     found.state = MessageState::Sending;
     let refused = fixture.store.update_message(found).await;
@@ -136,7 +139,7 @@ async fn a_message_that_was_cancelled_meanwhile_is_not_sent() {
         fixture.store.cancel_message("m1").await.is_err(),
         "only what is queued can be cancelled"
     );
-    assert_eq!(fixture.store.next_queued("sim1").await.unwrap(), None);
+    assert_eq!(fixture.next_queued("sim1").await, None);
 }
 
 #[tokio::test]
@@ -152,7 +155,7 @@ async fn messages_are_sent_in_the_order_in_which_they_came_each_by_its_modem() {
     .await;
     queue(&fixture, outgoing("m1", None)).await;
     queue(&fixture, outgoing("m2", None)).await;
-    assert_eq!(fixture.store.next_queued("sim1").await.unwrap().unwrap().id, "m1");
+    assert_eq!(fixture.next_queued("sim1").await.unwrap().id, "m1");
     let refused = fixture.store.delete_message("m1").await;
     assert!(
         matches!(refused, Err(StoreError::MessageState { .. })),
@@ -352,7 +355,7 @@ async fn messages_are_found_by_what_is_asked_for() {
         &fixture,
         Message {
             modem: "sim2".into(),
-            text: "other".into(),
+            text: "other: 在东京见".into(),
             ..outgoing("m2", None)
         },
     )
@@ -367,6 +370,24 @@ async fn messages_are_found_by_what_is_asked_for() {
         (words(&["code", "gültig"]), vec!["m1"]),
         (words(&["100%"]), vec!["m1"]),
         (words(&["%"]), vec!["m1"]),
+        (words(&["gult"]), vec!["m1"]),
+        (words(&["ültig"]), vec![]),
+        (words(&["\"", "code"]), vec![]),
+        (words(&["oth", "东京"]), vec!["m2"]),
+        (
+            MessageQuery {
+                address: Some("+491700000001".into()),
+                ..words(&["other"])
+            },
+            vec!["m2"],
+        ),
+        (
+            MessageQuery {
+                address: Some("+49170000000".into()),
+                ..MessageQuery::default()
+            },
+            vec![],
+        ),
         (words(&["code", "other"]), vec![]),
         (
             MessageQuery {

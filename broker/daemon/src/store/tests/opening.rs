@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::refusal::Refusal;
-use crate::store::StoreError;
+use crate::store::{MessageQuery, StoreError};
 
 #[tokio::test]
 async fn a_database_of_every_released_version_opens_with_its_content() {
@@ -22,6 +22,17 @@ async fn a_database_of_every_released_version_opens_with_its_content() {
         let store = Store::open(&path).await.unwrap();
         let batch = store.events_after(Sequence(0), 10, &Filter::default()).await.unwrap();
         assert_eq!(batch.events.len(), 1, "version {version}");
+        let query = MessageQuery {
+            words: vec!["grusse".into()],
+            address: Some("+491700000001".into()),
+            ..MessageQuery::default()
+        };
+        let found = store.messages(query).await.unwrap().items;
+        assert_eq!(
+            found.len(),
+            1,
+            "version {version}: old messages are found by their words"
+        );
         assert_eq!(store.latest(), Sequence(1));
     }
 }
@@ -88,7 +99,11 @@ async fn a_full_disk_is_told_apart_and_costs_nothing_that_was_stored() {
         .unwrap();
     let mut message = outgoing("m1", None);
     message.text = "x".repeat(100_000);
-    let error = fixture.store.queue_message(message, b"hash").await.unwrap_err();
+    let error = fixture
+        .store
+        .queue_message(message, b"hash", &Limits::default())
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
     assert!(matches!(Refusal::from(error), Refusal::StorageFull));
     assert_eq!(fixture.events().await.len(), 1);
@@ -106,7 +121,11 @@ async fn retention_gives_pages_back() {
         let mut message = outgoing(&uuid::Uuid::new_v4().to_string(), None);
         message.state = MessageState::Failed;
         message.text = "x".repeat(20_000);
-        fixture.store.queue_message(message, b"").await.unwrap();
+        fixture
+            .store
+            .queue_message(message, b"", &Limits::default())
+            .await
+            .unwrap();
     }
     let pages = |fixture: &Fixture| {
         let connection = Connection::open(fixture.path()).unwrap();

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::store::{Assembled, Concatenation, IncomingPart, Received};
+use crate::store::{Assembled, Concatenation, IncomingPart, MessageQuery, Received, Undecodable};
 
 /// A stand-in for the codec: the "PDU" is the text.
 fn assemble(parts: &[(u8, String)]) -> Assembled {
@@ -181,12 +181,14 @@ async fn an_impossible_part_number_is_received_as_a_message_of_its_own() {
 #[tokio::test]
 async fn what_cannot_be_decoded_is_kept_as_it_is() {
     let fixture = Fixture::new().await;
-    let Received::New(message) = fixture
-        .store
-        .receive_raw("sim1", "ME:4:y", "FFFF", "too short")
-        .await
-        .unwrap()
-    else {
+    let undecodable = || Undecodable {
+        modem: "sim1".into(),
+        identity: "ME:4:y".into(),
+        pdu: "FFFF".into(),
+        problem: "too short".into(),
+        ..Undecodable::default()
+    };
+    let Received::New(message) = fixture.store.receive_raw(undecodable()).await.unwrap() else {
         panic!("not new")
     };
     assert_eq!(
@@ -195,22 +197,14 @@ async fn what_cannot_be_decoded_is_kept_as_it_is() {
     );
     assert_eq!(message.failure, "too short");
     assert_eq!(
-        fixture
-            .store
-            .receive_raw("sim1", "ME:4:y", "FFFF", "too short")
-            .await
-            .unwrap(),
+        fixture.store.receive_raw(undecodable()).await.unwrap(),
         Received::Duplicate
     );
-    let undecodable = |_: &[(u8, String)]| Assembled {
+    let raw = |_: &[(u8, String)]| Assembled {
         raw: true,
         ..Assembled::default()
     };
-    let received = fixture
-        .store
-        .receive_part(single("ME:5:z", "??"), undecodable)
-        .await
-        .unwrap();
+    let received = fixture.store.receive_part(single("ME:5:z", "??"), raw).await.unwrap();
     assert!(matches!(received, Received::New(message) if message.state == MessageState::Raw));
 }
 
@@ -231,4 +225,60 @@ async fn two_hundred_parts_at_once_make_one_message() {
     let expected: String = (1..=200).map(|number| format!("{number},")).collect();
     assert_eq!(completed.len(), 1);
     assert_eq!(text(completed[0]).1, expected);
+}
+
+#[tokio::test]
+async fn an_incomplete_message_names_the_parts_that_are_missing() {
+    let fixture = Fixture::new().await;
+    for (identity, number, missing) in [("b", 2, vec![1, 3]), ("c", 3, vec![1]), ("a", 1, vec![])] {
+        let received = receive(&fixture, part(identity, "x", 7, number, 3)).await;
+        let (Received::Part(message) | Received::Completed(message)) = received else {
+            panic!("part {number} should belong to the message")
+        };
+        assert_eq!(message.missing_parts, missing, "after part {number}");
+    }
+}
+
+/// A stand-in for the codec: the "PDU" is the text, and its first character the protocol identifier's last digit.
+fn replacing(parts: &[(u8, String)]) -> Assembled {
+    let digit = parts.first().and_then(|(_, pdu)| pdu.chars().next());
+    Assembled {
+        protocol_identifier: 0x40 + digit.and_then(|digit| digit.to_digit(10)).unwrap_or(0) as u8,
+        ..assemble(parts)
+    }
+}
+
+#[tokio::test]
+async fn a_replacing_message_takes_the_place_of_the_last_of_its_kind_and_sender() {
+    let fixture = Fixture::new().await;
+    let other = IncomingPart {
+        address: "+491700000003".into(),
+        ..single("6", "1 from another")
+    };
+    for part in [
+        single("1", "1 old"),
+        single("2", "2 other kind"),
+        single("3", "plain"),
+        single("4", "1 newer"),
+        single("5", "1 newest"),
+        other,
+    ] {
+        fixture.store.receive_part(part, replacing).await.unwrap();
+    }
+    let list = |show_replaced| {
+        let query = MessageQuery {
+            show_replaced,
+            ..MessageQuery::default()
+        };
+        let store = fixture.store.clone();
+        async move {
+            let page = store.messages(query).await.unwrap();
+            page.items.into_iter().map(|message| message.text).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(
+        list(false).await,
+        ["1 from another", "1 newest", "plain", "2 other kind"]
+    );
+    assert_eq!(list(true).await.len(), 6, "nothing is destroyed");
 }

@@ -184,18 +184,48 @@ pub fn pcm_bandwidth(volte: PcmFormat, other: PcmFormat) -> Command {
     )
 }
 
-/// `AT+CUSD=1,"<string>",15` (27.007 7.15): send a supplementary service code, or answer the network. The network's text
-/// is unsolicited.
+/// `AT+CUSD=1,"<string>",15` (27.007 7.15): send a supplementary service code. The network's text is unsolicited.
 ///
 /// # Errors
 /// [`InvalidArgument`] for characters that have another meaning in a string or in the GSM alphabet.
-pub fn ussd(text: &str) -> Result<Command, InvalidArgument> {
+pub fn ussd(code: &str) -> Result<Command, InvalidArgument> {
     // 182 characters: 23.038 with 160 octets. Codes and answers to menus are digits, letters and these signs.
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"*#+ .,-:/?!()".contains(&byte);
     Ok(Command::action(
-        format!("AT+CUSD=1,\"{}\",15", checked("text", text, 182, allowed)?),
+        format!("AT+CUSD=1,\"{}\",15", checked("text", code, 182, is_plain_ussd)?),
         limit::USSD,
     ))
+}
+
+/// `AT+CUSD=1,"<string>",<dcs>` (27.007 7.15): answer the network.
+///
+/// Characters that are the same in IRA and in the GSM alphabet go as they are. A text with any other character goes as
+/// UCS2 in hexadecimal with the coding scheme 72, which means the same under every character set of `AT+CSCS`.
+///
+/// # Errors
+/// [`InvalidArgument`] for a text that is empty, holds a control character, or does not fit the 160 octets of 23.038.
+pub fn ussd_reply(text: &str) -> Result<Command, InvalidArgument> {
+    if text.bytes().all(is_plain_ussd) {
+        return ussd(text);
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidArgument::new("text", "holds a control character"));
+    }
+    let units: Vec<u16> = text.encode_utf16().collect();
+    if units.len() > 80 {
+        return Err(InvalidArgument::new("text", "too long"));
+    }
+    let digits: String = units.iter().map(|unit| format!("{unit:04X}")).collect();
+    Ok(Command::action(format!("AT+CUSD=1,\"{digits}\",72"), limit::USSD))
+}
+
+fn is_plain_ussd(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"*#+ .,-:/?!()".contains(&byte)
+}
+
+/// `AT+CUSD=1` (27.007 7.15): show what the network says on its own.
+#[must_use]
+pub fn ussd_reports() -> Command {
+    Command::action("AT+CUSD=1", limit::LOCAL)
 }
 
 /// `AT+CUSD=2` (27.007 7.15): end the session.

@@ -20,6 +20,18 @@ pub fn gnss_query() -> Command {
     Command::query("AT+CGPS?", &["+CGPS"], limit::LOCAL)
 }
 
+/// `AT+CGPSNMEARATE?`: how often the receiver tells a position.
+#[must_use]
+pub fn nmea_rate_query() -> Command {
+    Command::query("AT+CGPSNMEARATE?", &["+CGPSNMEARATE"], limit::LOCAL)
+}
+
+/// `AT+CGPSNMEARATE=<rate>`: ten positions a second, or one. It takes effect at the next start.
+#[must_use]
+pub fn nmea_rate(fast: bool) -> Command {
+    Command::action(format!("AT+CGPSNMEARATE={}", u8::from(fast)), limit::LOCAL)
+}
+
 /// `AT+CGPSINFO`: position.
 #[must_use]
 pub fn gps_information() -> Command {

@@ -1,6 +1,7 @@
 //! The module and its SIM: identity, PIN, settings of the dialogue.
 
 use super::{Command, Expects, InvalidArgument, checked, limit};
+use crate::carrier::SimFile;
 
 /// `AT`: does anybody answer?
 #[must_use]
@@ -120,6 +121,45 @@ pub fn enter_puk(puk: &str, new_pin: &str) -> Result<Command, InvalidArgument> {
         format!("AT+CPIN=\"{puk}\",\"{}\"", secret("PIN", new_pin)?),
         limit::STORAGE,
     ))
+}
+
+/// `AT+CPWD="SC","<pin>","<new pin>"` (27.007 7.5): change the PIN.
+///
+/// # Errors
+/// [`InvalidArgument`] unless both are 4 to 8 digits.
+pub fn change_pin(pin: &str, new_pin: &str) -> Result<Command, InvalidArgument> {
+    let (pin, new_pin) = (secret("PIN", pin)?, secret("new PIN", new_pin)?);
+    Ok(Command::action(
+        format!("AT+CPWD=\"SC\",\"{pin}\",\"{new_pin}\""),
+        limit::STORAGE,
+    ))
+}
+
+/// `AT+CLCK="SC",<mode>,"<pin>"` (27.007 7.4): whether the PIN is asked for at power-on.
+///
+/// # Errors
+/// [`InvalidArgument`] unless the PIN is 4 to 8 digits.
+pub fn set_pin_lock(enabled: bool, pin: &str) -> Result<Command, InvalidArgument> {
+    Ok(Command::action(
+        format!("AT+CLCK=\"SC\",{},\"{}\"", u8::from(enabled), secret("PIN", pin)?),
+        limit::STORAGE,
+    ))
+}
+
+/// `AT+CLCK="SC",2` (27.007 7.4): whether the PIN is asked for at power-on.
+#[must_use]
+pub fn pin_lock_query() -> Command {
+    Command::query("AT+CLCK=\"SC\",2", &["+CLCK"], limit::STORAGE)
+}
+
+/// `AT+CRSM=176,<file>,0,0,<length>` (27.007 8.18): READ BINARY of a file of the SIM.
+#[must_use]
+pub fn read_sim_file(file: SimFile, length: u8) -> Command {
+    Command::query(
+        format!("AT+CRSM=176,{},0,0,{length}", file.identifier()),
+        &["+CRSM"],
+        limit::STORAGE,
+    )
 }
 
 fn secret<'a>(argument: &'static str, value: &'a str) -> Result<&'a str, InvalidArgument> {

@@ -5,7 +5,7 @@ use super::super::reply::{MessageStatus, NewMessageIndication};
 use super::{Command, Expects, InvalidArgument, in_range, limit};
 
 /// `<mem>` of `+CPMS` (27.005 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Storage {
     /// `ME`: the module's memory.
     Module,
@@ -156,8 +156,27 @@ pub fn send_message(tpdu_length: usize, pdu: &str) -> Result<Command, InvalidArg
     })
 }
 
-/// `AT+CMMS=<n>` (27.005 3.5.6): 1 keeps the radio link open between the parts of a message, until a pause.
+/// `AT+CMMS=2` (27.005 3.5.6): keep the radio link open between messages that follow each other within 1 to 5 s.
 #[must_use]
-pub fn more_messages(keep_link: bool) -> Command {
-    Command::action(format!("AT+CMMS={}", u8::from(keep_link)), limit::LOCAL)
+pub fn more_messages() -> Command {
+    Command::action("AT+CMMS=2", limit::LOCAL)
+}
+
+/// `AT+CSMS?` (27.005 3.2.1): the service, which says whether delivered messages have to be acknowledged.
+#[must_use]
+pub fn message_service_query() -> Command {
+    Command::query("AT+CSMS?", &["+CSMS"], limit::LOCAL)
+}
+
+/// `AT+CNMA=<n>` (27.005 3.4.4) in PDU mode: acknowledges a message or report that was handed over without being stored, or
+/// tells the network that it was not received.
+#[must_use]
+pub fn acknowledge_message(received: bool) -> Command {
+    Command::action(if received { "AT+CNMA=0" } else { "AT+CNMA=2" }, limit::LOCAL)
+}
+
+/// `AT+CMGD=?` (27.005 3.5.4): the indices at which the selected storage holds something.
+#[must_use]
+pub fn stored_indices() -> Command {
+    Command::query("AT+CMGD=?", &["+CMGD"], limit::STORAGE)
 }

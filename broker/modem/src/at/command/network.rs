@@ -142,3 +142,16 @@ pub fn select_operator(plmn: &str) -> Result<Command, InvalidArgument> {
         ..Command::action(format!("AT+COPS=1,2,\"{plmn}\""), limit::OPERATOR_SELECTION)
     })
 }
+
+/// `AT+CEVOLTE?`: whether voice over LTE is switched on. Most firmwares have no such switch and answer `ERROR`; they follow
+/// the IMS context.
+#[must_use]
+pub fn volte_query() -> Command {
+    Command::query("AT+CEVOLTE?", &["+CEVOLTE"], limit::LOCAL)
+}
+
+/// `AT+CEVOLTE=1,1`: switch voice over LTE on.
+#[must_use]
+pub fn volte_on() -> Command {
+    Command::action("AT+CEVOLTE=1,1", limit::LOCAL)
+}

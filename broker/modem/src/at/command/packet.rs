@@ -21,6 +21,68 @@ pub fn define_pdp_context(id: u8, pdp_type: PdpType, apn: &str) -> Result<Comman
     ))
 }
 
+/// How an access point checks who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Authentication {
+    /// 0: not at all.
+    #[default]
+    None,
+    /// 1: PAP (RFC 1334).
+    Pap,
+    /// 2: CHAP (RFC 1994).
+    Chap,
+}
+
+impl Authentication {
+    /// `<auth_type>`
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Pap => 1,
+            Self::Chap => 2,
+        }
+    }
+}
+
+/// `AT+CGAUTH=<cid>,<auth_type>,"<password>","<user>"`: authentication of a context. The SIM7600 wants the password first.
+///
+/// # Errors
+/// [`InvalidArgument`] unless the id is 1 to 24 and both texts are printable ASCII without quote, backslash and semicolon, at
+/// most 127 characters.
+pub fn context_authentication(
+    id: u8,
+    authentication: Authentication,
+    user: &str,
+    password: &str,
+) -> Result<Command, InvalidArgument> {
+    let id = in_range("context id", u32::from(id), 1..=24)?;
+    if authentication == Authentication::None {
+        return Ok(Command::action(format!("AT+CGAUTH={id},0"), limit::LOCAL));
+    }
+    let allowed = |byte: u8| (b' '..=b'~').contains(&byte) && !b"\"\\;".contains(&byte);
+    let user = checked("user", user, 127, allowed)?;
+    if !password.is_empty() {
+        checked("password", password, 127, allowed)?;
+    }
+    Ok(Command::action(
+        format!("AT+CGAUTH={id},{},\"{password}\",\"{user}\"", authentication.number()),
+        limit::LOCAL,
+    ))
+}
+
+/// `AT+CGAUTH?`: authentication of the contexts.
+#[must_use]
+pub fn context_authentications() -> Command {
+    Command::query("AT+CGAUTH?", &["+CGAUTH"], limit::LOCAL)
+}
+
+/// `AT+CGATT=<state>` (27.007 10.1.9): attach to the packet domain or detach from it.
+#[must_use]
+pub fn packet_attachment(attached: bool) -> Command {
+    Command::action(format!("AT+CGATT={}", u8::from(attached)), limit::PDP_ACTIVATION)
+}
+
 /// `AT+CGDCONT?` (27.007 10.1.1): the defined contexts.
 #[must_use]
 pub fn list_pdp_contexts() -> Command {

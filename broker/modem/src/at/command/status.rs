@@ -135,3 +135,54 @@ pub fn clock() -> Command {
 pub fn time_zone_reports() -> Command {
     Command::action("AT+CTZR=1", limit::LOCAL)
 }
+
+/// A setting that is one or several numbers and can be read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// `+CLIP` (27.007 7.6). Its read form also tells the network's side, as a second number.
+    CallerId,
+    /// `+CRC` (27.007 6.11)
+    ExtendedRing,
+    /// `+CLCC`: reports of the list of calls.
+    CallListReports,
+    /// `+CPCMBANDWIDTH`
+    PcmBandwidth,
+    /// `+DDET`
+    DtmfDetection,
+    /// `+CSCLK`
+    Sleep,
+    /// `+CUSD` (27.007 7.15)
+    UssdReports,
+    /// `+CMGF` (27.005 3.2.3)
+    MessageFormat,
+    /// `+CNMI` (27.005 3.4.1)
+    NewMessageIndication,
+}
+
+impl Setting {
+    /// Its name.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        self.prefixes()[0]
+    }
+
+    fn prefixes(self) -> &'static [&'static str] {
+        match self {
+            Self::CallerId => &["+CLIP"],
+            Self::ExtendedRing => &["+CRC"],
+            Self::CallListReports => &["+CLCC"],
+            Self::PcmBandwidth => &["+CPCMBANDWIDTH"],
+            Self::DtmfDetection => &["+DDET"],
+            Self::Sleep => &["+CSCLK"],
+            Self::UssdReports => &["+CUSD"],
+            Self::MessageFormat => &["+CMGF"],
+            Self::NewMessageIndication => &["+CNMI"],
+        }
+    }
+}
+
+/// `AT+CLIP?`, `AT+CNMI?` and their like: the value of a setting.
+#[must_use]
+pub fn setting_query(setting: Setting) -> Command {
+    Command::query(format!("AT{}?", setting.prefix()), setting.prefixes(), limit::LOCAL)
+}

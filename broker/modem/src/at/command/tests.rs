@@ -28,6 +28,20 @@ const TEXT_ARGUMENTS: &[(&str, Constructor)] = &[
     ("PIN", enter_pin),
     ("PUK", |value| enter_puk(value, "1234")),
     ("new PIN", |value| enter_puk("12345678", value)),
+    ("PIN to change", |value| change_pin(value, "1234")),
+    ("PIN to change to", |value| change_pin("1234", value)),
+    ("PIN of the lock", |value| set_pin_lock(true, value)),
+    ("user", |value| {
+        context_authentication(1, Authentication::Pap, value, "x")
+    }),
+    ("password", |value| {
+        // The empty password is valid here: some access points want a user alone.
+        if value.is_empty() {
+            Err(InvalidArgument::new("", ""))
+        } else {
+            context_authentication(1, Authentication::Pap, "x", value)
+        }
+    }),
     ("number", dial),
     ("USSD", ussd),
     ("operator", select_operator),
@@ -57,6 +71,9 @@ fn no_argument_can_break_out_of_its_command() {
     for hostile in ["", "AT\rATD1;", "+CSQ", "AT\u{1a}", "AT\u{e9}"] {
         assert!(Command::raw(hostile, limit::LOCAL).is_err(), "{hostile:?}");
     }
+    for hostile in ["", "1\r", "é\u{1a}", &"é".repeat(81)] {
+        assert!(ussd_reply(hostile).is_err(), "{hostile:?}");
+    }
     for hostile in ['\r', ';', '"', 'x', '٣'] {
         assert!(dtmf(hostile).is_err(), "{hostile:?}");
     }
@@ -77,6 +94,9 @@ fn arguments_appear_as_the_standard_writes_them() {
         (dial("+15550100"), "ATD+15550100;"),
         (dial("*#06#"), "ATD*#06#;"),
         (ussd("*101#"), "AT+CUSD=1,\"*101#\",15"),
+        (ussd_reply("2"), "AT+CUSD=1,\"2\",15"),
+        (ussd_reply("да"), "AT+CUSD=1,\"04340430\",72"),
+        (ussd_reply("a\"b"), "AT+CUSD=1,\"006100220062\",72"),
         (select_operator("00101"), "AT+COPS=1,2,\"00101\""),
         (dtmf('a'), "AT+VTS=A"),
         (call_hold(CallHold::Release(CallIndex(2))), "AT+CHLD=12"),
@@ -151,5 +171,39 @@ fn a_message_whose_length_does_not_fit_its_pdu_is_refused() {
         (1, "0"),
     ] {
         assert!(send_message(length, pdu).is_err(), "{length} {pdu}");
+    }
+}
+
+#[test]
+fn commands_about_the_sim_and_the_contexts_are_written_as_the_standards_want_them() {
+    use crate::carrier::SimFile;
+    let line = |command: Result<Command, InvalidArgument>| command.map(|command| command.line);
+    for (command, expected) in [
+        (change_pin("0000", "4711"), "AT+CPWD=\"SC\",\"0000\",\"4711\""),
+        (set_pin_lock(false, "0000"), "AT+CLCK=\"SC\",0,\"0000\""),
+        (
+            Ok(read_sim_file(SimFile::AdministrativeData, 4)),
+            "AT+CRSM=176,28589,0,0,4",
+        ),
+        (
+            Ok(read_sim_file(SimFile::ServiceProviderName, 17)),
+            "AT+CRSM=176,28486,0,0,17",
+        ),
+        (
+            Ok(read_sim_file(SimFile::GroupIdentifier1, 1)),
+            "AT+CRSM=176,28478,0,0,1",
+        ),
+        // The password comes before the user.
+        (
+            context_authentication(1, Authentication::Chap, "web", "secret"),
+            "AT+CGAUTH=1,2,\"secret\",\"web\"",
+        ),
+        (
+            context_authentication(1, Authentication::Pap, "user", ""),
+            "AT+CGAUTH=1,1,\"\",\"user\"",
+        ),
+        (context_authentication(1, Authentication::None, "", ""), "AT+CGAUTH=1,0"),
+    ] {
+        assert_eq!(line(command).as_deref(), Ok(expected));
     }
 }

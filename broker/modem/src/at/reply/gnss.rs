@@ -64,6 +64,16 @@ pub fn gnss_running(lines: &[impl AsRef<str>]) -> Result<bool, UnexpectedReply> 
     })
 }
 
+/// `+CGPSNMEARATE?`: true for ten fixes a second instead of one.
+///
+/// # Errors
+/// [`UnexpectedReply`] without the line.
+pub fn nmea_rate(lines: &[impl AsRef<str>]) -> Result<bool, UnexpectedReply> {
+    last(lines, "+CGPSNMEARATE", |arguments| {
+        arguments.at(0).number::<u8>().map(|rate| rate == 1)
+    })
+}
+
 /// Latitude, its hemisphere, longitude, its hemisphere, date, time, altitude, speed, course.
 fn fix(arguments: &Arguments<'_>, first: usize) -> Option<GnssFix> {
     let at = |offset: usize| arguments.at(first + offset);
@@ -81,7 +91,7 @@ fn fix(arguments: &Arguments<'_>, first: usize) -> Option<GnssFix> {
 }
 
 /// `3113.343286` is 31 degrees and 13.343286 minutes.
-fn coordinate(text: &str, hemisphere: &str, limit_deg: f64) -> Option<f64> {
+pub(crate) fn coordinate(text: &str, hemisphere: &str, limit_deg: f64) -> Option<f64> {
     let sign = match hemisphere {
         "N" | "E" => 1.0,
         "S" | "W" => -1.0,

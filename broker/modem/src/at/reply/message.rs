@@ -220,3 +220,27 @@ pub fn service_centre(lines: &[impl AsRef<str>]) -> Result<Option<String>, Unexp
         Some(arguments.at(0).non_empty().map(str::to_owned))
     })
 }
+
+/// `+CSMS?` (27.005 3.2.1): `<service>`; 1 demands `AT+CNMA`.
+///
+/// # Errors
+/// [`UnexpectedReply`] without the line.
+pub fn message_service(lines: &[impl AsRef<str>]) -> Result<u8, UnexpectedReply> {
+    last(lines, "+CSMS", |arguments| arguments.at(0).number())
+}
+
+/// `+CMGD=?` (27.005 3.5.4): the indices that are in use. Some modules list the indices that could be, as a range; whoever
+/// reads this compares their number with what `+CPMS` says is stored.
+///
+/// # Errors
+/// [`UnexpectedReply`] without the line.
+pub fn stored_indices(lines: &[impl AsRef<str>]) -> Result<Vec<u16>, UnexpectedReply> {
+    last(lines, "+CMGD", |arguments| {
+        let listed = arguments.at(0).group()?;
+        listed
+            .iter()
+            .filter(|index| !index.text().is_empty())
+            .map(|index| index.number())
+            .collect()
+    })
+}

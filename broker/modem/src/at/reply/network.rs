@@ -216,6 +216,16 @@ fn has_mode(arguments: &Arguments<'_>) -> bool {
     bare_number && (second.raw().len() <= 3 || arguments.at(2).is_quoted())
 }
 
+/// `<n>` of `+CREG?` and its like: which changes are reported. 2 is everything.
+#[must_use]
+pub fn registration_reports(lines: &[impl AsRef<str>], domain: Domain) -> Option<u8> {
+    let reports = |line: &str| {
+        let (found, arguments) = registration_arguments(line)?;
+        (found == domain && has_mode(&arguments)).then(|| arguments.at(0).number())?
+    };
+    lines.iter().filter_map(|line| reports(line.as_ref())).last()
+}
+
 /// The reply to `+CREG?`, `+CGREG?` or `+CEREG?`.
 ///
 /// # Errors

@@ -58,6 +58,20 @@ pub fn pdp_contexts(lines: &[impl AsRef<str>]) -> Vec<PdpContext> {
     rows(lines, "+CGDCONT").filter_map(parse).collect()
 }
 
+/// `+CGAUTH?`: each context id, its `<auth_type>` and its user. No firmware tells the password.
+#[must_use]
+pub fn context_authentications(lines: &[impl AsRef<str>]) -> Vec<(u8, u8, String)> {
+    let parse = |arguments: Arguments<'_>| {
+        let authentication = arguments.at(1).number()?;
+        Some((
+            arguments.at(0).number()?,
+            authentication,
+            arguments.at(2).text().to_owned(),
+        ))
+    };
+    rows(lines, "+CGAUTH").filter_map(parse).collect()
+}
+
 /// `+CGDCONT=?`: for each IP type the range of context ids.
 #[must_use]
 pub fn pdp_context_ranges(lines: &[impl AsRef<str>]) -> Vec<(PdpType, u32, u32)> {

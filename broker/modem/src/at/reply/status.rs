@@ -155,6 +155,57 @@ pub fn setting(lines: &[impl AsRef<str>], prefix: &'static str) -> Result<u32, U
     last(lines, prefix, |arguments| arguments.at(0).number())
 }
 
+/// All numbers behind `prefix`, for settings that are several: `+CNMI`, `+CPCMBANDWIDTH`, `+CEVOLTE`.
+///
+/// # Errors
+/// [`UnexpectedReply`] without a line of numbers.
+pub fn setting_values(lines: &[impl AsRef<str>], prefix: &'static str) -> Result<Vec<u32>, UnexpectedReply> {
+    last(lines, prefix, |arguments| {
+        let values: Option<Vec<u32>> = arguments.iter().map(|argument| argument.number()).collect();
+        values.filter(|values| !values.is_empty())
+    })
+}
+
+/// `+CLCK` (27.007 7.4): whether the PIN is asked for at power-on.
+///
+/// # Errors
+/// [`UnexpectedReply`] without the line.
+pub fn pin_lock(lines: &[impl AsRef<str>]) -> Result<bool, UnexpectedReply> {
+    last(lines, "+CLCK", |arguments| match arguments.at(0).number::<u8>()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    })
+}
+
+/// `+CRSM` (27.007 8.18): the content of a file. `None` when the SIM does not have it or does not allow it to be read.
+///
+/// # Errors
+/// [`UnexpectedReply`] without the line, or with a content that is not hexadecimal.
+pub fn sim_file(lines: &[impl AsRef<str>]) -> Result<Option<Vec<u8>>, UnexpectedReply> {
+    last(lines, "+CRSM", |arguments| {
+        // Status words of success (102 221 clause 10.2.1.1): 90 00, 91 xx with a proactive command waiting.
+        if !matches!(arguments.at(0).number::<u8>()?, 0x90 | 0x91) {
+            return Some(None);
+        }
+        octets(arguments.at(2).text()).map(Some)
+    })
+}
+
+fn octets(hexadecimal: &str) -> Option<Vec<u8>> {
+    let digits = hexadecimal.as_bytes();
+    let pairs = digits.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    pairs
+        .map(|pair| {
+            let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+            u8::from_str_radix(pair, 16).ok()
+        })
+        .collect()
+}
+
 /// `+CSCS?` (27.007 5.5): the character set of strings.
 ///
 /// # Errors

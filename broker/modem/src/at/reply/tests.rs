@@ -5,6 +5,22 @@ use super::super::urc::Urc;
 use super::*;
 
 #[test]
+fn what_is_stored_and_what_is_demanded_are_read() {
+    for (line, expected) in [
+        ("+CMGD: (0,3,254),(0-4)", Ok(vec![0, 3, 254])),
+        ("+CMGD: (),(0-4)", Ok(vec![])),
+        ("+CMGD: (7)", Ok(vec![7])),
+    ] {
+        assert_eq!(stored_indices(&[line]), expected, "{line}");
+    }
+    for line in ["+CMGD: (1-50),(0-4)", "+CMGD: 5", "OK"] {
+        assert!(stored_indices(&[line]).is_err(), "{line}");
+    }
+    assert_eq!(message_service(&["+CSMS: 1,1,1,1"]), Ok(1));
+    assert!(message_service(&["+CSMS: "]).is_err());
+}
+
+#[test]
 fn module_settings_are_read() {
     assert_eq!(
         compositions(&["+CUSBPIDSWITCH: (9000,9001,901A),(0-1),(0-1)"]),
@@ -182,4 +198,37 @@ fn error_tables_have_no_number_twice() {
         assert_eq!(numbers.len(), before);
     }
     assert!(super::super::command::limit::MESSAGE_SUBMISSION > Duration::from_secs(120));
+}
+
+#[test]
+fn files_of_the_sim_are_octets_or_not_there() {
+    for (line, expected) in [
+        ("+CRSM: 144,0,\"00000002\"", Ok(Some(vec![0, 0, 0, 2]))),
+        ("+CRSM: 144,0,0A", Ok(Some(vec![0x0A]))),
+        ("+CRSM: 145,22,\"0a\"", Ok(Some(vec![0x0A]))),
+        ("+CRSM: 148,4", Ok(None)),
+        ("+CRSM: 105,130,\"\"", Ok(None)),
+        ("+CRSM: 144,0,\"0\"", Err(())),
+        ("+CRSM: 144,0,\"+1\"", Err(())),
+        ("OK", Err(())),
+    ] {
+        assert_eq!(sim_file(&[line]).map_err(drop), expected, "{line}");
+    }
+}
+
+#[test]
+fn settings_of_several_numbers_are_read_as_a_whole() {
+    assert_eq!(setting_values(&["+CNMI: 2,1,0,2,0"], "+CNMI"), Ok(vec![2, 1, 0, 2, 0]));
+    // An unsolicited list of calls in the same form, but with a number in quotes, is not taken for the setting.
+    assert_eq!(
+        setting_values(&["+CLCC: 1", "+CLCC: 1,1,4,0,0,\"+49301234567\",145,\"\""], "+CLCC"),
+        Ok(vec![1])
+    );
+    assert_eq!(pin_lock(&["+CLCK: 1"]), Ok(true));
+    assert_eq!(pin_lock(&["+CLCK: 0"]), Ok(false));
+    assert!(pin_lock(&["+CLCK: 7"]).is_err());
+    assert_eq!(
+        context_authentications(&["+CGAUTH: 1,1,\"web\"", "+CGAUTH: 2,0"]),
+        [(1, 1, "web".to_owned()), (2, 0, String::new())]
+    );
 }

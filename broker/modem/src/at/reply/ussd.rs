@@ -66,6 +66,11 @@ impl Ussd {
         let Some(octets) = octets_from_hex(raw) else {
             return Some(raw.to_owned());
         };
+        // Septets of a text are never all decimal digits in hexadecimal; an amount or an account number often is.
+        let claims_gsm7 = matches!(self.coding_scheme, Some(0 | 15));
+        if claims_gsm7 && raw.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(raw.to_owned());
+        }
         let claims_ucs2 = self.coding_scheme.is_some_and(|scheme| scheme & 0xFC == 0x48);
         // Three of four characters from Latin to Arabic, in hexadecimal with two octets each.
         let low_octets = octets.chunks_exact(2).filter(|pair| pair[0] <= 0x06).count();

@@ -9,12 +9,15 @@ pub struct Config {
     pub max_line_bytes: usize,
     /// A reply longer than this is given up. A full message storage takes about 80 kB.
     pub max_reply_bytes: usize,
-    /// How long the port must be silent before a probe goes out.
+    /// How long the port must be silent after a time-out before a probe goes out.
     pub quiet: Duration,
+    /// The same on a port that has just been opened, and before a probe is repeated on one that answers: what is owed then
+    /// comes at once or was never asked for.
+    pub quiet_answering: Duration,
     /// A port that never falls silent is probed after this.
     pub drain_limit: Duration,
-    /// How long the first probe may take. A busy SIM7600 takes 3 to 4 s for a plain command; the time doubles with each
-    /// probe that stays without an answer.
+    /// How long a probe may take, up to the [`Config::probe_limit`]-th. After it the time doubles with each probe that stays
+    /// without an answer. A busy SIM7600 takes 3 to 4 s for a plain command, which is less than the probes take together.
     pub probe_timeout: Duration,
     /// The longest time between two probes.
     pub probe_timeout_max: Duration,
@@ -62,10 +65,11 @@ impl Default for Config {
             max_line_bytes: 8 * 1024,
             max_reply_bytes: 256 * 1024,
             quiet: Duration::from_millis(200),
+            quiet_answering: Duration::from_millis(50),
             drain_limit: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(2),
             probe_timeout_max: Duration::from_secs(60),
-            probe_limit: 3,
+            probe_limit: 2,
             probes: PROBES,
             abort_timeout: Duration::from_secs(5),
             continuation_timeout: Duration::from_secs(1),

@@ -223,7 +223,7 @@ impl Session {
             return;
         }
         if let State::Resynchronising(resynchronisation) = &mut self.state {
-            resynchronisation.heard_something(now, &self.config);
+            resynchronisation.heard_something(now);
         }
         for &byte in bytes {
             match self.framer.push(byte, self.prompt_possible()) {
@@ -298,6 +298,15 @@ impl Session {
         }
     }
 
+    /// Like [`Session::resynchronise`], after the port was in other hands: also the form of answers is set again (V.250 6.2,
+    /// `ATE`, `ATQ`, `ATV`), since without result codes, or with numeric ones, no probe would ever be answered.
+    pub fn take_back(&mut self, now: Instant) {
+        self.resynchronise(now);
+        if let State::Resynchronising(resynchronisation) = &mut self.state {
+            resynchronisation.restore_form();
+        }
+    }
+
     /// The next output, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -348,7 +357,7 @@ impl Session {
                 self.outputs.push_back(Output::Transmit(bytes));
             }
             State::Resynchronising(resynchronisation) => {
-                resynchronisation.cancel_prompt(now, &self.config, &mut self.outputs);
+                resynchronisation.cancel_prompt(now, &mut self.outputs);
             }
         }
     }

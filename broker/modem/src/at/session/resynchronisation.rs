@@ -22,8 +22,12 @@ pub(super) enum Verdict {
 
 #[derive(Debug)]
 enum Stage {
-    /// Waiting for silence, but not beyond `limit`.
-    Draining { quiet_at: Instant, limit: Instant },
+    /// Waiting for a silence of this length, but not beyond `limit`.
+    Draining {
+        quiet: Duration,
+        quiet_at: Instant,
+        limit: Instant,
+    },
     /// Waiting for the answer to a probe.
     Probing {
         probe: Probe,
@@ -45,6 +49,8 @@ pub(super) struct Resynchronisation {
     outstanding: usize,
     /// Whoever had the port before may have left probes of its own without an answer, so one answer is not enough.
     confirm: bool,
+    /// Every other probe also sets the form of answers, in case that the modem does not take both in one line.
+    restores_form: bool,
     /// Probes without an answer since the beginning.
     failed: u32,
     timeout: Duration,
@@ -79,23 +85,38 @@ impl Resynchronisation {
             outputs.push_back(Output::Transmit(vec![ESCAPE]));
         }
         Self {
-            stage: Self::draining(now, config),
+            stage: Self::draining(
+                now,
+                if cause.is_none() {
+                    config.quiet_answering
+                } else {
+                    config.quiet
+                },
+                config,
+            ),
             confirm: cause.is_none(),
             cause,
             prompt_possible,
             probes,
             next_probe: 0,
             outstanding: 0,
+            restores_form: false,
             failed: 0,
             timeout: config.probe_timeout,
         }
     }
 
-    fn draining(now: Instant, config: &Config) -> Stage {
+    fn draining(now: Instant, quiet: Duration, config: &Config) -> Stage {
         Stage::Draining {
-            quiet_at: now + config.quiet,
+            quiet,
+            quiet_at: now + quiet,
             limit: now + config.drain_limit,
         }
+    }
+
+    /// See [`super::Session::take_back`].
+    pub(super) fn restore_form(&mut self) {
+        self.restores_form = true;
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -111,22 +132,22 @@ impl Resynchronisation {
 
     pub(super) fn next_deadline(&self) -> Instant {
         match self.stage {
-            Stage::Draining { quiet_at, limit } => quiet_at.min(limit),
+            Stage::Draining { quiet_at, limit, .. } => quiet_at.min(limit),
             Stage::Probing { deadline, .. } => deadline,
         }
     }
 
-    pub(super) fn heard_something(&mut self, now: Instant, config: &Config) {
-        if let Stage::Draining { quiet_at, .. } = &mut self.stage {
-            *quiet_at = now + config.quiet;
+    pub(super) fn heard_something(&mut self, now: Instant) {
+        if let Stage::Draining { quiet, quiet_at, .. } = &mut self.stage {
+            *quiet_at = now + *quiet;
         }
     }
 
     /// A prompt opened after all. Ctrl-Z would send whatever is in it; ESC discards it.
-    pub(super) fn cancel_prompt(&mut self, now: Instant, config: &Config, outputs: &mut VecDeque<Output>) {
+    pub(super) fn cancel_prompt(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
         outputs.push_back(Output::Transmit(vec![ESCAPE]));
         if let Stage::Draining { .. } = self.stage {
-            self.heard_something(now, config);
+            self.heard_something(now);
         }
     }
 
@@ -136,8 +157,8 @@ impl Resynchronisation {
         }
         if let Stage::Probing { .. } = self.stage {
             self.failed = self.failed.saturating_add(1);
-            self.timeout = doubled(self.timeout, config.probe_timeout_max);
             if self.failed >= config.probe_limit {
+                self.timeout = doubled(self.timeout, config.probe_timeout_max);
                 outputs.push_back(Output::Unresponsive { probes: self.failed });
             }
             if self.prompt_possible {
@@ -151,7 +172,11 @@ impl Resynchronisation {
         let probe = self.probes[self.next_probe % self.probes.len()];
         self.next_probe = (self.next_probe + 1) % self.probes.len();
         self.outstanding += 1;
-        outputs.push_back(Output::Transmit(format!("{}\r", probe.line).into_bytes()));
+        let line = match probe.line.strip_prefix("AT") {
+            Some(extended) if self.restores_form && self.failed.is_multiple_of(2) => format!("ATE0Q0V1{extended}\r"),
+            _ => format!("{}\r", probe.line),
+        };
+        outputs.push_back(Output::Transmit(line.into_bytes()));
         self.stage = Stage::Probing {
             probe,
             deadline: now + self.timeout,
@@ -192,7 +217,7 @@ impl Resynchronisation {
                 // at once now that the modem answers: drain it and ask again.
                 self.confirm = false;
                 self.outstanding = 0;
-                self.stage = Self::draining(now, config);
+                self.stage = Self::draining(now, config.quiet_answering, config);
                 Verdict::Consumed
             }
             _ => Verdict::Consumed,

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use api::v1::ListModemsRequest;
 use client::{Broker, Settings};
 use end_to_end::{LIMIT, Process, Rig, Setup};
@@ -54,9 +53,9 @@ async fn answered(endpoint: &str) -> anyhow::Result<()> {
 }
 
 /// Memory, processor time and AT commands of a broker whose modem is ready and which has no client.
-pub async fn load(rig: &Rig, pid: u32, window: Duration) -> anyhow::Result<Vec<Row>> {
+pub async fn load(rig: &Rig, process: &Process, window: Duration) -> anyhow::Result<Vec<Row>> {
     tokio::time::sleep(SETTLE).await;
-    let memory = proportional_set_size_mib(pid)?;
+    let (pid, memory) = (process.id()?, process.memory_mib()?);
     let commands = rig.sim().books().await?.commands.total();
     let (started, before) = (Instant::now(), processor_time(pid)?);
     tokio::time::sleep(window).await;
@@ -78,30 +77,20 @@ pub async fn load(rig: &Rig, pid: u32, window: Duration) -> anyhow::Result<Vec<R
             "%",
             vec![load],
         )
-        .at_most(0.2, None),
-        Row::new("idle commands", "AT commands on all ports", "1/min", vec![a_minute]),
+        .at_most(0.1, None),
+        Row::new("idle commands", "AT commands on all ports", "1/min", vec![a_minute]).at_most(6.0, None),
     ])
 }
 
 /// Memory after all the load of this run.
-pub fn memory_after(pid: u32) -> anyhow::Result<Row> {
-    let memory = proportional_set_size_mib(pid)?;
+pub fn memory_after(process: &Process) -> anyhow::Result<Row> {
+    let memory = process.memory_mib()?;
     Ok(Row::new(
         "memory after load",
         "proportional set size at the end of this run",
         "MiB",
         vec![memory],
     ))
-}
-
-fn proportional_set_size_mib(pid: u32) -> anyhow::Result<f64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Pss:"))
-        .context("no Pss in smaps_rollup")?;
-    let kilobytes: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kilobytes / 1024.0)
 }
 
 /// Processor time of all threads, also of those that have ended: the pool of blocking threads shrinks while nothing happens.

@@ -6,26 +6,59 @@
 #![forbid(unsafe_code)]
 
 mod bare;
+mod bring_up;
 mod idle;
 mod latency;
+mod presence;
+mod recovery;
 mod report;
+mod sending;
+mod subscribers;
 
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use end_to_end::{Process, Rig, Setup, binaries};
+use recovery::Trouble;
 use report::Row;
 
 /// Measures the broker against the virtual modem.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Fewer rounds, and 10 s instead of 180 s of idling; the latter sees the status being read twice, the former not once.
+    /// Fewer rounds and shorter waits: 10 s instead of 180 s of idling (the latter sees the status being read twice, the
+    /// former not once), 5 s of a silent modem instead of 60, 20 messages at 1 s instead of 200, one crowd instead of two.
     #[arg(long)]
     quick: bool,
     /// The rows as a JSON array on standard output.
     #[arg(long)]
     json: bool,
+    /// Only these parts [default: all].
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// What can be measured on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// From the start of the process to its first answer.
+    Start,
+    /// From a modem that is there to one that works.
+    BringUp,
+    /// Memory, processor time and commands while nothing happens.
+    Idle,
+    /// Commands, messages in, messages out, one at a time.
+    Latency,
+    /// Two hundred messages at once.
+    Burst,
+    /// A modem that needs a second for each message.
+    Sending,
+    /// A modem that is silent, unplugged, or noisy in the middle of a burst.
+    Recovery,
+    /// From a pulled cable or a hang to the news of it, and to service.
+    Presence,
+    /// A thousand subscribers.
+    Subscribers,
 }
 
 /// How much is measured.
@@ -33,42 +66,98 @@ struct Arguments {
 struct Plan {
     rounds: usize,
     starts: usize,
+    cold_starts: usize,
     idle: Duration,
+    queue: usize,
+    silence: Duration,
+    replugs: usize,
+    hangs: usize,
+    crowds: &'static [usize],
 }
+
+const FULL: Plan = Plan {
+    rounds: 1000,
+    starts: 20,
+    cold_starts: 5,
+    idle: Duration::from_secs(180),
+    queue: 200,
+    silence: Duration::from_secs(60),
+    replugs: 100,
+    hangs: 2,
+    crowds: &[4, 1000],
+};
+
+const QUICK: Plan = Plan {
+    rounds: 200,
+    starts: 5,
+    cold_starts: 1,
+    idle: Duration::from_secs(10),
+    queue: 20,
+    silence: Duration::from_secs(5),
+    replugs: 10,
+    hangs: 1,
+    crowds: &[4],
+};
+
+/// How long the cable is out.
+const UNPLUGGED: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let plan = if arguments.quick {
-        Plan {
-            rounds: 200,
-            starts: 5,
-            idle: Duration::from_secs(10),
-        }
-    } else {
-        Plan {
-            rounds: 1000,
-            starts: 20,
-            idle: Duration::from_secs(180),
-        }
-    };
-    let rows = measure(plan).await?;
+    let plan = if arguments.quick { QUICK } else { FULL };
+    let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
+    let rows = measure(plan, wanted).await?;
     report::print(&rows, arguments.json)
 }
 
-async fn measure(plan: Plan) -> anyhow::Result<Vec<Row>> {
-    let mut rows = idle::starts(plan.starts).await?;
+async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if wanted(Part::Start) {
+        rows.extend(idle::starts(plan.starts).await?);
+    }
+    if wanted(Part::BringUp) {
+        rows.extend(bring_up::bring_up(plan.starts, plan.cold_starts).await?);
+    }
     let rig = Rig::prepare(Setup::default()).await?;
     let process = Process::broker(rig.path(), rig.configuration())?;
     let broker = process.connect(&rig.endpoint()).await?;
     binaries::ready(&broker, "sim1").await?;
     // Idle first: afterwards the allocator keeps what the load needed.
-    rows.extend(idle::load(&rig, process.id()?, plan.idle).await?);
-    rows.extend(latency::command(&broker, plan.rounds).await?);
-    rows.push(latency::sync(rig.path(), plan.rounds)?);
-    rows.push(latency::announcement(&rig, &broker, plan.rounds.min(400)).await?);
-    rows.push(latency::submission(&rig, &broker, plan.rounds.min(400)).await?);
-    rows.push(latency::burst(&rig, &broker).await?);
-    rows.push(idle::memory_after(process.id()?)?);
+    if wanted(Part::Idle) {
+        rows.extend(idle::load(&rig, &process, plan.idle).await?);
+    }
+    if wanted(Part::Latency) {
+        rows.extend(latency::command(&broker, plan.rounds).await?);
+        rows.push(latency::sync(rig.path(), plan.rounds)?);
+        rows.extend(latency::announcement(&rig, &broker, plan.rounds.min(400)).await?);
+        rows.push(latency::submission(&rig, &broker, plan.rounds.min(400)).await?);
+    }
+    if wanted(Part::Burst) {
+        rows.extend(latency::burst(&rig, &broker).await?);
+    }
+    if wanted(Part::Sending) {
+        rows.extend(sending::queue(&rig, &broker, plan.queue).await?);
+    }
+    if wanted(Part::Recovery) {
+        for trouble in [
+            Trouble::Garbage,
+            Trouble::Unplugged(UNPLUGGED),
+            Trouble::Silence(plan.silence),
+        ] {
+            rows.extend(recovery::burst(&rig, &broker, trouble).await?);
+            binaries::ready(&broker, "sim1").await?;
+        }
+    }
+    if wanted(Part::Presence) {
+        rows.extend(presence::replug(&rig, &broker, plan.replugs).await?);
+        rows.extend(presence::hung(&rig, &broker, plan.hangs).await?);
+    }
+    rows.push(idle::memory_after(&process)?);
+    if wanted(Part::Subscribers) {
+        for connections in plan.crowds {
+            rows.extend(subscribers::crowd(&rig, &process, *connections, plan.rounds.min(100)).await?);
+        }
+    }
     Ok(rows)
 }

@@ -58,6 +58,13 @@ impl Row {
         };
         self
     }
+
+    /// Promises a median of at least `p50`.
+    pub fn at_least(mut self, p50: f64) -> Row {
+        self.met = Some(self.p50 >= p50);
+        self.target = format!(">= {p50}");
+        self
+    }
 }
 
 /// The value of which `percent` of all are no greater; the values are sorted.

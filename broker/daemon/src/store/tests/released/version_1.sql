@@ -105,3 +105,10 @@ CREATE TABLE consumer (
 
 INSERT INTO event (time, modem, kind, change)
 VALUES (1700000000000000, 'sim1', 9, '{"dtmf":{"call_id":"c","tone":"5"}}');
+
+INSERT INTO message (id, modem, direction, state, folded_text, update_time, body)
+VALUES ('m', 'sim1', 'incoming', 'received', 'grüsse, gültig', 1700000000000000,
+        '{"id":"m","modem":"sim1","direction":"incoming","state":"received","address":"+491700000001","text":"Grüsse, gültig",'
+     || '"data":[],"encoding":"gsm7","part_count":1,"parts_done":1,"create_time":"2023-11-14T22:13:20Z",'
+     || '"update_time":"2023-11-14T22:13:20Z","service_centre_time":null,"message_references":[],"failure":"",'
+     || '"request_id":null,"message_class":null,"pdus":[],"delivery_report_requested":false}');

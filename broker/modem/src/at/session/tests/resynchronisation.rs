@@ -80,6 +80,7 @@ fn when_a_probe_was_sent_twice_its_first_answer_is_not_trusted() {
         failed TimedOut { payload_sent: false }
         -> AT+CMEE?\r
         -> AT+CFUN?\r
+        Unresponsive { probes: 2 }
         -> AT+CRC?\r
         Unresponsive { probes: 3 }
         -> AT+CSCS?\r
@@ -105,7 +106,7 @@ fn probing_goes_on_for_ever_with_a_growing_pause() {
     }
     assert_eq!(
         pauses,
-        [200, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]
+        [200, 2_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]
     );
 }
 
@@ -158,4 +159,36 @@ fn a_message_without_an_answer_is_of_unknown_outcome() {
         "{}",
         bench.log
     );
+}
+
+/// Whoever had the port may have left a prompt open, an echo on, and result codes numeric or off.
+#[test]
+fn a_port_that_is_taken_back_is_made_to_answer_in_words_again() {
+    let mut bench = Bench::new();
+    bench.session.take_back(bench.now);
+    bench.note();
+    bench.wait(300);
+    bench.receive("ATE0Q0V1+CMEE?\r\r\n+CMEE: 1\r\n\r\nOK\r\n");
+    assert!(!bench.session.is_ready(), "one answer is not enough");
+    bench.wait(300);
+    bench.receive("\r\n+CFUN: 1\r\n\r\nOK\r\n");
+    bench.check(&expect![[r#"
+        -> \x1b
+        -> ATE0Q0V1+CMEE?\r
+        -> ATE0Q0V1+CFUN?\r
+        Resynchronised
+        Ready
+    "#]]);
+}
+
+#[test]
+fn a_modem_that_does_not_take_both_in_one_line_is_asked_without() {
+    let mut bench = Bench::new();
+    bench.session.take_back(bench.now);
+    bench.note();
+    bench.wait(300);
+    bench.receive("\r\nERROR\r\n");
+    bench.wait(2_000);
+    bench.receive("\r\n+CFUN: 1\r\n\r\nOK\r\n");
+    assert_eq!(bench.session.phase(), Phase::Draining);
 }

@@ -1,0 +1,615 @@
+//! The packet side of a modem: its QMI port, what the IMS says there, and the data bearer.
+//!
+//! The port is optional. Without it, or when the machine cannot use it, messages and calls work all the same, and the
+//! bearer says why it is not ready and what to do. The data session lives as long as the QMI client ids do, so it ends with
+//! the broker.
+
+mod connecting;
+mod opening;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ::modem::qmi::wds::{Connection, StatusChange};
+use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, wds};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::serving::Serving;
+use super::{Reply, Setup};
+use crate::config::{Authentication, DataConfig, PortAddress};
+use crate::port::qmi::{QmiEvent, QmiHandle};
+use crate::refusal::Refusal;
+use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
+use crate::wan::interface::Interface;
+use connecting::{ConnectError, Session};
+use opening::{Opened, OpeningFailed};
+
+/// Pauses between two tries to open the port: a driver that is loaded later is noticed, and nothing is hammered.
+const REOPEN_PAUSE: Duration = Duration::from_secs(2);
+const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// Requests without an answer after which the port is opened anew.
+const UNANSWERED_MAX: u32 = 5;
+
+/// How long the port may take to give its client ids back.
+const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
+
+/// Work of the packet side that finished.
+pub(super) enum Done {
+    Opened(Result<Opened, OpeningFailed>),
+    Connected(Result<Session, ConnectError>),
+    /// Whether the session was still up when asked.
+    Verified(bool),
+    Disconnected,
+    /// The port was closed meanwhile.
+    Ended,
+}
+
+/// What the actor keeps of the packet side while the ports are open.
+pub(super) struct Data {
+    config: DataConfig,
+    place: opening::Place,
+    port: Option<OpenQmi>,
+    /// The interface, once the port is open.
+    interface: Option<Interface>,
+    session: Option<Session>,
+    connecting: Vec<Reply<Bearer>>,
+    disconnecting: Vec<Reply<Bearer>>,
+    /// Told to a session that is being set up and not wanted any more.
+    given_up: Arc<AtomicBool>,
+    /// A session ended while one was being set up, and it is not known which.
+    ended_meanwhile: Option<Option<EndReason>>,
+    failures: u32,
+    /// Dropped to end all work of the packet side.
+    alive: Option<watch::Sender<()>>,
+}
+
+struct OpenQmi {
+    handle: QmiHandle,
+    events: mpsc::Receiver<QmiEvent>,
+    task: JoinHandle<()>,
+}
+
+impl Data {
+    pub(super) fn new(setup: &Setup, address: Option<PortAddress>) -> Self {
+        Data {
+            config: setup.config.data.clone(),
+            place: opening::Place {
+                modem: setup.config.name.clone(),
+                address,
+                sysfs: setup.sysfs.clone(),
+                lock_directory: setup.lock_directory.clone(),
+            },
+            port: None,
+            interface: None,
+            session: None,
+            connecting: Vec::new(),
+            disconnecting: Vec::new(),
+            given_up: Arc::default(),
+            ended_meanwhile: None,
+            failures: 0,
+            alive: Some(watch::Sender::new(())),
+        }
+    }
+
+    /// What the port tells; never while it is closed.
+    pub(super) async fn event(&mut self) -> QmiEvent {
+        match &mut self.port {
+            Some(port) => match port.events.recv().await {
+                Some(event) => event,
+                None => QmiEvent::Closed("its task ended".to_owned()),
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends with the packet side, whatever it waits for.
+    fn bound(
+        &self,
+        work: impl Future<Output = Done> + Send + 'static,
+    ) -> impl Future<Output = super::Done> + Send + 'static {
+        let alive = self.alive.as_ref().map(watch::Sender::subscribe);
+        async move {
+            let Some(mut alive) = alive else {
+                return super::Done::Bearer(Done::Ended);
+            };
+            tokio::select! {
+                biased;
+                _ = alive.changed() => super::Done::Bearer(Done::Ended),
+                done = work => super::Done::Bearer(done),
+            }
+        }
+    }
+}
+
+impl Serving<'_> {
+    /// Opens the QMI port, beside everything else.
+    pub(super) async fn open_data(&mut self) {
+        if self.data.place.address.is_none() {
+            let composition = &self.modem.status.composition;
+            let detail = if self.modem.setup.config.ports.is_some() {
+                "no QMI port is configured; name it in [modem.ports] as qmi".to_owned()
+            } else {
+                format!(
+                    "no QMI port in composition {composition}: it has none, or the driver qmi_wwan is not loaded (modprobe \
+                     qmi_wwan)"
+                )
+            };
+            self.ims_unknown(&detail).await;
+            self.bearer_not_ready(detail).await;
+            return;
+        }
+        self.bearer_not_ready("the QMI port is being opened".to_owned()).await;
+        self.start_opening(Duration::ZERO);
+    }
+
+    fn start_opening(&mut self, after: Duration) {
+        let place = self.data.place.clone();
+        let work = async move {
+            tokio::time::sleep(after).await;
+            Done::Opened(opening::open(place).await)
+        };
+        self.start(self.data.bound(work));
+    }
+
+    fn reopen_later(&mut self) {
+        let pause = REOPEN_PAUSE * 2_u32.saturating_pow(self.data.failures.min(16));
+        self.data.failures += 1;
+        self.start_opening(pause.min(REOPEN_PAUSE_MAX));
+    }
+
+    async fn tell_bearer(&mut self, change: impl FnOnce(&mut Bearer)) {
+        self.tell_bearer_then(change, None).await;
+    }
+
+    /// Changes the bearer, and answers whoever waited for it after the change can be seen by everybody.
+    async fn tell_bearer_then(
+        &mut self,
+        change: impl FnOnce(&mut Bearer),
+        answer: Option<Box<dyn FnOnce(Bearer) + Send>>,
+    ) {
+        let bearer = &mut self.modem.bearer;
+        let before = bearer.clone();
+        change(bearer);
+        if bearer.state != before.state {
+            bearer.state_time = Timestamp::now();
+            tracing::info!(modem = self.modem.status.name, state = ?bearer.state, detail = bearer.detail, "bearer");
+        }
+        let after = bearer.clone();
+        if after != before || answer.is_some() {
+            let told = after.clone();
+            let then = answer.map(|answer| Box::new(move || answer(told)) as Box<dyn FnOnce() + Send>);
+            self.modem.recorder.record_then(Change::Bearer(after), then).await;
+        }
+    }
+
+    async fn bearer_not_ready(&mut self, detail: String) {
+        self.tell_bearer(|bearer| {
+            *bearer = Bearer {
+                detail,
+                state_time: bearer.state_time,
+                ..Bearer::default()
+            };
+        })
+        .await;
+    }
+
+    async fn bearer_disconnected(
+        &mut self,
+        detail: String,
+        persistence: Option<Persistence>,
+        refusal: Option<Box<dyn Fn() -> Refusal + Send>>,
+    ) {
+        let interface = self.data.interface.as_ref().map(|interface| interface.name.clone());
+        let connecting = match refusal {
+            Some(_) => std::mem::take(&mut self.data.connecting),
+            None => Vec::new(),
+        };
+        let disconnecting = std::mem::take(&mut self.data.disconnecting);
+        let waited = !(connecting.is_empty() && disconnecting.is_empty());
+        let answer = Box::new(move |bearer: Bearer| {
+            for (reply, refusal) in connecting.into_iter().zip(refusal.iter().cycle()) {
+                let _ = reply.send(Err(refusal()));
+            }
+            for reply in disconnecting {
+                let _ = reply.send(Ok(bearer.clone()));
+            }
+        });
+        let change = |bearer: &mut Bearer| {
+            *bearer = Bearer {
+                state: BearerState::Disconnected,
+                interface: interface.unwrap_or_default(),
+                detail,
+                persistence,
+                state_time: bearer.state_time,
+                ..Bearer::default()
+            };
+        };
+        self.tell_bearer_then(change, waited.then_some(answer as _)).await;
+    }
+
+    async fn ims_unknown(&mut self, detail: &str) {
+        self.set_ims(Ims {
+            detail: detail.to_owned(),
+            ..Ims::default()
+        })
+        .await;
+    }
+
+    async fn set_ims(&mut self, ims: Ims) {
+        if self.modem.network.ims != ims {
+            self.modem.network.ims = ims;
+            self.network_changed(true).await;
+        }
+    }
+
+    pub(super) async fn bearer_done(&mut self, done: Done) {
+        match done {
+            Done::Opened(Ok(opened)) => self.data_opened(opened).await,
+            Done::Opened(Err(failed)) => {
+                self.set_port_state(PortRole::Qmi, failed.state, failed.detail.clone())
+                    .await;
+                self.ims_unknown(&failed.detail).await;
+                self.bearer_not_ready(failed.detail).await;
+                self.reopen_later();
+            }
+            Done::Connected(Ok(session)) => self.connected(session).await,
+            Done::Connected(Err(error)) => self.not_connected(error).await,
+            Done::Verified(true) | Done::Ended => {}
+            Done::Verified(false) => self.session_over(None).await,
+            Done::Disconnected => self.disconnected().await,
+        }
+    }
+
+    async fn data_opened(&mut self, opened: Opened) {
+        let Opened {
+            handle,
+            events,
+            task,
+            interface,
+            ims,
+        } = opened;
+        self.data.failures = 0;
+        self.data.port = Some(OpenQmi { handle, events, task });
+        self.set_port_state(PortRole::Qmi, PortState::Open, String::new()).await;
+        self.set_ims(ims).await;
+        match interface {
+            Ok(interface) => {
+                self.data.interface = Some(interface);
+                self.bearer_disconnected(String::new(), None, None).await;
+            }
+            Err(not_ready) => self.bearer_not_ready(not_ready.to_string()).await,
+        }
+    }
+
+    pub(super) async fn qmi_event(&mut self, event: QmiEvent) {
+        match event {
+            QmiEvent::Indication(indication) => self.qmi_told(&indication).await,
+            QmiEvent::Unresponsive(requests) if requests < UNANSWERED_MAX => {
+                tracing::debug!(modem = self.modem.status.name, requests, "the QMI port does not answer");
+            }
+            QmiEvent::Unresponsive(requests) => {
+                let detail = format!("the QMI port does not answer ({requests} requests); opening it again");
+                self.close_qmi(PortState::Silent, detail).await;
+            }
+            QmiEvent::Restarted => {
+                self.close_qmi(PortState::Failed, "the modem restarted its QMI services".to_owned())
+                    .await;
+            }
+            QmiEvent::Closed(reason) => {
+                self.close_qmi(PortState::Failed, format!("the QMI port closed: {reason}"))
+                    .await;
+            }
+        }
+    }
+
+    async fn qmi_told(&mut self, indication: &Indication) {
+        match (indication.service, indication.id) {
+            (Service::IMSA, imsa::REGISTRATION_CHANGED) => {
+                if let Ok(registration) = imsa::registration_changed(indication) {
+                    let mut ims = self.modem.network.ims.clone();
+                    opening::fold_registration(&mut ims, registration);
+                    self.set_ims(ims).await;
+                }
+            }
+            (Service::IMSA, imsa::SERVICES_CHANGED) => {
+                if let Ok(services) = imsa::services_changed(indication) {
+                    let mut ims = self.modem.network.ims.clone();
+                    opening::fold_services(&mut ims, services);
+                    self.set_ims(ims).await;
+                }
+            }
+            (Service::WDS, wds::PACKET_SERVICE_STATUS) => {
+                if let Ok(change) = wds::status_change(indication) {
+                    self.session_changed(change).await;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    async fn session_changed(&mut self, change: StatusChange) {
+        if change.connection != Connection::Disconnected {
+            return;
+        }
+        match self.modem.bearer.state {
+            BearerState::Connected => {
+                let concerns = |session: &Session| change.family.is_none_or(|family| session.has(family));
+                if self.data.session.as_ref().is_some_and(concerns) {
+                    self.session_over(change.reason).await;
+                }
+            }
+            BearerState::Connecting => self.data.ended_meanwhile = Some(change.reason),
+            BearerState::NotReady | BearerState::Disconnected | BearerState::Disconnecting => {}
+        }
+    }
+
+    /// The network or the modem ended the session.
+    async fn session_over(&mut self, reason: Option<EndReason>) {
+        let Some(session) = self.data.session.take() else {
+            return;
+        };
+        let detail = match reason {
+            Some(reason) => format!("the session was ended: {reason}"),
+            None => "the session was ended".to_owned(),
+        };
+        let persistence = match reason.map(EndReason::consequence) {
+            Some(Consequence::Permanent | Consequence::Roaming) => Persistence::Permanent,
+            _ => Persistence::Transient,
+        };
+        self.tell_bearer(|bearer| {
+            bearer.state = BearerState::Disconnecting;
+            bearer.detail = detail;
+            bearer.persistence = Some(persistence);
+        })
+        .await;
+        self.start_disconnecting(session);
+    }
+
+    fn start_disconnecting(&mut self, session: Session) {
+        let handle = self.data.port.as_ref().map(|port| port.handle.clone());
+        let interface = self.data.interface.clone();
+        let work = async move {
+            connecting::disconnect(handle, interface, session).await;
+            Done::Disconnected
+        };
+        self.start(self.data.bound(work));
+    }
+
+    /// Connects the bearer, or joins whoever is connecting it.
+    pub(super) async fn connect_bearer(&mut self, apn: Option<String>, reply: Reply<Bearer>) {
+        if let Err(refusal) = self.may_connect(apn.as_deref()) {
+            let _ = reply.send(Err(refusal));
+            return;
+        }
+        if self.modem.bearer.state == BearerState::Connected {
+            let _ = reply.send(Ok(self.modem.bearer.clone()));
+            return;
+        }
+        self.data.connecting.push(reply);
+        let (Some(port), Some(interface)) = (&self.data.port, self.data.interface.clone()) else {
+            return;
+        };
+        if self.modem.bearer.state == BearerState::Connecting {
+            return;
+        }
+        let wanted = self.wanted_session(apn);
+        let apn = wanted.apn.clone();
+        let (handle, config) = (port.handle.clone(), self.data.config.clone());
+        self.data.ended_meanwhile = None;
+        self.data.given_up = Arc::default();
+        let given_up = self.data.given_up.clone();
+        let work =
+            async move { Done::Connected(connecting::connect(handle, interface, wanted, config, given_up).await) };
+        self.start(self.data.bound(work));
+        self.tell_bearer(|bearer| {
+            bearer.state = BearerState::Connecting;
+            bearer.apn = apn;
+            bearer.detail.clear();
+            bearer.persistence = None;
+        })
+        .await;
+    }
+
+    fn may_connect(&self, apn: Option<&str>) -> Result<(), Refusal> {
+        let bearer = &self.modem.bearer;
+        let other_apn = apn.is_some_and(|apn| apn != bearer.apn);
+        match bearer.state {
+            BearerState::NotReady => Err(Refusal::DataNotReady {
+                detail: bearer.detail.clone(),
+            }),
+            BearerState::Connecting | BearerState::Connected if other_apn => Err(Refusal::FieldInvalid {
+                field: "apn",
+                problem: format!("the bearer uses {:?}; disconnect it first", bearer.apn),
+            }),
+            BearerState::Disconnecting => Err(Refusal::BearerFailed {
+                detail: "the bearer is being disconnected; try again".to_owned(),
+                reason: None,
+                persistence: Persistence::Transient,
+            }),
+            BearerState::Connecting | BearerState::Connected | BearerState::Disconnected => {
+                let network = &self.modem.network;
+                if !network.is_registered() {
+                    let states = [network.packet_switched, network.evolved_packet];
+                    let told = states.into_iter().flatten().next_back();
+                    return Err(Refusal::NotRegistered {
+                        registration: told.map_or("UNKNOWN".to_owned(), |state| format!("{state:?}").to_uppercase()),
+                    });
+                }
+                if network.is_roaming() && !self.data.config.roaming {
+                    return Err(Refusal::RoamingNotAllowed);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The access point of the request, of the configuration or of the carrier, in this order.
+    fn wanted_session(&self, apn: Option<String>) -> wds::Session {
+        let configured = &self.modem.setup.config.carrier;
+        let of_carrier = || Some(self.modem.status.carrier.as_ref()?.data_apn.clone());
+        let authentication = match (&configured.user, configured.authentication) {
+            (None, _) | (Some(_), Authentication::None) => wds::Authentication::None,
+            (Some(_), Authentication::Pap) => wds::Authentication::Pap,
+            (Some(_), Authentication::Chap) => wds::Authentication::Chap,
+        };
+        wds::Session {
+            apn: apn
+                .or_else(|| configured.data_apn.clone())
+                .or_else(of_carrier)
+                .unwrap_or_default(),
+            authentication,
+            user: configured.user.clone().unwrap_or_default(),
+            password: configured
+                .password
+                .as_ref()
+                .map(|password| password.expose().to_owned())
+                .unwrap_or_default(),
+            autoconnect: false,
+        }
+    }
+
+    async fn connected(&mut self, session: Session) {
+        let (addresses, name_servers, apn, mtu) = session.described();
+        self.data.session = Some(session);
+        let waiting = std::mem::take(&mut self.data.connecting);
+        let answer = Box::new(move |bearer: Bearer| {
+            for reply in waiting {
+                let _ = reply.send(Ok(bearer.clone()));
+            }
+        });
+        let change = |bearer: &mut Bearer| {
+            bearer.state = BearerState::Connected;
+            bearer.addresses = addresses;
+            bearer.name_servers = name_servers;
+            bearer.mtu = mtu;
+            if let Some(apn) = apn {
+                bearer.apn = apn;
+            }
+        };
+        self.tell_bearer_then(change, Some(answer)).await;
+        // What was asked or seen while it was being set up counts now.
+        if !self.data.disconnecting.is_empty() {
+            self.begin_disconnect(String::new()).await;
+        } else if self.data.ended_meanwhile.take().is_some() {
+            self.verify_session();
+        }
+        self.guard_roaming().await;
+    }
+
+    fn verify_session(&mut self) {
+        let (Some(port), Some(session)) = (&self.data.port, &self.data.session) else {
+            return;
+        };
+        let work = connecting::is_up(port.handle.clone(), session.families());
+        self.start(self.data.bound(async move { Done::Verified(work.await) }));
+    }
+
+    async fn not_connected(&mut self, error: ConnectError) {
+        let refusal = error.refusal();
+        let persistence = match &refusal {
+            Refusal::BearerFailed { persistence, .. } => *persistence,
+            Refusal::RoamingNotAllowed | Refusal::DataNotReady { .. } => Persistence::Permanent,
+            _ => Persistence::Transient,
+        };
+        let told = refusal.to_string();
+        self.bearer_disconnected(told, Some(persistence), Some(Box::new(move || error.refusal())))
+            .await;
+    }
+
+    fn answer_disconnecting(&mut self) {
+        for reply in std::mem::take(&mut self.data.disconnecting) {
+            let _ = reply.send(Ok(self.modem.bearer.clone()));
+        }
+    }
+
+    /// Disconnects the bearer; a session that is still being set up is given up.
+    pub(super) async fn disconnect_bearer(&mut self, reply: Reply<Bearer>) {
+        match self.modem.bearer.state {
+            BearerState::NotReady | BearerState::Disconnected => {
+                let _ = reply.send(Ok(self.modem.bearer.clone()));
+            }
+            BearerState::Disconnecting => self.data.disconnecting.push(reply),
+            BearerState::Connected => {
+                self.data.disconnecting.push(reply);
+                self.begin_disconnect(String::new()).await;
+            }
+            BearerState::Connecting => {
+                self.data.disconnecting.push(reply);
+                self.data.given_up.store(true, Ordering::Relaxed);
+                if let Some(port) = &self.data.port {
+                    let give_up = connecting::give_up(port.handle.clone(), self.data.config.families);
+                    self.start(self.data.bound(async move {
+                        give_up.await;
+                        Done::Ended
+                    }));
+                }
+            }
+        }
+    }
+
+    async fn begin_disconnect(&mut self, detail: String) {
+        let Some(session) = self.data.session.take() else {
+            return;
+        };
+        self.tell_bearer(|bearer| {
+            bearer.state = BearerState::Disconnecting;
+            bearer.persistence = (!detail.is_empty()).then_some(Persistence::Permanent);
+            bearer.detail = detail;
+        })
+        .await;
+        self.start_disconnecting(session);
+    }
+
+    async fn disconnected(&mut self) {
+        let (detail, persistence) = (self.modem.bearer.detail.clone(), self.modem.bearer.persistence);
+        self.bearer_disconnected(detail, persistence, None).await;
+    }
+
+    /// Data never roams unless the configuration says that it may.
+    pub(super) async fn guard_roaming(&mut self) {
+        let connected = self.modem.bearer.state == BearerState::Connected;
+        if connected && self.modem.network.is_roaming() && !self.data.config.roaming {
+            self.begin_disconnect(Refusal::RoamingNotAllowed.to_string()).await;
+        }
+    }
+
+    async fn close_qmi(&mut self, state: PortState, detail: String) {
+        tracing::warn!(modem = self.modem.status.name, detail, "the QMI port is closed");
+        self.end_data(&detail).await;
+        self.data.alive = Some(watch::Sender::new(()));
+        self.set_port_state(PortRole::Qmi, state, detail.clone()).await;
+        self.ims_unknown(&detail).await;
+        self.bearer_not_ready(detail).await;
+        self.reopen_later();
+    }
+
+    /// Ends the session and closes the port: its task gives the client ids back, which ends what hangs on them.
+    pub(super) async fn end_data(&mut self, reason: &str) {
+        self.data.alive = None;
+        for reply in std::mem::take(&mut self.data.connecting) {
+            let _ = reply.send(Err(Refusal::ModemDisconnected {
+                detail: reason.to_owned(),
+            }));
+        }
+        let (interface, session) = (self.data.interface.take(), self.data.session.take());
+        // The task ends when the last handle is gone: this one, and those in work that ends at its next turn.
+        let task = self.data.port.take().map(|port| port.task);
+        self.start(async move {
+            if let Some(interface) = interface.filter(|_| session.is_some())
+                && let Err(error) = connecting::blocking(move || interface.clear()).await
+            {
+                tracing::debug!(%error, "the network interface was not cleared");
+            }
+            if let Some(task) = task {
+                let _ = tokio::time::timeout(CLOSE_LIMIT, task).await;
+            }
+            super::Done::Bearer(Done::Ended)
+        });
+        self.bearer_not_ready(reason.to_owned()).await;
+        self.answer_disconnecting();
+    }
+}

@@ -1,0 +1,311 @@
+//! Restarting the module because somebody asked for it, or because the configuration wants another USB composition.
+
+use std::time::Duration;
+
+use ::modem::at::command::{self, Functionality};
+use ::modem::at::reply;
+use ::modem::profile::sim7600;
+use tokio::time::Instant;
+
+use super::serving::{End, Serving};
+use super::{ModemActor, Reply};
+use crate::config::CompositionPolicy;
+use crate::port::at::{AtHandle, Lane};
+use crate::refusal::Refusal;
+use crate::resource::{Degradation, Health, MessageState, ModemStatus, Stage};
+
+/// Between two switches that the broker makes by itself: each takes the modem away for half a minute.
+const DWELL: Duration = Duration::from_secs(600);
+
+/// How long a module may take to answer in its new composition.
+const SWITCH_LIMIT: Duration = Duration::from_secs(90);
+
+/// Work of this kind that finished.
+pub(super) enum Done {
+    Reset(Result<(), Refusal>, Reply<ModemStatus>),
+    FunctionalitySet(Functionality, Result<(), Refusal>, Reply<ModemStatus>),
+    Listed(u16, Result<Vec<u16>, Refusal>, Option<Reply<ModemStatus>>),
+    Switched(u16, Result<(), Refusal>, Option<Reply<ModemStatus>>),
+}
+
+/// A switch whose end somebody waits for.
+pub(super) struct Switching {
+    product: u16,
+    until: Instant,
+    reply: Option<Reply<ModemStatus>>,
+}
+
+/// What the actor remembers of switches over the module's restarts.
+#[derive(Default)]
+pub(super) struct Switches {
+    pending: Option<Switching>,
+    /// When the broker switched by itself last.
+    last: Option<Instant>,
+    /// A composition that the policy wants and the module does not take.
+    unreachable: Option<u16>,
+}
+
+impl Serving<'_> {
+    pub(super) fn reset(&mut self, force: bool, reply: Reply<ModemStatus>) {
+        if let (Some(state), false) = (self.calls.state(), force) {
+            return drop(reply.send(Err(Refusal::CallState { state })));
+        }
+        let at = self.link.at.clone();
+        self.start(async move {
+            let outcome = set(&at, "AT+CRESET", command::reset()).await;
+            super::Done::Composition(Done::Reset(outcome, reply))
+        });
+    }
+
+    pub(super) fn set_functionality(&mut self, level: Functionality, reply: Reply<ModemStatus>) {
+        if let (Some(state), true) = (self.calls.state(), level != Functionality::Full) {
+            return drop(reply.send(Err(Refusal::CallState { state })));
+        }
+        let at = self.link.at.clone();
+        self.start(async move {
+            let outcome = set(&at, "AT+CFUN", command::functionality(level)).await;
+            super::Done::Composition(Done::FunctionalitySet(level, outcome, reply))
+        });
+    }
+
+    /// Asks the module first which compositions it has.
+    pub(super) fn switch_composition(&mut self, product: u16, reply: Option<Reply<ModemStatus>>) {
+        if let Err(refusal) = self.may_switch(product) {
+            return answer(reply, Err(refusal));
+        }
+        let at = self.link.at.clone();
+        self.start(async move {
+            let listed = listed(&at).await;
+            super::Done::Composition(Done::Listed(product, listed, reply))
+        });
+    }
+
+    fn may_switch(&self, product: u16) -> Result<(), Refusal> {
+        if let Some(state) = self.calls.state() {
+            return Err(Refusal::CallState { state });
+        }
+        if self.messages.is_sending() {
+            return Err(Refusal::MessageState {
+                state: MessageState::Sending,
+            });
+        }
+        let unreachable = sim7600::composition(product).is_some_and(|composition| !composition.has_at());
+        if unreachable {
+            return Err(Refusal::FieldInvalid {
+                field: "composition",
+                problem: format!("{product:04X} has no AT port: the broker could not reach the modem any more"),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) async fn composition_done(&mut self, done: Done) -> Option<End> {
+        match done {
+            Done::Reset(Ok(()), reply) => {
+                let _ = reply.send(Ok(self.modem.status.clone()));
+                Some(End::Restarting(
+                    "the module is being reset, as was asked for".to_owned(),
+                ))
+            }
+            Done::Reset(Err(refusal), reply) => {
+                let _ = reply.send(Err(refusal));
+                None
+            }
+            Done::FunctionalitySet(level, outcome, reply) => {
+                if outcome.is_ok() {
+                    self.functionality_set(level).await;
+                }
+                let _ = reply.send(outcome.map(|()| self.modem.status.clone()));
+                None
+            }
+            Done::Listed(product, listed, reply) => {
+                match listed.and_then(|listed| self.chosen(product, &listed)) {
+                    Ok(Some(switch)) => {
+                        let at = self.link.at.clone();
+                        self.start(async move {
+                            let outcome = set(&at, "AT+CUSBPIDSWITCH", switch).await;
+                            super::Done::Composition(Done::Switched(product, outcome, reply))
+                        });
+                    }
+                    Ok(None) => answer(reply, Ok(self.modem.status.clone())),
+                    Err(refusal) => self.not_switched(product, refusal, reply).await,
+                }
+                None
+            }
+            Done::Switched(product, Ok(()), reply) => {
+                self.modem.switches.pending = Some(Switching {
+                    product,
+                    until: Instant::now() + SWITCH_LIMIT,
+                    reply,
+                });
+                Some(End::Restarting(format!(
+                    "the module is switching to composition {product:04x}"
+                )))
+            }
+            Done::Switched(product, Err(refusal), reply) => {
+                self.not_switched(product, refusal, reply).await;
+                None
+            }
+        }
+    }
+
+    /// The command, or none if the module is in this composition already. A call may have come while the list was read.
+    fn chosen(&self, product: u16, listed: &[u16]) -> Result<Option<command::Command>, Refusal> {
+        self.may_switch(product)?;
+        let present = self.modem.device.as_ref().map(|device| device.product);
+        if present == Some(product) {
+            return Ok(None);
+        }
+        command::composition_switch(product, listed).map(Some).map_err(|_| {
+            let offered: Vec<String> = listed.iter().map(|product| format!("{product:04X}")).collect();
+            Refusal::FieldInvalid {
+                field: "composition",
+                problem: format!(
+                    "the module does not offer {product:04X}; it offers {}",
+                    offered.join(", ")
+                ),
+            }
+        })
+    }
+
+    /// A switch that the policy wants is not tried again: the module said why not.
+    async fn not_switched(&mut self, product: u16, refusal: Refusal, reply: Option<Reply<ModemStatus>>) {
+        let passing = matches!(refusal, Refusal::CallState { .. } | Refusal::MessageState { .. });
+        if reply.is_none() && !passing {
+            self.modem.switches.unreachable = Some(product);
+            let reason = format!("the configuration wants composition {product:04X}: {refusal}");
+            tracing::error!(
+                modem = self.modem.status.name,
+                reason,
+                "the composition was not switched"
+            );
+            self.modem.status.degradations.push(Degradation {
+                stage: Stage::Enumerated,
+                reason,
+            });
+            self.modem.judge(None);
+            self.modem.record_status().await;
+        }
+        answer(reply, Err(refusal));
+    }
+
+    async fn functionality_set(&mut self, level: Functionality) {
+        let reason = match level {
+            Functionality::Full => None,
+            Functionality::Minimum => Some("the radio and the SIM are off (AT+CFUN=0), as was asked for"),
+            Functionality::RadioOff => Some("the radio is off (AT+CFUN=4), as was asked for"),
+        };
+        tracing::info!(modem = self.modem.status.name, ?level, "functionality was set");
+        self.modem.radio_off = reason.is_some();
+        if let Some(reason) = reason {
+            let how = "switch it on with: modemctl modem functionality full";
+            self.modem.judge(Some((Health::Degraded, format!("{reason}; {how}"))));
+        } else {
+            self.modem.judge(None);
+        }
+        self.modem.record_status().await;
+        self.read_network();
+    }
+
+    /// Switches the composition if the configuration wants another one and nothing is going on.
+    pub(super) fn follow_composition_policy(&mut self) {
+        let Some(present) = self.modem.device.as_ref().map(|device| device.product) else {
+            return;
+        };
+        let switches = &self.modem.switches;
+        let wanted = match self.modem.setup.config.composition {
+            CompositionPolicy::Leave => return,
+            // Once: a module that comes back in another one has a reason.
+            CompositionPolicy::Fixed(_) if switches.last.is_some() => return,
+            CompositionPolicy::Fixed(product) => product,
+            CompositionPolicy::Dynamic { voice, data } => {
+                if *self.modem.want_data.borrow() {
+                    data
+                } else {
+                    voice
+                }
+            }
+        };
+        let rested = switches.last.is_none_or(|last| last.elapsed() >= DWELL);
+        let quiet = self.modem.status.stage == Stage::Ready && self.may_switch(wanted).is_ok();
+        if wanted == present || switches.unreachable == Some(wanted) || !rested || !quiet {
+            return;
+        }
+        tracing::info!(
+            modem = self.modem.status.name,
+            from = format!("{present:04x}"),
+            to = format!("{wanted:04x}"),
+            "the configuration wants another composition"
+        );
+        self.modem.switches.last = Some(Instant::now());
+        self.switch_composition(wanted, None);
+    }
+}
+
+impl ModemActor {
+    /// The module answers after a restart: whoever waits for a composition hears whether it is this one.
+    pub(super) fn composition_reached(&mut self) {
+        let Some(switching) = self.switches.pending.take() else {
+            return;
+        };
+        let reached = self
+            .device
+            .as_ref()
+            .is_some_and(|device| device.product == switching.product);
+        let outcome = if reached {
+            Ok(self.status.clone())
+        } else {
+            Err(not_reached(switching.product))
+        };
+        if outcome.is_err() {
+            tracing::error!(
+                modem = self.status.name,
+                "the module did not come back in the other composition"
+            );
+            self.switches.unreachable = Some(switching.product);
+        }
+        answer(switching.reply, outcome);
+    }
+
+    /// Nobody is kept waiting for a module that does not come back.
+    pub(super) fn give_up_switch(&mut self) {
+        if let Some(switching) = self
+            .switches
+            .pending
+            .take_if(|switching| switching.until <= Instant::now())
+        {
+            answer(switching.reply, Err(not_reached(switching.product)));
+        }
+    }
+}
+
+fn not_reached(product: u16) -> Refusal {
+    Refusal::ModemTimeout {
+        command: format!("AT+CUSBPIDSWITCH={product:04X},1,1"),
+    }
+}
+
+fn answer(reply: Option<Reply<ModemStatus>>, outcome: Result<ModemStatus, Refusal>) {
+    if let Some(reply) = reply {
+        let _ = reply.send(outcome);
+    }
+}
+
+async fn listed(at: &AtHandle) -> Result<Vec<u16>, Refusal> {
+    let response = at.execute(Lane::Normal, command::composition_list()).await?;
+    if !response.result.is_ok() {
+        return Err(Refusal::refused("AT+CUSBPIDSWITCH=?", &response.result));
+    }
+    reply::compositions(&response.lines).map_err(|_| Refusal::ModemProtocol {
+        line: response.lines.join(" "),
+    })
+}
+
+async fn set(at: &AtHandle, what: &str, command: command::Command) -> Result<(), Refusal> {
+    let response = at.execute(Lane::Normal, command).await?;
+    if response.result.is_ok() {
+        Ok(())
+    } else {
+        Err(Refusal::refused(what, &response.result))
+    }
+}

@@ -1,0 +1,133 @@
+//! Terminals: who may have one, what ends it, and what is set again afterwards.
+
+use std::time::Duration;
+
+use ::modem::at::Command;
+use ::modem::at::command::{self, ErrorReporting, PcmFormat, Storage};
+use ::modem::at::reply::{Domain, NewMessageIndication};
+use tokio::sync::oneshot;
+
+use super::serving::Serving;
+use super::{Done, Reply};
+use crate::port::terminal::{Terminal, TerminalEnd};
+use crate::refusal::Refusal;
+use crate::resource::Stage;
+
+/// How long a terminal waits for the commands that are ahead of it.
+const OPEN_LIMIT: Duration = Duration::from_secs(30);
+
+/// The terminal of a modem: at most one.
+#[derive(Default)]
+pub(super) struct TerminalHold {
+    stop: Option<oneshot::Sender<TerminalEnd>>,
+}
+
+impl TerminalHold {
+    /// Whether somebody has it or waits for it.
+    pub(super) fn is_taken(&self) -> bool {
+        self.stop.as_ref().is_some_and(|stop| !stop.is_closed())
+    }
+}
+
+impl Serving<'_> {
+    /// Opens the terminal as soon as the port is free.
+    pub(super) fn open_terminal(&mut self, idle: Duration, reply: Reply<Terminal>) {
+        if let Err(refusal) = self.may_open_terminal() {
+            return drop(reply.send(Err(refusal)));
+        }
+        let (stop, stopped) = oneshot::channel();
+        self.terminal.stop = Some(stop);
+        let at = self.link.at.clone();
+        self.start(async move {
+            let opening = at.open_terminal(idle, stopped, relied_on());
+            let opened = match tokio::time::timeout(OPEN_LIMIT, opening).await {
+                Ok(opened) => opened.map_err(Refusal::from),
+                Err(_) => Err(Refusal::ModemTimeout {
+                    command: "the commands before the terminal".to_owned(),
+                }),
+            };
+            let _ = reply.send(opened);
+            Done::Answered
+        });
+    }
+
+    fn may_open_terminal(&self) -> Result<(), Refusal> {
+        let status = &self.modem.status;
+        // Elsewhere the sequence that brings the modem up would wait for the terminal, and give the modem up.
+        if status.stage != Stage::Sim && status.stage < Stage::Registering {
+            return Err(Refusal::ModemStarting {
+                stage: status.stage,
+                detail: status.stage_detail.clone(),
+            });
+        }
+        if let Some(state) = self.calls.state() {
+            return Err(Refusal::CallState { state });
+        }
+        // The network's answer would go to the terminal.
+        if let Some(session_id) = self.ussd.session_id() {
+            let session_id = session_id.to_owned();
+            return Err(Refusal::UssdBusy { session_id });
+        }
+        if self.terminal.is_taken() {
+            return Err(self.terminal_taken());
+        }
+        Ok(())
+    }
+
+    pub(super) fn terminal_taken(&self) -> Refusal {
+        Refusal::TerminalTaken {
+            modem: self.modem.status.name.clone(),
+        }
+    }
+
+    /// A call is there: whoever has the terminal hears so, and the port is the broker's again.
+    pub(super) fn yield_terminal_to_call(&mut self) {
+        if let Some(stop) = self.terminal.stop.take() {
+            // An error means that it has ended by itself.
+            let _ = stop.send(TerminalEnd::Call);
+        }
+    }
+
+    /// The port has been taken back. Announcements may have been lost meanwhile, and everything may have changed.
+    pub(super) fn terminal_ended(&mut self) {
+        // The next one may be open or waiting already.
+        self.terminal.stop.take_if(|stop| stop.is_closed());
+        self.messages.sweep_due();
+        self.read_status(None);
+    }
+}
+
+/// What the broker relies on and anybody at a terminal may have changed. A firmware that does not know one of them refused
+/// it when the modem came up as well.
+fn relied_on() -> Vec<Command> {
+    let mut commands = vec![
+        command::error_reporting(ErrorReporting::Numeric),
+        command::message_format_pdu(),
+        command::message_storage(Storage::Sim, Storage::Sim, Storage::Sim),
+    ];
+    // `AT+CUSD`, `AT+CLIP` and others write strings in this one.
+    commands.extend(command::character_set("IRA"));
+    // Where to send unsolicited codes: to every port.
+    commands.extend(command::unsolicited_port(0));
+    // From the least to the best: a firmware that refuses one keeps the one before.
+    for status_report in [0, 1, 2] {
+        commands.extend(command::new_message_indication(NewMessageIndication {
+            mode: 2,
+            deliver: 1,
+            broadcast: 0,
+            status_report,
+            buffer: 0,
+        }));
+    }
+    commands.extend([Domain::Cs, Domain::Ps, Domain::Eps].map(command::registration_reports));
+    commands.extend([
+        command::sleep_off(),
+        command::ussd_reports(),
+        command::caller_id_on(),
+        command::extended_ring(),
+        command::call_list_reports(),
+        command::dtmf_detection(),
+        command::pcm_bandwidth(PcmFormat::Narrow, PcmFormat::Narrow),
+    ]);
+    commands
+}

@@ -1,0 +1,227 @@
+//! The addresses and the routes of a modem's network interface.
+//!
+//! Routes carry a protocol number of their own (`ip route show proto 109`), so that those of a broker that was killed are
+//! recognised. Nothing else on the machine is touched.
+
+use std::ffi::CString;
+use std::io;
+use std::net::IpAddr;
+
+use super::netlink::{Body, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
+
+/// The protocol of the broker's routes, from the range that `rtnetlink(7)` leaves to programs.
+pub const ROUTE_PROTOCOL: u8 = 109;
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_DELROUTE: u16 = 25;
+const RTM_GETROUTE: u16 = 26;
+
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const RTA_OIF: u16 = 4;
+const RTA_PRIORITY: u16 = 6;
+
+const IFF_UP: u32 = 1;
+/// Addresses of a point-to-point link belong to nobody else, so nothing has to be detected.
+const IFA_F_NODAD: u8 = 0x02;
+const RT_TABLE_MAIN: u8 = 254;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// What an interface is to be like while a session is up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Addresses with the lengths of their prefixes.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Largest packet.
+    pub mtu: Option<u32>,
+    /// Metric of the default route of each family that has an address.
+    pub metric: u32,
+}
+
+/// An interface.
+pub struct Link {
+    netlink: Netlink,
+    index: u32,
+    /// Whether it is up.
+    pub is_up: bool,
+}
+
+const fn family_of(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => AF_INET,
+        IpAddr::V6(_) => AF_INET6,
+    }
+}
+
+fn octets_of(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// `struct ifinfomsg`.
+fn link_header(index: u32, flags: u32, change: u32) -> Vec<u8> {
+    let mut header = vec![0; 4];
+    header.extend(index.to_ne_bytes());
+    header.extend(flags.to_ne_bytes());
+    header.extend(change.to_ne_bytes());
+    header
+}
+
+/// `struct ifaddrmsg`.
+fn address_header(family: u8, prefix: u8, index: u32) -> Vec<u8> {
+    let mut header = vec![
+        family,
+        prefix,
+        if family == AF_INET6 { IFA_F_NODAD } else { 0 },
+        RT_SCOPE_UNIVERSE,
+    ];
+    header.extend(index.to_ne_bytes());
+    header
+}
+
+/// `struct rtmsg` of a default route.
+fn route_header(family: u8, protocol: u8) -> Vec<u8> {
+    let scope = if family == AF_INET {
+        RT_SCOPE_LINK
+    } else {
+        RT_SCOPE_UNIVERSE
+    };
+    vec![family, 0, 0, 0, RT_TABLE_MAIN, protocol, scope, RTN_UNICAST, 0, 0, 0, 0]
+}
+
+impl Link {
+    /// Finds an interface.
+    pub fn find(name: &str) -> io::Result<Self> {
+        let mut netlink = Netlink::open()?;
+        let name = CString::new(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let body = Body::new(&link_header(0, 0, 0)).with(IFLA_IFNAME, name.as_bytes_with_nul());
+        let mut found = None;
+        netlink.get(RTM_GETLINK, &body, |_, link| {
+            let word = |at: usize| link.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+            found = word(4).zip(word(8));
+        })?;
+        let (index, flags) = found.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        Ok(Self {
+            netlink,
+            index,
+            is_up: flags & IFF_UP != 0,
+        })
+    }
+
+    /// Takes it up or down.
+    pub fn set_up(&mut self, up: bool) -> io::Result<()> {
+        let body = Body::new(&link_header(self.index, if up { IFF_UP } else { 0 }, IFF_UP));
+        self.netlink.change(RTM_NEWLINK, 0, &body)?;
+        self.is_up = up;
+        Ok(())
+    }
+
+    /// Gives it its addresses, takes it up and adds the routes. What was there before goes.
+    pub fn configure(&mut self, layout: &Layout) -> io::Result<()> {
+        self.clear()?;
+        if let Some(mtu) = layout.mtu {
+            let body = Body::new(&link_header(self.index, 0, 0)).with_u32(IFLA_MTU, mtu);
+            self.netlink.change(RTM_NEWLINK, 0, &body)?;
+        }
+        self.set_up(true)?;
+        for (address, prefix) in &layout.addresses {
+            let octets = octets_of(*address);
+            let body = Body::new(&address_header(family_of(*address), *prefix, self.index))
+                .with(IFA_LOCAL, &octets)
+                .with(IFA_ADDRESS, &octets);
+            self.netlink.change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
+        }
+        let mut families: Vec<u8> = layout
+            .addresses
+            .iter()
+            .map(|(address, _)| family_of(*address))
+            .collect();
+        families.dedup();
+        for family in families {
+            let body = Body::new(&route_header(family, ROUTE_PROTOCOL))
+                .with_u32(RTA_OIF, self.index)
+                .with_u32(RTA_PRIORITY, layout.metric);
+            self.netlink.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the broker's routes through it, and its addresses.
+    pub fn clear(&mut self) -> io::Result<()> {
+        for (family, metric) in self.routes()? {
+            let body = Body::new(&route_header(family, ROUTE_PROTOCOL))
+                .with_u32(RTA_OIF, self.index)
+                .with_u32(RTA_PRIORITY, metric);
+            self.netlink.change(RTM_DELROUTE, 0, &body)?;
+        }
+        for (family, prefix, octets) in self.addresses()? {
+            let body = Body::new(&address_header(family, prefix, self.index)).with(IFA_LOCAL, &octets);
+            self.netlink.change(RTM_DELADDR, 0, &body)?;
+        }
+        Ok(())
+    }
+
+    /// The same, and the link down, if the broker's routes show that it was the broker who took it up.
+    pub fn clear_if_ours(&mut self) -> io::Result<usize> {
+        let routes = self.routes()?.len();
+        if routes > 0 {
+            self.clear()?;
+            self.set_up(false)?;
+        }
+        Ok(routes)
+    }
+
+    /// Family and metric of the broker's default routes through it.
+    fn routes(&mut self) -> io::Result<Vec<(u8, u32)>> {
+        let (mut routes, index) = (Vec::new(), self.index);
+        for family in [AF_INET, AF_INET6] {
+            self.netlink
+                .list(RTM_GETROUTE, &Body::new(&route_header(family, 0)), |_, route| {
+                    let Some((header, rest)) = route.split_first_chunk::<12>() else {
+                        return;
+                    };
+                    let number = |wanted| {
+                        let (_, value) = attributes(rest).find(|(kind, _)| *kind == wanted)?;
+                        value.try_into().ok().map(u32::from_ne_bytes)
+                    };
+                    if header[5] == ROUTE_PROTOCOL && number(RTA_OIF) == Some(index) {
+                        routes.push((family, number(RTA_PRIORITY).unwrap_or(0)));
+                    }
+                })?;
+        }
+        Ok(routes)
+    }
+
+    /// Family, prefix and octets of its addresses, without those that the kernel gives itself.
+    fn addresses(&mut self) -> io::Result<Vec<(u8, u8, Vec<u8>)>> {
+        let (mut addresses, index) = (Vec::new(), self.index);
+        let body = Body::new(&address_header(0, 0, 0));
+        self.netlink.list(RTM_GETADDR, &body, |_, address| {
+            let Some((header, rest)) = address.split_first_chunk::<8>() else {
+                return;
+            };
+            let [family, prefix, _, scope, ..] = *header;
+            let owner = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
+            let local = attributes(rest).find(|(kind, _)| *kind == IFA_LOCAL);
+            let value = local.or_else(|| attributes(rest).find(|(kind, _)| *kind == IFA_ADDRESS));
+            if let Some((_, value)) = value.filter(|_| owner == index && scope != RT_SCOPE_LINK) {
+                addresses.push((family, prefix, value.to_vec()));
+            }
+        })?;
+        Ok(addresses)
+    }
+}

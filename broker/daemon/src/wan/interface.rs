@@ -1,0 +1,171 @@
+//! The network interface that belongs to a QMI port, and whether this process may use it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::address::{Layout, Link};
+
+/// `CAP_NET_ADMIN`, by its number in `capability(7)`.
+const CAP_NET_ADMIN: u32 = 12;
+
+/// The driver that gives QMI its port and its interface.
+const DRIVER: &str = "qmi_wwan";
+
+/// A network interface of a modem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Says whether the driver leaves the packets as they are. It can be written only while the link is down.
+    raw_ip: PathBuf,
+}
+
+/// Why a bearer cannot be connected on this machine. The messages say what to do.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is described by its message")]
+pub enum NotReady {
+    #[error(
+        "the QMI port {node} belongs to the driver {driver} instead of qmi_wwan; load qmi_wwan (modprobe qmi_wwan) and take \
+         the interface from {driver}"
+    )]
+    Driver { node: String, driver: String },
+    #[error("no network interface belongs to the QMI port {node}; is the driver qmi_wwan loaded (modprobe qmi_wwan)?")]
+    NoInterface { node: String },
+    #[error(
+        "the broker may not configure network interfaces; give it CAP_NET_ADMIN (AmbientCapabilities=CAP_NET_ADMIN in its \
+         systemd unit) or run it as root"
+    )]
+    Capability,
+    #[error(
+        "{path} says {found:?} and cannot be set to Y: {source}; let a udev rule set ATTR{{qmi/raw_ip}}=\"Y\", or run the broker as root"
+    )]
+    RawIp {
+        path: String,
+        found: String,
+        source: io::Error,
+    },
+    #[error("the network interface {name} cannot be configured: {source}")]
+    Link { name: String, source: io::Error },
+}
+
+impl Interface {
+    /// The interface beside a node such as `/dev/cdc-wdm0`.
+    pub fn beside(sysfs: &Path, node: &Path) -> Result<Self, NotReady> {
+        let shown = node.display().to_string();
+        let name = node.file_name().unwrap_or_default();
+        let device = sysfs.join("class/usbmisc").join(name).join("device");
+        if let Some(driver) = driver_of(sysfs, &device, node).filter(|driver| driver != DRIVER) {
+            return Err(NotReady::Driver { node: shown, driver });
+        }
+        let interfaces = fs::read_dir(device.join("net")).into_iter().flatten().flatten();
+        let mut names: Vec<String> = interfaces
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        let Some(name) = names.into_iter().next() else {
+            return Err(NotReady::NoInterface { node: shown });
+        };
+        let raw_ip = sysfs.join("class/net").join(&name).join("qmi/raw_ip");
+        Ok(Self { name, raw_ip })
+    }
+
+    /// Whether everything is there that connecting needs, without changing anything.
+    pub fn check(&self) -> Result<(), NotReady> {
+        if !has_capability(CAP_NET_ADMIN) {
+            return Err(NotReady::Capability);
+        }
+        let found = self.read_raw_ip();
+        if found == "Y" {
+            return Ok(());
+        }
+        nix::unistd::access(&self.raw_ip, nix::unistd::AccessFlags::W_OK)
+            .map_err(|errno| self.raw_ip_failed(found, errno.into()))
+    }
+
+    /// Makes the driver leave packets as they are: what the modem speaks in composition 9001. With an Ethernet header before
+    /// them, as the driver's default has it, every packet is lost.
+    pub fn set_raw_ip(&self) -> Result<(), NotReady> {
+        if self.read_raw_ip() == "Y" {
+            return Ok(());
+        }
+        self.link()?.set_up(false).map_err(|source| self.link_failed(source))?;
+        let written = fs::write(&self.raw_ip, "Y");
+        let found = self.read_raw_ip();
+        match written {
+            _ if found == "Y" => Ok(()),
+            Err(source) => Err(self.raw_ip_failed(found, source)),
+            Ok(()) => Err(self.raw_ip_failed(found, io::Error::other("the driver did not take it"))),
+        }
+    }
+
+    /// Gives the interface its addresses and routes.
+    pub fn configure(&self, layout: &Layout) -> Result<(), NotReady> {
+        let configured = self.link()?.configure(layout);
+        configured.map_err(|source| self.link_failed(source))
+    }
+
+    /// Takes addresses and routes away and the link down.
+    pub fn clear(&self) -> Result<(), NotReady> {
+        let mut link = self.link()?;
+        let cleared = link.clear().and_then(|()| link.set_up(false));
+        cleared.map_err(|source| self.link_failed(source))
+    }
+
+    /// Takes away what a broker that was killed has left behind. Returns whether there was something.
+    pub fn clear_stale(&self) -> Result<bool, NotReady> {
+        let mut link = self.link()?;
+        let routes = link.clear_if_ours().map_err(|source| self.link_failed(source))?;
+        Ok(routes > 0)
+    }
+
+    fn link(&self) -> Result<Link, NotReady> {
+        Link::find(&self.name).map_err(|source| self.link_failed(source))
+    }
+
+    fn link_failed(&self, source: io::Error) -> NotReady {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => NotReady::Capability,
+            _ => NotReady::Link {
+                name: self.name.clone(),
+                source,
+            },
+        }
+    }
+
+    fn read_raw_ip(&self) -> String {
+        fs::read_to_string(&self.raw_ip).unwrap_or_default().trim().to_owned()
+    }
+
+    fn raw_ip_failed(&self, found: String, source: io::Error) -> NotReady {
+        NotReady::RawIp {
+            path: self.raw_ip.display().to_string(),
+            found,
+            source,
+        }
+    }
+}
+
+/// The driver of a port; `None` where sysfs knows nothing of it. A node of a serial driver is not in the class of QMI ports.
+fn driver_of(sysfs: &Path, device: &Path, node: &Path) -> Option<String> {
+    let driver = |directory: &Path| {
+        let uevent = fs::read_to_string(directory.join("uevent")).ok()?;
+        let line = uevent.lines().find_map(|line| line.strip_prefix("DRIVER="))?;
+        Some(line.to_owned())
+    };
+    driver(device).or_else(|| {
+        let tty = sysfs.join("class/tty").join(node.file_name()?).join("device");
+        driver(&tty).or_else(|| tty.exists().then(|| "a serial driver".to_owned()))
+    })
+}
+
+fn has_capability(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .is_some_and(|bits| bits >> number & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests;

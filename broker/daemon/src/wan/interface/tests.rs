@@ -1,0 +1,61 @@
+use super::*;
+
+/// A sysfs in which a QMI port has an interface, as the kernel shows it.
+fn sysfs(driver: &str, interface: Option<&str>, raw_ip: &str) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let device = root.path().join("class/usbmisc/cdc-wdm0/device");
+    fs::create_dir_all(device.join("net")).unwrap();
+    fs::write(
+        device.join("uevent"),
+        format!("DEVTYPE=usb_interface\nDRIVER={driver}\n"),
+    )
+    .unwrap();
+    if let Some(name) = interface {
+        fs::create_dir_all(device.join("net").join(name)).unwrap();
+        let net = root.path().join("class/net").join(name).join("qmi");
+        fs::create_dir_all(&net).unwrap();
+        fs::write(net.join("raw_ip"), format!("{raw_ip}\n")).unwrap();
+    }
+    root
+}
+
+const NODE: &str = "/dev/cdc-wdm0";
+
+#[test]
+fn the_interface_of_a_qmi_port_is_found_beside_it() {
+    let root = sysfs("qmi_wwan", Some("wwan3"), "Y");
+    let interface = Interface::beside(root.path(), Path::new(NODE)).unwrap();
+    assert_eq!(interface.name, "wwan3");
+    // What is right already is left alone: no link is needed for it.
+    interface.set_raw_ip().unwrap();
+}
+
+#[test]
+fn another_driver_and_a_missing_interface_are_told_apart() {
+    for (driver, interface, expected) in [
+        ("option", None, "modprobe qmi_wwan"),
+        ("option", None, "belongs to the driver option"),
+        (
+            "qmi_wwan",
+            None,
+            "no network interface belongs to the QMI port /dev/cdc-wdm0",
+        ),
+    ] {
+        let root = sysfs(driver, interface, "N");
+        let error = Interface::beside(root.path(), Path::new(NODE)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // The serial driver took the interface: the node is a tty.
+    let root = sysfs("qmi_wwan", None, "N");
+    fs::create_dir_all(root.path().join("class/tty/ttyUSB5/device")).unwrap();
+    let error = Interface::beside(root.path(), Path::new("/dev/ttyUSB5")).unwrap_err();
+    assert!(matches!(error, NotReady::Driver { .. }), "{error}");
+}
+
+#[test]
+fn an_interface_that_the_kernel_does_not_have_is_an_error_of_its_own() {
+    let root = sysfs("qmi_wwan", Some("nosuchlink0"), "N");
+    let interface = Interface::beside(root.path(), Path::new(NODE)).unwrap();
+    let error = interface.set_raw_ip().unwrap_err().to_string();
+    assert!(error.contains("nosuchlink0"), "{error}");
+}

@@ -1,0 +1,181 @@
+//! rtnetlink (RFC 3549, `rtnetlink(7)`): as much of it as a network interface of a modem needs.
+//!
+//! The kernel carries a request out and answers it within the call, so this is a request and its answer on a socket of its
+//! own, blocking and with a bound.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::ReceiveTimeout;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
+};
+use nix::sys::time::{TimeVal, TimeValLike as _};
+
+/// Octets of the header before every message.
+const HEADER: usize = 16;
+
+/// The kernel splits long lists into messages of at most 32 KiB.
+const RECEIVE_SIZE: usize = 32 * 1024;
+
+/// The kernel answers at once, unless a driver holds the lock of all links for long.
+const ANSWER_LIMIT_S: i64 = 5;
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+
+const NLM_F_REQUEST: u16 = 0x001;
+const NLM_F_ACK: u16 = 0x004;
+const NLM_F_DUMP: u16 = 0x300;
+
+/// Replaces what is there already.
+pub(super) const NLM_F_REPLACE: u16 = 0x100;
+/// Creates what is not there.
+pub(super) const NLM_F_CREATE: u16 = 0x400;
+
+/// The body of a message: a structure, then attributes.
+#[derive(Clone, Debug)]
+pub(super) struct Body(Vec<u8>);
+
+impl Body {
+    /// A body that begins with a structure.
+    pub(super) fn new(structure: &[u8]) -> Self {
+        let mut body = Self(structure.to_vec());
+        body.pad();
+        body
+    }
+
+    /// Adds an attribute.
+    pub(super) fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        // No value here comes near the 16 bits of a length.
+        self.0.extend(((4 + value.len()) as u16).to_ne_bytes());
+        self.0.extend(kind.to_ne_bytes());
+        self.0.extend_from_slice(value);
+        self.pad();
+        self
+    }
+
+    /// Adds an attribute of 32 bits.
+    pub(super) fn with_u32(self, kind: u16, value: u32) -> Self {
+        self.with(kind, &value.to_ne_bytes())
+    }
+
+    fn pad(&mut self) {
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+}
+
+/// The attributes after a structure.
+pub(super) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&[low, high, kind_low, kind_high], _) = octets.split_first_chunk()?;
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let value = octets.get(4..length)?;
+        octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+        // The upper bits say how the value is nested and in which order its octets are.
+        Some((u16::from_ne_bytes([kind_low, kind_high]) & 0x3FFF, value))
+    })
+}
+
+/// A socket to the kernel.
+pub(super) struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
+}
+
+impl Netlink {
+    pub(super) fn open() -> io::Result<Self> {
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkRoute,
+        )?;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+        setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ANSWER_LIMIT_S))?;
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Changes something.
+    pub(super) fn change(&mut self, kind: u16, flags: u16, body: &Body) -> io::Result<()> {
+        self.exchange(kind, flags | NLM_F_ACK, body, |_, _| {})
+    }
+
+    /// Lists something; `each` gets the kind and the body of every entry.
+    pub(super) fn list(&mut self, kind: u16, body: &Body, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.exchange(kind, NLM_F_DUMP, body, each)
+    }
+
+    /// Asks for one thing.
+    pub(super) fn get(&mut self, kind: u16, body: &Body, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.exchange(kind, NLM_F_ACK, body, each)
+    }
+
+    fn exchange(&mut self, kind: u16, flags: u16, body: &Body, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.sequence += 1;
+        let mut message = Vec::with_capacity(HEADER + body.0.len());
+        message.extend(((HEADER + body.0.len()) as u32).to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+        message.extend(self.sequence.to_ne_bytes());
+        message.extend(0_u32.to_ne_bytes());
+        message.extend_from_slice(&body.0);
+        send(self.socket.as_raw_fd(), &message, MsgFlags::empty())?;
+        let mut buffer = vec![0; RECEIVE_SIZE];
+        loop {
+            let count = match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the kernel did not answer")),
+                Err(errno) => return Err(errno.into()),
+            };
+            if let Some(end) = self.read(&buffer[..count], &mut each) {
+                return end;
+            }
+        }
+    }
+
+    /// Reads the messages of a datagram; the outcome, once it is there.
+    fn read(&self, mut octets: &[u8], each: &mut impl FnMut(u16, &[u8])) -> Option<io::Result<()>> {
+        while let Some((header, _)) = octets.split_first_chunk::<HEADER>() {
+            let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            let length = word(0) as usize;
+            let (kind, sequence) = (u16::from_ne_bytes([header[4], header[5]]), word(8));
+            let body = octets.get(HEADER..length)?;
+            octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+            if sequence != self.sequence {
+                continue;
+            }
+            match kind {
+                NLMSG_DONE => return Some(Ok(())),
+                NLMSG_ERROR => {
+                    let code = i32::from_ne_bytes(*body.first_chunk()?);
+                    return Some(match code {
+                        0 => Ok(()),
+                        code => Err(io::Error::from_raw_os_error(-code)),
+                    });
+                }
+                kind => each(kind, body),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_read_as_they_were_written_and_never_beyond_their_end() {
+        let body = Body::new(&[1, 2, 3, 4]).with(3, b"wwan0\0").with_u32(4, 1420);
+        let read: Vec<_> = attributes(&body.0[4..]).collect();
+        assert_eq!(read, [(3, &b"wwan0\0"[..]), (4, &1420_u32.to_ne_bytes()[..])]);
+        for length in 4..body.0.len() {
+            assert!(attributes(&body.0[4..length]).count() <= 2, "{length} octets");
+        }
+        // A length that is shorter than its own header ends the list.
+        assert_eq!(attributes(&[2, 0, 1, 0, 9, 9, 9, 9]).count(), 0);
+    }
+}

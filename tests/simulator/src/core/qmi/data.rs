@@ -1,0 +1,355 @@
+//! Data sessions: WDS, and the format of the packets (WDA).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::{Request, Tlv};
+use super::{
+    CALL_FAILED, INVALID_HANDLE, INVALID_QMI_COMMAND, MISSING_ARGUMENT, NO_EFFECT, OUT_OF_CALL, Refused, WDS, refused,
+};
+use crate::control::Domain;
+use crate::core::Modem;
+use crate::core::schedule::Action;
+use crate::core::usb::Function;
+
+/// Verbose call end reasons: the layer and the number.
+type Reason = (u16, u16);
+
+const NO_SERVICE: Reason = (3, 1016);
+const CALL_ENDED_LOCALLY: Reason = (2, 202);
+const INTERFACE_IN_USE: Reason = (2, 241);
+const UNKNOWN_APN: Reason = (6, 27);
+const AUTHENTICATION_FAILED: Reason = (6, 29);
+const ONLY_V4: Reason = (6, 50);
+const ONLY_V6: Reason = (6, 51);
+
+const ANY_HANDLE: u32 = 0xffff_ffff;
+
+const DISCONNECTED: u8 = 1;
+const CONNECTED: u8 = 2;
+
+const ETHERNET: u32 = 1;
+const RAW_IP: u32 = 2;
+
+/// What the network gives.
+const ADDRESS_V4: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 2);
+const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 1);
+const NAME_SERVERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(198, 51, 100, 53)];
+const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
+const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+const NAME_SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0x53, 0, 0, 0, 1);
+const PREFIX_V6: u8 = 64;
+const MTU: u32 = 1420;
+
+/// How the packet side of the network and of the module behaves. It stays when the module is switched off.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PacketNetwork {
+    /// The only access point that the subscription has; any if absent. One that is not named is always there.
+    pub apn: Option<String>,
+    /// User name and password that it wants.
+    pub credentials: Option<(String, String)>,
+    /// The only IP version, 4 or 6, that it gives; both if absent.
+    pub only_family: Option<u8>,
+    /// Layer and number of the reason with which it refuses every session.
+    pub refuse: Option<(u16, u16)>,
+    /// How long a session takes to come up.
+    pub start_after_ms: u64,
+    /// The firmware holds a session of its own, until it is told to end it for good.
+    pub held_by_firmware: bool,
+    /// The control channel swallows everything.
+    pub silent: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    client: u8,
+    family: u8,
+    handle: u32,
+}
+
+/// The module's side. It is lost with the power.
+#[derive(Debug, Clone)]
+pub(crate) struct Data {
+    /// Family by client.
+    families: BTreeMap<u8, u8>,
+    sessions: Vec<Session>,
+    last_handle: u32,
+    link_layer: u32,
+    /// Sessions that are still coming up, with the family.
+    pending: Vec<(u64, Request, u8)>,
+    last_pending: u64,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            families: BTreeMap::new(),
+            sessions: Vec::new(),
+            last_handle: 0x4000,
+            link_layer: ETHERNET,
+            pending: Vec::new(),
+            last_pending: 0,
+        }
+    }
+}
+
+fn call_failed((layer, number): Reason) -> Refused {
+    (
+        CALL_FAILED,
+        vec![(0x10, vec![1, 0]), (0x11, reason_octets((layer, number)))],
+    )
+}
+
+fn reason_octets((layer, number): Reason) -> Vec<u8> {
+    [layer.to_le_bytes(), number.to_le_bytes()].concat()
+}
+
+/// IPv4 addresses are numbers with the least octet first.
+fn reversed(address: Ipv4Addr) -> Vec<u8> {
+    address.octets().into_iter().rev().collect()
+}
+
+fn with_prefix(address: Ipv6Addr, prefix: u8) -> Vec<u8> {
+    [&address.octets()[..], &[prefix]].concat()
+}
+
+impl Modem {
+    /// Addresses of the sessions, when packets can go at all: with the format of the modem at raw IP, as composition 9001
+    /// needs it.
+    pub(in crate::core) fn session_addresses(&self) -> Vec<IpAddr> {
+        let address = |session: &Session| match session.family {
+            6 => IpAddr::V6(ADDRESS_V6),
+            _ => IpAddr::V4(ADDRESS_V4),
+        };
+        let data = &self.qmi.data;
+        let sessions = data.sessions.iter().filter(|_| data.link_layer == RAW_IP);
+        sessions.map(address).collect()
+    }
+
+    fn packets_are_served(&self) -> bool {
+        [Domain::Ps, Domain::Eps]
+            .into_iter()
+            .any(|domain| self.registration(domain).is_registered())
+    }
+
+    pub(super) fn data_administration(&mut self, request: &Request) -> Result<Vec<Tlv>, Refused> {
+        match request.message {
+            // Set Data Format and Get Data Format
+            0x0020 => self.qmi.data.link_layer = request.number(0x11).unwrap_or(self.qmi.data.link_layer),
+            0x0021 => {}
+            _ => return Err(refused(INVALID_QMI_COMMAND)),
+        }
+        let number = |number: u32| number.to_le_bytes().to_vec();
+        Ok(vec![
+            (0x10, vec![0]),
+            (0x11, number(self.qmi.data.link_layer)),
+            (0x12, number(0)),
+            (0x13, number(0)),
+        ])
+    }
+
+    fn family_of(&self, request: &Request) -> u8 {
+        let set = self.qmi.data.families.get(&request.client).copied();
+        request.octet(0x19).or(set).unwrap_or(4)
+    }
+
+    /// Answers a request of WDS; `None` when the answer comes later.
+    pub(super) fn wireless_data(&mut self, request: &Request) -> Result<Option<Vec<Tlv>>, Refused> {
+        let family = self.family_of(request);
+        let own = |session: &&Session| session.client == request.client;
+        Ok(Some(match request.message {
+            // Set IP Family
+            0x004d => {
+                let family = request.octet(0x01).ok_or_else(|| refused(MISSING_ARGUMENT))?;
+                self.qmi.data.families.insert(request.client, family);
+                Vec::new()
+            }
+            // Start Network
+            0x0020 => return self.start_network(request, family),
+            // Stop Network
+            0x0021 => self.stop_network(request)?,
+            // Get Packet Service Status
+            0x0022 => {
+                let is_up = self.qmi.data.sessions.iter().any(|session| session.family == family);
+                vec![(0x01, vec![if is_up { CONNECTED } else { DISCONNECTED }])]
+            }
+            // Get Packet Statistics: octets sent and received
+            0x0024 => vec![(0x19, vec![0; 8]), (0x1a, vec![0; 8])],
+            // Get Current Settings
+            0x002d => {
+                let session = self.qmi.data.sessions.iter().find(own);
+                let other = self.qmi.data.sessions.iter().find(|session| session.family == family);
+                settings(session.or(other).ok_or_else(|| refused(OUT_OF_CALL))?.family)
+            }
+            // Set Autoconnect Settings
+            0x0051 => {
+                if request.octet(0x01) == Some(0) {
+                    self.packet.held_by_firmware = false;
+                }
+                Vec::new()
+            }
+            _ => return Err(refused(INVALID_QMI_COMMAND)),
+        }))
+    }
+
+    fn start_network(&mut self, request: &Request, family: u8) -> Result<Option<Vec<Tlv>>, Refused> {
+        if let Some(session) = self.qmi.data.sessions.iter().find(|session| session.family == family) {
+            return Err((NO_EFFECT, vec![(0x01, session.handle.to_le_bytes().to_vec())]));
+        }
+        let PacketNetwork {
+            apn,
+            credentials,
+            only_family,
+            refuse,
+            start_after_ms,
+            held_by_firmware,
+            ..
+        } = &self.packet;
+        let asked = (
+            request.text(0x17).unwrap_or_default(),
+            request.text(0x18).unwrap_or_default(),
+        );
+        let wrong_apn = request
+            .text(0x14)
+            .is_some_and(|name| apn.as_ref().is_some_and(|only| *only != name));
+        let reason = match (family, only_family) {
+            _ if *held_by_firmware => Some(INTERFACE_IN_USE),
+            _ if !self.packets_are_served() => Some(NO_SERVICE),
+            _ if wrong_apn => Some(UNKNOWN_APN),
+            _ if credentials.as_ref().is_some_and(|wanted| *wanted != asked) => Some(AUTHENTICATION_FAILED),
+            (6, Some(4)) => Some(ONLY_V4),
+            (4, Some(6)) => Some(ONLY_V6),
+            _ => *refuse,
+        };
+        if let Some(reason) = reason {
+            return Err(call_failed(reason));
+        }
+        let delay = Duration::from_millis(*start_after_ms) + self.random.within(self.delays.session);
+        if delay.is_zero() {
+            return Ok(Some(self.begin_session(request.client, family)));
+        }
+        let data = &mut self.qmi.data;
+        data.last_pending += 1;
+        let id = data.last_pending;
+        data.pending.push((id, request.clone(), family));
+        self.schedule.at(self.now + delay, Action::Session { id });
+        Ok(None)
+    }
+
+    /// A session that took its time is there.
+    pub(in crate::core) fn session_due(&mut self, id: u64) {
+        let pending = &mut self.qmi.data.pending;
+        let Some(place) = pending.iter().position(|(pending, ..)| *pending == id) else {
+            return;
+        };
+        let (_, request, family) = pending.swap_remove(place);
+        let outcome = match self.packets_are_served() {
+            true => Ok(self.begin_session(request.client, family)),
+            false => Err(call_failed(NO_SERVICE)),
+        };
+        if !self.packet.silent {
+            self.emit(Function::Qmi, &request.response(outcome));
+        }
+    }
+
+    /// Whatever a client is still setting up fails.
+    fn give_up_pending(&mut self, client: u8) {
+        let pending = std::mem::take(&mut self.qmi.data.pending);
+        for (id, request, family) in pending {
+            if request.client != client {
+                self.qmi.data.pending.push((id, request, family));
+            } else if !self.packet.silent {
+                self.emit(Function::Qmi, &request.response(Err(call_failed(CALL_ENDED_LOCALLY))));
+            }
+        }
+    }
+
+    fn begin_session(&mut self, client: u8, family: u8) -> Vec<Tlv> {
+        let data = &mut self.qmi.data;
+        data.last_handle += 1;
+        let handle = data.last_handle;
+        data.sessions.push(Session { client, family, handle });
+        self.announce_session(client, family, CONNECTED, None);
+        vec![(0x01, handle.to_le_bytes().to_vec())]
+    }
+
+    fn stop_network(&mut self, request: &Request) -> Result<Vec<Tlv>, Refused> {
+        let handle = request.number(0x01).ok_or_else(|| refused(MISSING_ARGUMENT))?;
+        if request.octet(0x10) == Some(1) {
+            self.packet.held_by_firmware = false;
+        }
+        let client = request.client;
+        self.give_up_pending(client);
+        let wanted = |session: &Session| match handle {
+            ANY_HANDLE => session.client == client,
+            handle => session.handle == handle,
+        };
+        if !self.qmi.data.sessions.iter().any(wanted) {
+            return Err(refused(if handle == ANY_HANDLE {
+                NO_EFFECT
+            } else {
+                INVALID_HANDLE
+            }));
+        }
+        self.end_sessions(CALL_ENDED_LOCALLY, wanted);
+        Ok(Vec::new())
+    }
+
+    pub(super) fn session_client_gone(&mut self, client: u8) {
+        self.qmi.data.families.remove(&client);
+        self.qmi.data.pending.retain(|(_, request, _)| request.client != client);
+        self.end_sessions(CALL_ENDED_LOCALLY, |session| session.client == client);
+    }
+
+    pub(super) fn sessions_follow_registration(&mut self) {
+        if !self.packets_are_served() {
+            self.end_sessions(NO_SERVICE, |_| true);
+        }
+    }
+
+    /// The network ends every session.
+    pub(in crate::core) fn network_ends_sessions(&mut self, reason: (u16, u16)) {
+        self.end_sessions(reason, |_| true);
+    }
+
+    fn end_sessions(&mut self, reason: Reason, ends: impl Fn(&Session) -> bool) {
+        let (over, kept): (Vec<_>, Vec<_>) = self.qmi.data.sessions.drain(..).partition(ends);
+        self.qmi.data.sessions = kept;
+        for session in over {
+            self.announce_session(session.client, session.family, DISCONNECTED, Some(reason));
+        }
+    }
+
+    fn announce_session(&mut self, client: u8, family: u8, status: u8, reason: Option<Reason>) {
+        let mut tlvs = vec![(0x01, vec![status, 0])];
+        if let Some(reason) = reason {
+            tlvs.push((0x10, vec![1, 0]));
+            tlvs.push((0x11, reason_octets(reason)));
+        }
+        tlvs.push((0x12, vec![family]));
+        // A client that is gone hears nothing more.
+        if self.qmi.clients.contains(&(WDS, client)) {
+            self.indicate(WDS, &[client], 0x0022, &tlvs);
+        }
+    }
+}
+
+fn settings(family: u8) -> Vec<Tlv> {
+    let mut tlvs = vec![(0x29, MTU.to_le_bytes().to_vec()), (0x2b, vec![family])];
+    if family == 6 {
+        tlvs.push((0x25, with_prefix(ADDRESS_V6, PREFIX_V6)));
+        tlvs.push((0x26, with_prefix(GATEWAY_V6, PREFIX_V6)));
+        tlvs.push((0x27, NAME_SERVER_V6.octets().to_vec()));
+    } else {
+        tlvs.push((0x15, reversed(NAME_SERVERS_V4[0])));
+        tlvs.push((0x16, reversed(NAME_SERVERS_V4[1])));
+        tlvs.push((0x1e, reversed(ADDRESS_V4)));
+        tlvs.push((0x20, reversed(GATEWAY_V4)));
+        tlvs.push((0x21, reversed(Ipv4Addr::new(255, 255, 255, 252))));
+    }
+    tlvs
+}

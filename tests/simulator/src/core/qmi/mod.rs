@@ -1,0 +1,261 @@
+//! The QMI control channel: client ids, identity of the device, serving system and signal, data sessions, the IMS.
+//!
+//! Messages and TLVs are named as libqmi names them. A stream may carry messages cut or joined; a real `cdc-wdm` node
+//! would give one message per read.
+
+mod data;
+mod frame;
+mod ims;
+
+use std::collections::BTreeSet;
+
+use super::Modem;
+use super::usb::Function;
+use crate::control::{Domain, RegistrationState};
+use frame::{Frames, Request, Tlv, u16_of};
+
+pub use data::PacketNetwork;
+pub use ims::ImsRegistration;
+
+const CTL: u8 = 0x00;
+const WDS: u8 = 0x01;
+const DMS: u8 = 0x02;
+const NAS: u8 = 0x03;
+const WDA: u8 = 0x1a;
+const IMSA: u8 = 0x21;
+
+/// Services with their versions, as `Get Version Info` lists them.
+const SERVICES: [(u8, u16, u16); 6] = [
+    (CTL, 1, 5),
+    (WDS, 1, 67),
+    (DMS, 1, 14),
+    (NAS, 1, 25),
+    (WDA, 1, 16),
+    (IMSA, 1, 7),
+];
+
+/// Client ids of one service; real firmware has between 10 and 20.
+const CLIENTS_MAX: u8 = 16;
+
+/// `QMI_ERR` numbers.
+const MALFORMED_MESSAGE: u16 = 1;
+const CLIENT_IDS_EXHAUSTED: u16 = 5;
+const INVALID_CLIENT_ID: u16 = 7;
+const INVALID_HANDLE: u16 = 9;
+const CALL_FAILED: u16 = 14;
+const OUT_OF_CALL: u16 = 15;
+const MISSING_ARGUMENT: u16 = 17;
+const NO_EFFECT: u16 = 26;
+const INVALID_SERVICE_TYPE: u16 = 31;
+const INVALID_QMI_COMMAND: u16 = 71;
+
+/// Radio interface LTE.
+const LTE: u8 = 8;
+
+/// A request that is not carried out: the error and what is told beside it.
+type Refused = (u16, Vec<Tlv>);
+
+fn refused(error: u16) -> Refused {
+    (error, Vec::new())
+}
+
+/// The state of the channel. It is lost with the power.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Qmi {
+    frames: Frames,
+    clients: BTreeSet<(u8, u8)>,
+    /// Clients that want to hear of the serving system.
+    serving_listeners: BTreeSet<u8>,
+    /// The serving system that was told last.
+    told_serving: Vec<Tlv>,
+    pub(super) ims: ims::Ims,
+    pub(super) data: data::Data,
+}
+
+impl Modem {
+    /// Takes bytes of the control channel.
+    pub(super) fn qmi_input(&mut self, bytes: &[u8]) {
+        self.qmi.frames.push(bytes);
+        while let Some(frame) = self.qmi.frames.next_frame() {
+            let Some(request) = Request::parse(&frame) else {
+                continue;
+            };
+            if self.packet.silent {
+                continue;
+            }
+            let outcome = match request.service {
+                CTL => self.control(&request).map(Some),
+                service if !self.qmi.clients.contains(&(service, request.client)) => Err(refused(INVALID_CLIENT_ID)),
+                DMS => self.device_management(&request).map(Some),
+                NAS => self.network_access(&request).map(Some),
+                WDA => self.data_administration(&request).map(Some),
+                IMSA => self.ims_application(&request).map(Some),
+                WDS => self.wireless_data(&request),
+                _ => Err(refused(INVALID_SERVICE_TYPE)),
+            };
+            // A session that takes its time is answered when it is there.
+            if let Some(outcome) = outcome.transpose() {
+                self.emit(Function::Qmi, &request.response(outcome));
+            }
+        }
+    }
+
+    fn control(&mut self, request: &Request) -> Result<Vec<Tlv>, Refused> {
+        match request.message {
+            // Sync: all clients are gone, and with them what they held.
+            0x0027 => {
+                for (service, client) in std::mem::take(&mut self.qmi.clients) {
+                    self.client_gone(service, client);
+                }
+                Ok(Vec::new())
+            }
+            // Internal Proxy Open, which qmicli sends to whoever may be a proxy.
+            0xff00 => Ok(Vec::new()),
+            // Get Version Info
+            0x0021 => {
+                let mut list = vec![SERVICES.len().to_le_bytes()[0]];
+                for (service, major, minor) in SERVICES {
+                    list.push(service);
+                    list.extend(major.to_le_bytes());
+                    list.extend(minor.to_le_bytes());
+                }
+                Ok(vec![(0x01, list)])
+            }
+            // Allocate CID
+            0x0022 => {
+                let service = request.value(0x01).and_then(<[u8]>::first).copied();
+                let service = service.ok_or_else(|| refused(MALFORMED_MESSAGE))?;
+                if service == CTL || !SERVICES.iter().any(|(known, _, _)| *known == service) {
+                    return Err(refused(INVALID_SERVICE_TYPE));
+                }
+                let free = (1..=CLIENTS_MAX).find(|client| !self.qmi.clients.contains(&(service, *client)));
+                let client = free.ok_or_else(|| refused(CLIENT_IDS_EXHAUSTED))?;
+                self.qmi.clients.insert((service, client));
+                Ok(vec![(0x01, vec![service, client])])
+            }
+            // Release CID
+            0x0023 => {
+                let Some(&[service, client]) = request.value(0x01) else {
+                    return Err(refused(MALFORMED_MESSAGE));
+                };
+                if !self.qmi.clients.remove(&(service, client)) {
+                    return Err(refused(INVALID_CLIENT_ID));
+                }
+                self.client_gone(service, client);
+                Ok(vec![(0x01, vec![service, client])])
+            }
+            _ => Err(refused(INVALID_QMI_COMMAND)),
+        }
+    }
+
+    /// A client id was given back: what it wanted to hear and the session that hangs on it go with it.
+    fn client_gone(&mut self, service: u8, client: u8) {
+        match service {
+            NAS => drop(self.qmi.serving_listeners.remove(&client)),
+            IMSA => self.qmi.ims.client_gone(client),
+            WDS => self.session_client_gone(client),
+            _ => {}
+        }
+    }
+
+    /// Tells clients of a service something.
+    fn indicate(&mut self, service: u8, clients: &[u8], message: u16, tlvs: &[Tlv]) {
+        if self.packet.silent {
+            return;
+        }
+        for client in clients {
+            let frame = frame::indication(service, *client, message, tlvs);
+            self.emit(Function::Qmi, &frame);
+        }
+    }
+
+    fn device_management(&mut self, request: &Request) -> Result<Vec<Tlv>, Refused> {
+        let text = |text: &str| text.as_bytes().to_vec();
+        Ok(match request.message {
+            // Get Manufacturer, Get Model, Get Revision
+            0x0021 => vec![(0x01, text("SIMCOM INCORPORATED"))],
+            0x0022 => vec![(0x01, text("SIMCOM_SIM7600G-H"))],
+            0x0023 => vec![(0x01, text(&self.config.revision))],
+            // Get IDs: ESN and IMEI
+            0x0025 => vec![(0x10, text("0")), (0x11, text(&self.config.imei))],
+            // Get Operating Mode
+            0x002d => vec![(0x01, vec![u8::from(self.general.functionality != 1)])],
+            _ => return Err(refused(INVALID_QMI_COMMAND)),
+        })
+    }
+
+    fn network_access(&mut self, request: &Request) -> Result<Vec<Tlv>, Refused> {
+        let (rssi, rsrq, rsrp, snr) = self.radio_conditions();
+        Ok(match request.message {
+            // Register Indications: serving system
+            0x0003 => {
+                match request.value(0x13) {
+                    Some([0]) => drop(self.qmi.serving_listeners.remove(&request.client)),
+                    Some(_) => drop(self.qmi.serving_listeners.insert(request.client)),
+                    None => {}
+                }
+                self.qmi.told_serving = self.serving_system();
+                Vec::new()
+            }
+            // Get Signal Strength: dBm and radio interface
+            0x0020 => vec![(0x01, vec![rssi.to_le_bytes()[0], LTE])],
+            // Get Signal Info, LTE: the ratio in tenths of a decibel
+            0x004f => {
+                let mut lte = vec![rssi.to_le_bytes()[0], rsrq.to_le_bytes()[0]];
+                lte.extend(rsrp.to_le_bytes());
+                lte.extend((snr * 10).to_le_bytes());
+                vec![(0x14, lte)]
+            }
+            // Get Serving System
+            0x0024 => self.serving_system(),
+            _ => return Err(refused(INVALID_QMI_COMMAND)),
+        })
+    }
+
+    fn serving_system(&self) -> Vec<Tlv> {
+        let state = self.registration(Domain::Eps);
+        let attached = |domain| {
+            if self.registration(domain).is_registered() {
+                1
+            } else {
+                2
+            }
+        };
+        let number = match state {
+            RegistrationState::None | RegistrationState::Unknown => 0,
+            RegistrationState::Home | RegistrationState::Roaming => 1,
+            RegistrationState::Searching => 2,
+            RegistrationState::Denied => 3,
+        };
+        // Registration, CS, PS, network 3GPP, one radio interface.
+        let mut tlvs = vec![(
+            0x01,
+            vec![number, attached(Domain::Cs), attached(Domain::Ps), 2, 1, LTE],
+        )];
+        if state.is_registered() {
+            let (country, network) = self.network.plmn.split_at(3);
+            let name = self.network.operator.as_bytes();
+            let mut plmn = Vec::new();
+            plmn.extend(u16_of(country).to_le_bytes());
+            plmn.extend(u16_of(network).to_le_bytes());
+            plmn.push(name.len().to_le_bytes()[0]);
+            plmn.extend(name);
+            // 0 says that it roams.
+            tlvs.push((0x10, vec![u8::from(state == RegistrationState::Home)]));
+            tlvs.push((0x12, plmn));
+        }
+        tlvs
+    }
+
+    /// Registration changed: whoever listens hears of it, and what needs a registration ends or begins.
+    pub(super) fn qmi_follows_registration(&mut self) {
+        let serving = self.serving_system();
+        if self.qmi.told_serving != serving {
+            self.qmi.told_serving.clone_from(&serving);
+            let listeners: Vec<u8> = self.qmi.serving_listeners.iter().copied().collect();
+            self.indicate(NAS, &listeners, 0x0024, &serving);
+        }
+        self.sessions_follow_registration();
+        self.ims_changed();
+    }
+}
