@@ -317,7 +317,7 @@ impl Leg {
             }
             match self.queue.pop_front() {
                 Some(Queued::Sample(sample)) => played.push(sample),
-                _ => played.resize(FRAME_SAMPLES, 0),
+                _ => break,
             }
         }
         self.shared.lock().uplink.extend(played);

@@ -55,7 +55,8 @@ pub struct State {
     pub at_commands: Vec<v1::ExecuteAtCommandRequest>,
     /// What the other side of a call does.
     pub caller: Caller,
-    /// Uplink audio of the calls, as played: silence between what was sent.
+    /// Uplink audio of the calls, in the order in which it was played. The silence that filled the gaps is left out: how
+    /// long they are depends on the machine, since this caller lives faster than real time.
     pub uplink: Vec<i16>,
     /// How often a call's stream was attached.
     pub attachments: Vec<v1::StreamCallAttach>,
