@@ -191,6 +191,14 @@ impl Messages {
         }
     }
 
+    /// A line that nobody understands. Noise may have made it of an announcement.
+    pub(super) fn unknown_line(&mut self, line: &str) {
+        let damaged = line.contains(char::REPLACEMENT_CHARACTER);
+        if self.usable && (damaged || line.contains("CMT") || line.contains("CDS")) {
+            self.look_again();
+        }
+    }
+
     pub(super) fn urc(&mut self, urc: Urc) {
         match urc {
             Urc::MessageStored { storage, index } | Urc::StatusReportStored { storage, index } => {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use ::modem::carrier::Country;
+
 use super::*;
 use crate::resource::Priority;
 use crate::store::{MessageQuery, ReportOutcome, Retention, StatusReport, StoreError};
@@ -108,6 +110,27 @@ fn limited(result: Result<Message, StoreError>) -> Option<(&'static str, Option<
         Ok(_) => None,
         Err(other) => panic!("{other}"),
     }
+}
+
+#[tokio::test]
+async fn a_number_is_one_destination_however_it_is_written() {
+    let fixture = Fixture::new().await;
+    let at_home = Limits {
+        destination_per_hour: Some(2),
+        home: Country::of_imsi("234150000000001"),
+        ..Limits::default()
+    };
+    let to = |id: &str, address: &str| Message {
+        address: address.into(),
+        ..outgoing(id, None)
+    };
+    accept(&fixture, to("m1", "+447700900123"), &at_home).await.unwrap();
+    accept(&fixture, to("m2", "07700900123"), &at_home).await.unwrap();
+    let (key, _) = limited(accept(&fixture, to("m3", "00447700900123"), &at_home).await).expect("2 of 2 are used");
+    assert_eq!(key, "sms.limits.destination_per_hour");
+    accept(&fixture, to("m4", "07700900124"), &at_home)
+        .await
+        .expect("another number");
 }
 
 #[tokio::test]
