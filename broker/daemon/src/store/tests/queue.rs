@@ -185,7 +185,7 @@ async fn limits_count_parts_and_survive_a_restart_and_a_deletion() {
         .expect("there is no limit unless one is set");
 }
 
-fn keep(message_count: u64) -> Retention {
+pub(super) fn keep(message_count: u64) -> Retention {
     let year = SignedDuration::from_hours(24 * 365);
     Retention {
         event_age: year,

@@ -357,3 +357,21 @@ async fn a_replacing_message_takes_the_place_of_the_last_of_its_kind_and_sender(
     );
     assert_eq!(list(true).await.len(), 6, "nothing is destroyed");
 }
+
+#[tokio::test]
+async fn an_incomplete_message_is_kept_while_its_other_parts_may_come() {
+    let fixture = Fixture::new().await;
+    receive(&fixture, part("1", "a", 9, 1, 2)).await;
+    receive(&fixture, single("2", "newest")).await;
+    let in_hours = |hours| Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let left = async |hours| {
+        let retention = super::queue::keep(1);
+        fixture.store.prune(&retention, in_hours(hours)).await.unwrap();
+        let page = fixture.store.messages(MessageQuery::default()).await.unwrap();
+        page.items.into_iter().map(|message| message.text).collect::<Vec<_>>()
+    };
+    assert_eq!(left(71).await, ["newest", "a"], "more than the count");
+    assert_eq!(left(73).await, ["newest"]);
+    let late = receive(&fixture, part("3", "b", 9, 2, 2)).await;
+    assert_eq!(text(&late), ("part", "b"), "what comes too late is shown all the same");
+}
