@@ -216,18 +216,18 @@ pub fn way_to(address: IpAddr) -> anyhow::Result<Option<String>> {
     Ok(found.filter(|_| output.status.success()).map(str::to_owned))
 }
 
-/// Routes and rules that carry the broker's protocol number.
+/// The broker's routes, by their protocol number, and its rules, by their preference: not every `ip` shows who made a rule.
 pub fn of_the_broker() -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
+    let lines = |arguments: &[&str]| -> anyhow::Result<Vec<String>> {
+        let output = Command::new("ip").args(arguments).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(said.lines().map(|line| line.trim().to_owned()).collect())
+    };
     for version in ["-4", "-6"] {
-        for what in [
-            &["route", "show", "table", "all", "proto", "109"][..],
-            &["rule", "show", "protocol", "109"],
-        ] {
-            let output = Command::new("ip").arg(version).args(what).output()?;
-            let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-            found.extend(lines.lines().map(|line| line.trim().to_owned()));
-        }
+        found.extend(lines(&[version, "route", "show", "table", "all", "proto", "109"])?);
+        let rules = lines(&[version, "rule", "show"])?;
+        found.extend(rules.into_iter().filter(|rule| rule.starts_with("1090")));
     }
     Ok(found)
 }

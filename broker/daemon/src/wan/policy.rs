@@ -2,7 +2,7 @@
 //!
 //! What was seen goes in as an [`Input`] with the instant at which it was seen; what has to be done comes out as
 //! [`Action`]s. The primary is judged by rounds of probes. One round that fails proves nothing, so it is followed by a burst
-//! of three volleys within about a second, in which a single answer is enough to acquit; that is what keeps a link with
+//! of volleys within about a second, in which a single answer is enough to acquit; that is what keeps a link with
 //! heavy loss from being given up, and still takes no longer than a second. What the kernel says of the link needs no proof.
 //! The way back is slower: the primary has to answer in a row and to be without fault for a hold that doubles while it flaps.
 
@@ -71,7 +71,7 @@ pub enum Finding {
 pub enum Round {
     /// One volley.
     Single,
-    /// Three volleys, a verdict within about a second.
+    /// Several volleys, a verdict within about a second.
     Burst,
 }
 

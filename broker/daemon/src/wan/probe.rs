@@ -124,21 +124,12 @@ enum Purpose {
 pub async fn round(plan: Plan) -> Report {
     let end = Instant::now() + plan.burst.limit;
     let mut probes = FuturesUnordered::new();
-    for volley in 0..plan.burst.volleys {
-        let delay = plan.burst.spacing * volley;
-        let reach = plan.targets.iter().map(|target| (Purpose::Reach, *target));
-        let servers = plan
-            .name_servers
-            .iter()
-            .map(|server| SocketAddr::new(*server, DNS_PORT));
-        let names = servers.map(|server| (Purpose::Names, Target::Dns(server)));
-        for (purpose, target) in reach.chain(names) {
-            let plan = &plan;
-            probes.push(futures_util::future::Either::Left(async move {
-                sleep(delay).await;
-                (purpose, probe(plan, target, end).await)
-            }));
-        }
+    for (purpose, target, delay) in volleys(&plan) {
+        let plan = &plan;
+        probes.push(futures_util::future::Either::Left(async move {
+            sleep(delay).await;
+            (purpose, probe(plan, target, end).await)
+        }));
     }
     if let Some(check) = &plan.portal {
         let plan = &plan;
@@ -168,6 +159,28 @@ pub async fn round(plan: Plan) -> Report {
         finding: seen.finding(),
         results,
     }
+}
+
+/// What is asked of whom after how long. There are often several targets and only one name server, so that in a burst it is
+/// asked twice as often: a loss that several targets survive must not condemn a single one.
+fn volleys(plan: &Plan) -> Vec<(Purpose, Target, Duration)> {
+    let Burst { volleys, spacing, .. } = plan.burst;
+    let targets = plan
+        .targets
+        .iter()
+        .map(|target| (Purpose::Reach, *target, volleys, spacing));
+    let (more, denser) = match volleys {
+        1 => (1, spacing),
+        volleys => (volleys * 2, spacing / 2),
+    };
+    let servers = plan
+        .name_servers
+        .iter()
+        .map(|server| SocketAddr::new(*server, DNS_PORT));
+    let servers = servers.map(|server| (Purpose::Names, Target::Dns(server), more, denser));
+    let all = targets.chain(servers);
+    all.flat_map(|(purpose, target, count, spacing)| (0..count).map(move |volley| (purpose, target, spacing * volley)))
+        .collect()
 }
 
 struct Seen {
@@ -220,7 +233,7 @@ async fn probe(plan: &Plan, target: Target, end: Instant) -> ProbeResult {
         interface: plan.interface.clone(),
         target: target.to_string(),
         ok: outcome.is_ok(),
-        round_trip: outcome.is_ok().then(|| begin.elapsed()).unwrap_or_default(),
+        round_trip: outcome.as_ref().map_or(Duration::ZERO, |()| begin.elapsed()),
         probe_time,
         detail: outcome.err().unwrap_or_default(),
     }
