@@ -177,6 +177,8 @@ pub enum Request {
     ConnectBearer {
         /// Access point name; the configured or the carrier's if none.
         apn: Option<String>,
+        /// Whether everybody's packets may take it, behind other ways with a better metric.
+        default_route: bool,
         /// The bearer, connected.
         reply: Reply<Bearer>,
     },
@@ -284,6 +286,11 @@ impl ModemHandle {
     /// What is known without asking the modem.
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// Tells of every change of the [`Snapshot`].
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.clone()
     }
 
     /// How it recovers.
