@@ -7,6 +7,7 @@
 
 mod bare;
 mod bring_up;
+mod failover;
 mod idle;
 mod latency;
 mod presence;
@@ -59,6 +60,8 @@ enum Part {
     Presence,
     /// A thousand subscribers.
     Subscribers,
+    /// From a primary WAN that fails to packets that go through the modem. Needs root, and only when it is named.
+    Failover,
 }
 
 /// How much is measured.
@@ -73,6 +76,7 @@ struct Plan {
     replugs: usize,
     hangs: usize,
     crowds: &'static [usize],
+    failover: failover::Extent,
 }
 
 const FULL: Plan = Plan {
@@ -85,6 +89,12 @@ const FULL: Plan = Plan {
     replugs: 100,
     hangs: 2,
     crowds: &[4, 1000],
+    failover: failover::Extent {
+        rounds: 9,
+        loss: Duration::from_secs(120),
+        flaps: 7,
+        kills: 10,
+    },
 };
 
 const QUICK: Plan = Plan {
@@ -97,6 +107,12 @@ const QUICK: Plan = Plan {
     replugs: 10,
     hangs: 1,
     crowds: &[4],
+    failover: failover::Extent {
+        rounds: 3,
+        loss: Duration::from_secs(30),
+        flaps: 4,
+        kills: 3,
+    },
 };
 
 /// How long the cable is out.
@@ -107,12 +123,15 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let plan = if arguments.quick { QUICK } else { FULL };
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let rows = measure(plan, wanted).await?;
+    let rows = measure(plan, &arguments.only, wanted).await?;
     report::print(&rows, arguments.json)
 }
 
-async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
+async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
+    if only == [Part::Failover] {
+        return failover::measure(plan.failover);
+    }
     if wanted(Part::Start) {
         rows.extend(idle::starts(plan.starts).await?);
     }
