@@ -50,6 +50,7 @@ use recovery::Recovery;
 pub use calls::{Attachment, CallUpdate};
 pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
+pub use network::SignalHistory;
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
 pub use reliance::is_relied_on;
@@ -275,6 +276,7 @@ pub struct ModemHandle {
     want_data: Arc<watch::Sender<bool>>,
     location: Location,
     trace: Trace,
+    signals: SignalHistory,
 }
 
 impl ModemHandle {
@@ -307,6 +309,11 @@ impl ModemHandle {
     /// What its GNSS receiver says.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The recent measures of its signal.
+    pub fn signals(&self) -> &SignalHistory {
+        &self.signals
     }
 
     /// What crossed its ports.
@@ -425,6 +432,7 @@ pub struct ModemActor {
     status: ModemStatus,
     sim: Sim,
     network: NetworkStatus,
+    signals: SignalHistory,
     bearer: Bearer,
     shutdown: watch::Receiver<bool>,
     /// Where the absence was told last, so that a lasting one is one event and not one a second.
@@ -469,6 +477,7 @@ pub fn open(
     let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
     let (want_data, data_wanted) = watch::channel(false);
+    let signals = SignalHistory::default();
     let location = Location::new(setup.config.gnss.enabled);
     let handle = ModemHandle {
         name: setup.config.name.as_str().into(),
@@ -478,6 +487,7 @@ pub fn open(
         want_data: Arc::new(want_data),
         location: location.clone(),
         trace: setup.trace.clone(),
+        signals: signals.clone(),
     };
     let actor = ModemActor {
         seen: setup.bus.subscribe(),
@@ -497,6 +507,7 @@ pub fn open(
         status,
         sim: Sim::default(),
         network: NetworkStatus::default(),
+        signals,
         bearer: Bearer::default(),
         shutdown,
         last_absence: String::new(),
