@@ -8,6 +8,7 @@ use super::{AttachOptions, AudioConfig, AudioPath, Downlink};
 
 const CONFIG: AudioConfig = AudioConfig {
     uplink_queue_max: Duration::from_secs(10),
+    detect_dtmf: true,
 };
 
 /// Bounds every wait of these tests: long enough for a loaded machine.

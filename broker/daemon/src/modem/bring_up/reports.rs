@@ -54,6 +54,13 @@ impl BringUp {
         let narrow = command::pcm_bandwidth(command::PcmFormat::Narrow, command::PcmFormat::Narrow);
         for (setting, wanted, what, write) in [
             (Setting::CallerId, &[1][..], "AT+CLIP=1", command::caller_id_on()),
+            (Setting::CallerName, &[1], "AT+CNAP=1", command::caller_name_on()),
+            (
+                Setting::CallWaiting,
+                &[1],
+                "AT+CCWA=1",
+                command::call_waiting_indication(true),
+            ),
             (Setting::ExtendedRing, &[1], "AT+CRC=1", command::extended_ring()),
             (
                 Setting::CallListReports,
