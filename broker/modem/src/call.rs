@@ -143,6 +143,8 @@ const MISSING_LIMIT: u32 = 2;
 pub struct CallTable {
     calls: Vec<Call>,
     next_key: u64,
+    /// A report or the list told of an end, whose `VOICE CALL: END` may still come. It must not end another call.
+    end_told: bool,
 }
 
 impl CallTable {
@@ -165,6 +167,7 @@ impl CallTable {
             Input::Reported(row) => self.row(row),
             Input::Listed(rows) => self.listed(rows),
             Input::Begin => self.begin(),
+            Input::Ended if std::mem::take(&mut self.end_told) => {}
             Input::Ended => self.end_one(|call| call.state != State::Held, End::Released),
             Input::Missed => self.end_one(Call::is_ringing, End::Unanswered),
             Input::DialAccepted(number) => self.dialled(number),
@@ -191,6 +194,7 @@ impl CallTable {
     fn add(&mut self, direction: Direction, state: State, number: String) -> &mut Call {
         let key = CallKey(self.next_key);
         self.next_key += 1;
+        self.end_told = false;
         self.calls.push(Call {
             key,
             index: None,
@@ -276,6 +280,7 @@ impl CallTable {
             call.missing = MISSING_LIMIT - 1;
         } else if row.state == State::Disconnected {
             call.finish(call.natural_end());
+            self.end_told = true;
         } else if !call.is_behind(row.state) {
             call.state = row.state;
         }
@@ -552,6 +557,20 @@ mod tests {
                 Listed([Row { index: CallIndex(2), direction: Incoming, state: Active, number: Some("+4930") }]) -> disconnected Incoming (Released) rings 0 +491520000000
             "#]],
         );
+    }
+
+    #[test]
+    fn end_that_was_reported_does_not_end_the_other_call_as_well() {
+        use Direction::Incoming as In;
+        let mut table = CallTable::default();
+        table.apply(reported(In, State::Active));
+        table.apply(Input::Waiting("+4930".into()));
+        table.apply(Input::Reported(row(2, In, State::Waiting, "+4930")));
+        let changed = table.apply(Input::Reported(row(2, In, State::Disconnected, "+4930")));
+        assert_eq!(told(&changed), "disconnected Incoming (Unanswered) rings 0 +4930");
+        assert_eq!(table.apply(Input::Ended), [], "it speaks of the call that is over");
+        assert_eq!(table.calls().len(), 1);
+        assert_eq!(table.apply(Input::Ended).len(), 1, "and this one of the other");
     }
 
     #[test]

@@ -184,6 +184,33 @@ fn exchange(stream: &mut UnixStream, frames: usize) -> Vec<u8> {
     got
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_listener_loses_its_own_frames_only() {
+    let (path, mut stream) = start();
+    let owner = path.attach(AttachOptions::default()).unwrap();
+    let _never_reads = path.listen();
+    for frame in 0..120 {
+        exchange(&mut stream, 1);
+        loop {
+            if let Downlink::Frame { first_sample, .. } = next(&owner).await {
+                assert_eq!(first_sample, frame * 160, "the owner loses nothing");
+                break;
+            }
+        }
+    }
+    let statistics = path.close().await;
+    // Both directions, of which a hundred frames wait.
+    assert!(
+        (120..=140).contains(&statistics.listener_dropped_frames),
+        "{} frames",
+        statistics.listener_dropped_frames
+    );
+    assert_eq!(
+        (statistics.downlink_dropped_samples, statistics.downlink_discontinuities),
+        (0, 0)
+    );
+}
+
 /// The next mark.
 async fn next_mark(owner: &super::Owner) -> (String, bool) {
     loop {

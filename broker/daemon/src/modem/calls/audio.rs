@@ -76,7 +76,13 @@ impl Serving<'_> {
         let work: Work = Box::pin(async move {
             let outcome = match tokio::time::timeout(TURN_LIMIT, turn.lock_owned()).await {
                 Ok(turn) => open_path(&at, &address, &lock_directory, config, turn).await,
-                Err(_) => Err("another call still has the audio port".to_owned()),
+                Err(_) => Err(NoAudio::Because("another call still has the audio port".to_owned())),
+            };
+            let outcome = match outcome {
+                Ok(open) => Ok(open),
+                Err(NoAudio::Because(cause)) => Err(cause),
+                // The port tells the actor so itself, and the call may go on with the next ports.
+                Err(NoAudio::PortsGone) => return modem::Done::Answered,
             };
             modem::Done::Call(Done::AudioOpened(key, outcome))
         });
@@ -190,6 +196,14 @@ impl OpenAudio {
     }
 }
 
+/// Why a call has no audio.
+enum NoAudio {
+    /// The AT port went away while it was opened.
+    PortsGone,
+    /// Anything else.
+    Because(String),
+}
+
 /// Opens the port first and keeps reading it, then switches PCM on: the order of the manual's example.
 async fn open_path(
     at: &AtHandle,
@@ -197,11 +211,12 @@ async fn open_path(
     lock_directory: &std::path::Path,
     config: AudioConfig,
     turn: OwnedMutexGuard<()>,
-) -> Result<OpenAudio, String> {
+) -> Result<OpenAudio, NoAudio> {
     let (fd, lock) = open_audio(address, lock_directory)
         .await
-        .map_err(|error| error.to_string())?;
-    let path = AudioPath::start(fd, config).map_err(|error| format!("start the audio thread: {error}"))?;
+        .map_err(|error| NoAudio::Because(error.to_string()))?;
+    let path =
+        AudioPath::start(fd, config).map_err(|error| NoAudio::Because(format!("start the audio thread: {error}")))?;
     crate::supervisor::spawn("audio session", "", path.task());
     let until = Instant::now() + sim7600::PCM_OPEN_WINDOW;
     tokio::time::sleep(sim7600::PCM_SETTLE).await;
@@ -227,13 +242,15 @@ async fn open_path(
                 },
             ) => {
                 path.close().await;
-                return Err("the AT port went away".to_owned());
+                return Err(NoAudio::PortsGone);
             }
             Err(error) => error.to_string(),
         };
         if Instant::now() + sim7600::PCM_RETRY_PAUSE >= until {
             path.close().await;
-            return Err(format!("AT+CPCMREG=1 was refused {attempts} times: {refused}"));
+            return Err(NoAudio::Because(format!(
+                "AT+CPCMREG=1 was refused {attempts} times: {refused}"
+            )));
         }
         if attempts == 1 {
             // Once, because a registration that was left over from a broken call is refused like this.

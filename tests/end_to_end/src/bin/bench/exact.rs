@@ -39,6 +39,9 @@ const SPEECH: (u64, u64) = (60, 15);
 
 const OFFSET_PPM: i32 = 100;
 
+/// The fade behind the last sample of a signal breaks the order of its numbers.
+const FADE_SAMPLES: u64 = 40;
+
 /// A signal with `s[n] = n mod 65536`, without the zero: a modem plays zeros by itself.
 fn counter(first: u64, samples: u64) -> Request {
     let signal: Vec<i16> = (first..first + samples).map(|n| n as u16 as i16).collect();
@@ -255,9 +258,10 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         underruns += outcome.statistics.uplink_underruns;
         if index < 2 {
             samples += outcome.sent;
-            // The step from silence to the first sample counts, too; the step back is the one break.
-            uplink_wrong += (outcome.sent - 1).saturating_sub(account.counter_steps);
-            uplink_wrong += account.counter_breaks.saturating_sub(1);
+            // The step from silence to the first sample counts in some places; a sample that is lost or repeated changes the
+            // number of steps, one that is in another's place as well.
+            uplink_wrong += account.counter_steps.abs_diff(outcome.sent).saturating_sub(1);
+            uplink_wrong += account.counter_breaks.saturating_sub(FADE_SAMPLES);
         }
         // What the virtual modem could not hand over is not the broker's loss, but it must not be silent either.
         counted += account.downlink_dropped_bytes / 2;
