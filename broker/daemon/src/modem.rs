@@ -16,6 +16,7 @@ mod port_map;
 mod presence;
 mod recorder;
 mod recovery;
+mod reliance;
 mod serving;
 mod sim;
 mod terminal;
@@ -53,6 +54,7 @@ pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
+pub use reliance::is_relied_on;
 pub use sim::{SimCode, SimOperation};
 
 /// Requests that may wait for the actor before the next one is refused.

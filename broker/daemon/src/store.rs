@@ -40,7 +40,7 @@ use tokio::sync::watch;
 pub use self::call::CallQuery;
 pub use self::charge::Limits;
 pub use self::error::StoreError;
-pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, Undecodable};
+pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, StoredPlace, Undecodable};
 pub use self::journal::{Batch, Filter};
 pub use self::message::{MessageQuery, NextQueued};
 pub use self::pin::PinMemory;

@@ -232,6 +232,7 @@ fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
         destination_per_day: parts("destination_per_day")?,
         client_per_hour: parts("client_per_hour")?,
         client_per_day: parts("client_per_day")?,
+        home: None,
     };
     section.finish()?;
     Ok(limits)

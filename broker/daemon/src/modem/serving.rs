@@ -325,6 +325,14 @@ impl<'a> Serving<'a> {
             AtEvent::Unresponsive(probes) => return self.probes_unanswered(role, probes).await,
             AtEvent::Resynchronised => return self.port_answers(role).await,
             AtEvent::TerminalEnded => self.terminal_ended(),
+            AtEvent::Unsolicited(unsolicited) if unsolicited.urc == Urc::Unknown => {
+                if role == self.link.server_of(PortRole::At) {
+                    unsolicited
+                        .lines
+                        .iter()
+                        .for_each(|line| self.messages.unknown_line(line));
+                }
+            }
             AtEvent::Unsolicited(unsolicited) => self.unsolicited(role, unsolicited.urc).await,
         }
         None
