@@ -172,7 +172,7 @@ async fn forward(
             all
         }
     };
-    if session.console.json {
+    if session.json {
         return session
             .console
             .json(&serde_json::Value::Array(shown.iter().map(to_value).collect()));
