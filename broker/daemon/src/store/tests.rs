@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{Filter, Limits, NextQueued, Store};
 use crate::resource::{
-    Call, CallAudio, CallDirection, CallState, Change, Dtmf, Event, Message, MessageDirection, MessageState, Sequence,
+    Call, CallDirection, CallState, Change, Dtmf, Event, Message, MessageDirection, MessageState, Sequence,
 };
 
 /// A store in a directory of its own.

@@ -56,7 +56,6 @@ fn roughness(octets: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::Framer;
-    use super::*;
 
     fn sine(samples: usize, frequency: f32, level: f32) -> Vec<u8> {
         (0..samples)
@@ -100,11 +99,7 @@ mod tests {
 
     #[test]
     fn speech_without_a_slip_is_left_alone_and_one_with_a_slip_is_healed() {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/speech/sense-and-sensibility-0870.wav"
-        );
-        let speech = std::fs::read(path).unwrap()[44..].to_vec();
+        let speech = include_bytes!("../../../../tests/speech/sense-and-sensibility-0870.wav")[44..].to_vec();
         assert_eq!(slips(&speech), 0);
         for at in [8_000, 16_001, 20_003] {
             let mut slipped = speech.clone();

@@ -61,15 +61,13 @@ struct Downlink {
 
 impl Downlink {
     fn take(&mut self, frame: &AudioFrame) {
-        let mut index = frame.first_sample;
-        for sample in client::audio::from_octets(&frame.pcm) {
+        for (index, sample) in (frame.first_sample..).zip(client::audio::from_octets(&frame.pcm)) {
             if let Some((next, value)) = self.next {
                 let jumped = index.wrapping_sub(next);
                 self.missing += jumped;
                 self.wrong += u64::from(sample != value.wrapping_add(jumped as u16 as i16));
             }
             self.next = Some((index + 1, sample.wrapping_add(1)));
-            index += 1;
             self.samples += 1;
         }
     }
