@@ -216,6 +216,8 @@ pub enum Request {
     ConnectBearer {
         /// Access point name; the configured or the carrier's if none.
         apn: Option<String>,
+        /// Whether everybody's packets may take it, behind other ways with a better metric.
+        default_route: bool,
         /// The bearer, connected.
         reply: Reply<Bearer>,
     },
@@ -330,6 +332,11 @@ impl ModemHandle {
     /// What is known without asking the modem.
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// Tells of every change of the [`Snapshot`].
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.clone()
     }
 
     /// How it recovers.

@@ -24,6 +24,7 @@ mod retention;
 mod schema;
 mod search;
 mod tail;
+mod usage;
 mod ussd;
 mod writer;
 
@@ -49,6 +50,7 @@ pub use self::recovery::Recovered;
 pub use self::report::{ReportOutcome, StatusReport};
 pub use self::request::Queued;
 pub use self::retention::{Pruned, Retention};
+pub use self::usage::Counters;
 use self::writer::{Writer, Writing};
 use crate::resource::Sequence;
 

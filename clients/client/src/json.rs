@@ -31,6 +31,7 @@ named!(
     Event,
     ExecuteAtCommandResponse,
     Fix,
+    GetDataUsageResponse,
     GetRecoveryResponse,
     GetStorageResponse,
     Message,

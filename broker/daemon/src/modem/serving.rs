@@ -679,7 +679,11 @@ impl<'a> Serving<'a> {
             Request::SetFunctionality { level, reply } => self.set_functionality(level, reply),
             Request::SwitchComposition { product, reply } => self.switch_composition(product, Some(reply)),
             Request::RefreshNetwork { reply } => self.read_status(Some(reply)),
-            Request::ConnectBearer { apn, reply } => self.connect_bearer(apn, reply).await,
+            Request::ConnectBearer {
+                apn,
+                default_route,
+                reply,
+            } => self.connect_bearer(apn, default_route, reply).await,
             Request::DisconnectBearer { reply } => self.disconnect_bearer(reply).await,
             Request::OperateSim {
                 operation,
