@@ -39,7 +39,9 @@ use crate::port::at::AtError;
 use crate::port::terminal::Terminal;
 use crate::port::trace::Trace;
 use crate::refusal::Refusal;
-use crate::resource::{Bearer, Call, Fix, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession};
+use crate::resource::{
+    Bearer, Call, Fix, Forwarding, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession,
+};
 use crate::store::Store;
 use crate::systemd::Progress;
 use composition::Switches;
@@ -75,6 +77,8 @@ pub enum Request {
         request_id: String,
         /// Hash of what was asked.
         content_hash: ContentHash,
+        /// An emergency number, which the configuration allows.
+        emergency: bool,
         /// The call, dialing.
         reply: Reply<Call>,
     },
@@ -93,6 +97,41 @@ pub enum Request {
         reject: bool,
         /// The call, over.
         reply: Reply<Call>,
+    },
+    /// Puts a call on hold.
+    Hold {
+        /// Which one; `None`: the only one.
+        call_id: Option<String>,
+        /// The call, held.
+        reply: Reply<Call>,
+    },
+    /// Takes a held call back.
+    Resume {
+        /// Which one; `None`: the only one.
+        call_id: Option<String>,
+        /// The call, active.
+        reply: Reply<Call>,
+    },
+    /// Begins or ends the recording of a call.
+    SetRecording {
+        /// Which one; `None`: the only one.
+        call_id: Option<String>,
+        /// Begins.
+        enabled: bool,
+        /// The call.
+        reply: Reply<Call>,
+    },
+    /// Asks the network for its call forwardings.
+    GetForwarding {
+        /// One for each reason.
+        reply: Reply<Vec<Forwarding>>,
+    },
+    /// Sets a call forwarding.
+    SetForwarding {
+        /// As it is wanted.
+        forwarding: Forwarding,
+        /// As the network confirms it.
+        reply: Reply<Forwarding>,
     },
     /// Sends tones.
     SendDtmf {
@@ -229,9 +268,16 @@ impl Request {
     /// Answers that it cannot be done.
     fn refuse(self, refusal: impl Fn() -> Refusal) {
         match self {
-            Request::Dial { reply, .. } | Request::Answer { reply, .. } | Request::HangUp { reply, .. } => {
+            Request::Dial { reply, .. }
+            | Request::Answer { reply, .. }
+            | Request::HangUp { reply, .. }
+            | Request::Hold { reply, .. }
+            | Request::Resume { reply, .. }
+            | Request::SetRecording { reply, .. } => {
                 drop(reply.send(Err(refusal())));
             }
+            Request::GetForwarding { reply } => drop(reply.send(Err(refusal()))),
+            Request::SetForwarding { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::SendDtmf { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::Attach { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::Monitor { reply, .. } => drop(reply.send(Err(refusal()))),
@@ -443,6 +489,8 @@ pub struct ModemActor {
     /// Since when nothing that could be the modem is on the bus.
     absent_since: Option<Instant>,
     recovery: Recovery,
+    /// Calls that wait for the ports to come back.
+    carried: Option<calls::Carried>,
     recovery_status: watch::Sender<RecoveryStatus>,
     /// A port that hung; the next time the other one serves everything.
     avoided: Option<PortRole>,
@@ -496,6 +544,7 @@ pub fn open(
         recovery: Recovery::new(&setup.config.name),
         recovery_status,
         avoided: None,
+        carried: None,
         switches: Switches::default(),
         want_data: data_wanted,
         radio_off: false,
