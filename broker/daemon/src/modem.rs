@@ -52,6 +52,7 @@ use recovery::Recovery;
 pub use calls::{Attachment, CallUpdate};
 pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
+pub use network::SignalHistory;
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
 pub use reliance::is_relied_on;
@@ -321,6 +322,7 @@ pub struct ModemHandle {
     want_data: Arc<watch::Sender<bool>>,
     location: Location,
     trace: Trace,
+    signals: SignalHistory,
 }
 
 impl ModemHandle {
@@ -353,6 +355,11 @@ impl ModemHandle {
     /// What its GNSS receiver says.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The recent measures of its signal.
+    pub fn signals(&self) -> &SignalHistory {
+        &self.signals
     }
 
     /// What crossed its ports.
@@ -471,6 +478,7 @@ pub struct ModemActor {
     status: ModemStatus,
     sim: Sim,
     network: NetworkStatus,
+    signals: SignalHistory,
     bearer: Bearer,
     shutdown: watch::Receiver<bool>,
     /// Where the absence was told last, so that a lasting one is one event and not one a second.
@@ -517,6 +525,7 @@ pub fn open(
     let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
     let (want_data, data_wanted) = watch::channel(false);
+    let signals = SignalHistory::default();
     let location = Location::new(setup.config.gnss.enabled);
     let handle = ModemHandle {
         name: setup.config.name.as_str().into(),
@@ -526,6 +535,7 @@ pub fn open(
         want_data: Arc::new(want_data),
         location: location.clone(),
         trace: setup.trace.clone(),
+        signals: signals.clone(),
     };
     let actor = ModemActor {
         seen: setup.bus.subscribe(),
@@ -546,6 +556,7 @@ pub fn open(
         status,
         sim: Sim::default(),
         network: NetworkStatus::default(),
+        signals,
         bearer: Bearer::default(),
         shutdown,
         last_absence: String::new(),

@@ -1,6 +1,9 @@
 //! Requests are made into domain values here and nowhere else: what passes is in range, and what does not is named by field.
 
+use std::time::Duration;
+
 use ::modem::sms::address::PhoneNumber;
+use jiff::Timestamp;
 
 use crate::refusal::Refusal;
 use crate::resource::{Forwarding, ForwardingReason, WanMode, WanRole};
@@ -180,6 +183,16 @@ pub(super) fn ussd_code(value: &str) -> Result<(), Refusal> {
 /// An identifier that may be left out.
 pub(super) fn optional(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
+}
+
+/// When a span that ends now began; without one, the beginning of time.
+pub(super) fn span_start(span: Option<prost_types::Duration>) -> Result<Timestamp, Refusal> {
+    let Some(span) = span else { return Ok(Timestamp::MIN) };
+    let span = Duration::try_from(span).map_err(|_| Refusal::FieldInvalid {
+        field: "span",
+        problem: "must not be negative".to_owned(),
+    })?;
+    Ok(Timestamp::now().checked_sub(span).unwrap_or(Timestamp::MIN))
 }
 
 /// How the modem's data is to be used.

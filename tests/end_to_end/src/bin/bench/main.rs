@@ -9,6 +9,7 @@ mod bare;
 mod bring_up;
 mod calls;
 mod exact;
+mod failover;
 mod idle;
 mod latency;
 mod presence;
@@ -65,6 +66,8 @@ enum Part {
     Presence,
     /// A thousand subscribers.
     Subscribers,
+    /// From a primary WAN that fails to packets that go through the modem. Needs root, and only when it is named.
+    Failover,
     /// Rings, ends of calls, and how long audio takes each way.
     Calls,
     /// Four calls at once beside two CPU hogs, sample by sample.
@@ -83,6 +86,7 @@ struct Plan {
     replugs: usize,
     hangs: usize,
     crowds: &'static [usize],
+    failover: failover::Extent,
     calls: usize,
     audio: Duration,
     exact: Duration,
@@ -98,6 +102,12 @@ const FULL: Plan = Plan {
     replugs: 100,
     hangs: 2,
     crowds: &[4, 1000],
+    failover: failover::Extent {
+        rounds: 9,
+        loss: Duration::from_secs(120),
+        flaps: 7,
+        kills: 10,
+    },
     calls: 40,
     audio: Duration::from_secs(60),
     exact: Duration::from_secs(120),
@@ -113,6 +123,12 @@ const QUICK: Plan = Plan {
     replugs: 10,
     hangs: 1,
     crowds: &[4],
+    failover: failover::Extent {
+        rounds: 3,
+        loss: Duration::from_secs(30),
+        flaps: 4,
+        kills: 3,
+    },
     calls: 6,
     audio: Duration::from_secs(10),
     exact: Duration::from_secs(20),
@@ -129,12 +145,15 @@ async fn main() -> anyhow::Result<()> {
         plan.exact = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes is no length of time")?;
     }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let rows = measure(plan, wanted).await?;
+    let rows = measure(plan, &arguments.only, wanted).await?;
     report::print(&rows, arguments.json)
 }
 
-async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
+async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
+    if only == [Part::Failover] {
+        return failover::measure(plan.failover);
+    }
     if wanted(Part::Start) {
         rows.extend(idle::starts(plan.starts).await?);
     }
