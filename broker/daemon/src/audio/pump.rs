@@ -242,7 +242,8 @@ impl Pump {
             if !self.pacer.take_due(now) {
                 break;
             }
-            // The first frame of all is due since the beginning of time.
+            // Nothing is due before the read that it is written for.
+            let due = due.max(self.last_read.unwrap_or_default());
             if !due.is_zero() {
                 raise(&self.ends.counters.lateness_max_us, micros(now.saturating_sub(due)));
             }
