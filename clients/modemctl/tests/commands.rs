@@ -579,7 +579,7 @@ async fn calls_are_dialled_listed_and_ended() {
     )
     .await;
     check(&fake, "call list --alive --json", expect![[r#"
-        {"audio":"CALL_AUDIO_STATE_ON","call_id":"c3","direction":"CALL_DIRECTION_INCOMING","end_cause":"CALL_END_CAUSE_UNSPECIFIED","end_detail":"","modem":"sim1","number":"+15550100","request_id":"","rings":0,"start_time":"2026-09-21T14:13:20Z","state":"CALL_STATE_ACTIVE"}
+        {"audio":"CALL_AUDIO_STATE_ON","call_id":"c3","caller_name":"","direction":"CALL_DIRECTION_INCOMING","downlink_problem":"AUDIO_PROBLEM_UNSPECIFIED","end_cause":"CALL_END_CAUSE_UNSPECIFIED","end_detail":"","modem":"sim1","number":"+15550100","number_withheld":false,"recording":false,"recording_file":"","request_id":"","rings":0,"start_time":"2026-09-21T14:13:20Z","state":"CALL_STATE_ACTIVE","uplink_problem":"AUDIO_PROBLEM_UNSPECIFIED"}
     "#]]).await;
 }
 
