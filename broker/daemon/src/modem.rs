@@ -171,14 +171,15 @@ pub enum Request {
         /// The status.
         reply: Reply<NetworkStatus>,
     },
-    /// Connects the data bearer.
+    /// Connects the data bearer. With a dynamic composition the module changes to the one for data if it has to, as soon as
+    /// no message is on its way; a call refuses it. Data is wanted until [`Request::DisconnectBearer`].
     ConnectBearer {
         /// Access point name; the configured or the carrier's if none.
         apn: Option<String>,
         /// The bearer, connected.
         reply: Reply<Bearer>,
     },
-    /// Disconnects it.
+    /// Disconnects it. With a dynamic composition the module changes back to the one for calls.
     DisconnectBearer {
         /// The bearer, disconnected.
         reply: Reply<Bearer>,
@@ -268,7 +269,6 @@ pub struct ModemHandle {
     requests: mpsc::Sender<Request>,
     snapshot: watch::Receiver<Snapshot>,
     recovery: watch::Receiver<RecoveryStatus>,
-    want_data: Arc<watch::Sender<bool>>,
     location: Location,
     trace: Trace,
 }
@@ -287,12 +287,6 @@ impl ModemHandle {
     /// How it recovers.
     pub fn recovery(&self) -> RecoveryStatus {
         self.recovery.borrow().clone()
-    }
-
-    /// Says whether the modem is wanted as a way to the internet. With a dynamic composition it changes to the one for data
-    /// as soon as no call and no message is on its way.
-    pub fn want_data(&self, wanted: bool) {
-        self.want_data.send_replace(wanted);
     }
 
     /// What its GNSS receiver says.
@@ -430,7 +424,6 @@ pub struct ModemActor {
     /// A port that hung; the next time the other one serves everything.
     avoided: Option<PortRole>,
     switches: Switches,
-    want_data: watch::Receiver<bool>,
     /// The radio is off because somebody asked for it.
     radio_off: bool,
     /// The module restarts because somebody asked for it.
@@ -459,14 +452,12 @@ pub fn open(
     });
     let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
-    let (want_data, data_wanted) = watch::channel(false);
     let location = Location::new(setup.config.gnss.enabled);
     let handle = ModemHandle {
         name: setup.config.name.as_str().into(),
         requests,
         snapshot: watcher,
         recovery,
-        want_data: Arc::new(want_data),
         location: location.clone(),
         trace: setup.trace.clone(),
     };
@@ -478,7 +469,6 @@ pub fn open(
         recovery_status,
         avoided: None,
         switches: Switches::default(),
-        want_data: data_wanted,
         radio_off: false,
         restarting: false,
         setup,

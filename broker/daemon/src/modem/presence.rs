@@ -46,6 +46,7 @@ impl ModemActor {
     /// Lives until the shutdown.
     pub async fn run(mut self) {
         self.recall_recovery().await;
+        self.heal_switches().await;
         // Ends with the shutdown only.
         let Err(Stopping) = self.live().await;
     }

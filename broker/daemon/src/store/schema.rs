@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_messages.sql"),
     include_str!("migrations/0004_sim_pin.sql"),
     include_str!("migrations/0005_recovery.sql"),
+    include_str!("migrations/0006_switched_off.sql"),
 ];
 
 /// How long to wait for somebody else's lock, such as an administrator's `sqlite3`.

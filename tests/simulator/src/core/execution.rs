@@ -136,7 +136,7 @@ impl Modem {
         let mut later = Vec::new();
         for (phase, action) in std::mem::take(&mut running.strikes) {
             match action {
-                FaultAction::Refuse { code } => refused = Some(code),
+                FaultAction::Refuse { code } | FaultAction::RefuseUntilRadioCycled { code } => refused = Some(code),
                 FaultAction::EchoTwice => {
                     let echo = format!("{}\r", self.port(port).last_line);
                     self.emit(port.function(), echo.as_bytes());
@@ -355,6 +355,7 @@ impl Modem {
             | FaultAction::LoseReply
             | FaultAction::Delay { .. }
             | FaultAction::Refuse { .. }
+            | FaultAction::RefuseUntilRadioCycled { .. }
             | FaultAction::LosePrompt
             | FaultAction::ResetAfterPrompt
             | FaultAction::EchoTwice => {}

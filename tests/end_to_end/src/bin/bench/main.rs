@@ -9,6 +9,7 @@ mod bare;
 mod bring_up;
 mod idle;
 mod latency;
+mod neighbour;
 mod presence;
 mod recovery;
 mod report;
@@ -57,6 +58,8 @@ enum Part {
     Recovery,
     /// From a pulled cable or a hang to the news of it, and to service.
     Presence,
+    /// A modem beside one that is dead.
+    Neighbour,
     /// A thousand subscribers.
     Subscribers,
 }
@@ -118,6 +121,9 @@ async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Ve
     }
     if wanted(Part::BringUp) {
         rows.extend(bring_up::bring_up(plan.starts, plan.cold_starts).await?);
+    }
+    if wanted(Part::Neighbour) {
+        rows.extend(neighbour::dead(plan.rounds.min(300)).await?);
     }
     let rig = Rig::prepare(Setup::default()).await?;
     let process = Process::broker(rig.path(), rig.configuration())?;
