@@ -119,9 +119,12 @@ async fn a_text_ends_with_ctrl_z_and_the_terminal_with_its_own_key() -> anyhow::
 async fn ctrl_c_cancels_a_ussd_session_at_the_network_too() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     // While the network asks something, and while it says nothing.
-    for (session, (code, waits)) in [("*123#", "reply (Ctrl-C cancels)> "), ("*199#", "waiting for the network")]
-        .into_iter()
-        .enumerate()
+    for (session, (code, waits)) in [
+        ("*123#", "reply (Ctrl-C cancels)> "),
+        ("*199#", "waiting for the network"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let mut typist = Typist::start(&rig, &["ussd", code])?;
         typist.sees(waits).await?;

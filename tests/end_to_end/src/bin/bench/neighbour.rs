@@ -46,7 +46,12 @@ pub async fn dead(rounds: usize) -> anyhow::Result<[Row; 2]> {
     rig.stop().await?;
     let target = Row::new("", "", "", well.clone()).p99.mul_add(2.0, 1.0);
     Ok([
-        Row::new("neighbour well", "AT command through gRPC, two modems, both well", "ms", well),
+        Row::new(
+            "neighbour well",
+            "AT command through gRPC, two modems, both well",
+            "ms",
+            well,
+        ),
         Row::new(
             "neighbour dead",
             "the same during 30 s in which the other modem hangs, is reset and given up",
