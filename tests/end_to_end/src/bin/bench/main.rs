@@ -86,7 +86,7 @@ const FULL: Plan = Plan {
     queue: 200,
     silence: Duration::from_secs(60),
     replugs: 100,
-    hangs: 2,
+    hangs: 4,
     crowds: &[4, 1000],
 };
 
@@ -157,7 +157,7 @@ async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Ve
     }
     if wanted(Part::Presence) {
         rows.extend(presence::replug(&rig, &broker, plan.replugs).await?);
-        rows.extend(presence::hung(&rig, &broker, plan.hangs).await?);
+        rows.extend(presence::hung(plan.hangs).await?);
     }
     rows.push(idle::memory_after(&process)?);
     if wanted(Part::Subscribers) {
