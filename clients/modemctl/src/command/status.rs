@@ -218,6 +218,8 @@ fn recovery_text(recovery: &GetRecoveryResponse, console: &Console) -> String {
     let step = match recovery.current_step() {
         // Nobody is told to give up.
         RecoveryStep::GiveUp => "gave up".to_owned(),
+        // The detail names the step.
+        _ if !recovery.detail.is_empty() && recovery.next_attempt_time.is_none() => String::new(),
         step => word!(step, "RECOVERY_STEP_").replace('-', " "),
     };
     let next = present::time(recovery.next_attempt_time, &console.zone);

@@ -18,6 +18,7 @@ struct Typist {
     terminal: std::fs::File,
     screen: Arc<Mutex<String>>,
     modemctl: Child,
+    reader: std::thread::JoinHandle<()>,
     before: LocalFlags,
 }
 
@@ -41,7 +42,7 @@ impl Typist {
         let (mut reader, screen) = (terminal.try_clone()?, Arc::new(Mutex::new(String::new())));
         let shown = screen.clone();
         // Ends with the last program that has the terminal open.
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 shown
@@ -54,6 +55,7 @@ impl Typist {
             terminal,
             screen,
             modemctl,
+            reader,
             before,
         })
     }
@@ -81,6 +83,10 @@ impl Typist {
     /// How it ended. The terminal is left as it was.
     async fn ended(mut self) -> anyhow::Result<(ExitStatus, String)> {
         let status = tokio::time::timeout(LIMIT, self.modemctl.wait()).await??;
+        until("everything is read", LIMIT, async || {
+            Ok(self.reader.is_finished().then_some(()))
+        })
+        .await?;
         assert_eq!(tcgetattr(&self.terminal)?.local_flags, self.before);
         let screen = self.screen.lock().unwrap().clone();
         Ok((status, screen))

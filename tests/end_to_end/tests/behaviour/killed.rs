@@ -7,7 +7,7 @@ use api::v1::{GetNetworkStatusRequest, GetRecoveryRequest, ModemStage, RecoveryS
 use client::Broker;
 use end_to_end::{Journal, LIMIT, Process, Rig, Setup, binaries, until};
 use nix::sys::signal::Signal;
-use simulator::{Cure, FaultAction, Way};
+use simulator::{Cure, FaultAction, Function, Way};
 
 /// Two resets of the module are at least so far apart: half a minute less the jitter.
 const RESET_PAUSE_MS: u64 = 24_000;
@@ -43,9 +43,10 @@ async fn budget_left(broker: &Broker, step: RecoveryStep) -> anyhow::Result<u32>
     Ok(counter.map(|counter| counter.budget_left).unwrap_or_default())
 }
 
-/// When the module was told to reset itself, in the virtual modem's milliseconds.
+/// When the module was told to reset itself, in the virtual modem's milliseconds. It is told on both ports, since it may obey
+/// on either.
 async fn resets(rig: &Rig) -> anyhow::Result<Vec<u64>> {
-    let mut transcript = rig.sim().transcript(None);
+    let mut transcript = rig.sim().transcript(Some(Function::At));
     let mut resets = Vec::new();
     while let Some(entry) = transcript.next(Duration::ZERO).await? {
         if entry.way == Way::ToModem && entry.text.contains("AT+CRESET") {
