@@ -19,6 +19,9 @@ use ::modem::qmi::wds::Family;
 
 use crate::resource::PortRole;
 use crate::store::{Limits, Retention};
+use crate::wan::name_server::Resolver;
+use crate::wan::policy::{Mode, Timing};
+use crate::wan::probe::{PortalCheck, Target};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +40,47 @@ pub struct Config {
     pub voice: VoiceConfig,
     /// Where carriers are looked up that the broker's own table lacks.
     pub carriers: CarriersConfig,
+    /// Which WAN carries the traffic.
+    pub wan: WanConfig,
     /// The modems; at least one.
     pub modems: Vec<ModemConfig>,
+}
+
+/// `[wan]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WanConfig {
+    /// How the modem's data is used.
+    pub mode: Mode,
+    /// The modem that is the backup; the only one if none.
+    pub modem: Option<String>,
+    /// The primary's interface; found if none.
+    pub primary: Option<String>,
+    /// How fast the primary is judged.
+    pub timing: Timing,
+    /// What answers probes; at least one.
+    pub targets: Vec<Target>,
+    /// Whether the primary's name servers are probed too.
+    pub probe_names: bool,
+    /// The name that they are asked for.
+    pub probe_name: String,
+    /// A page that is empty where the internet is.
+    pub portal_check: Option<PortalCheck>,
+    /// Metric with which everything goes through the modem.
+    pub metric: u32,
+    /// Whether connections of an address that leads nowhere are aborted.
+    pub abort_connections: bool,
+    /// Who answers this machine's questions; found out if none.
+    pub resolver: Option<Resolver>,
+    /// The machine's name servers.
+    pub resolv_conf: PathBuf,
+    /// A program and its arguments that is run at each change.
+    pub hook: Option<Vec<String>>,
+    /// How long it may take.
+    pub hook_timeout: Duration,
+    /// Octets that a period allows.
+    pub cap: Option<u64>,
+    /// The day of the month on which a period begins.
+    pub cap_day: i8,
 }
 
 /// `[broker]`.

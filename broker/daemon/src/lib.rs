@@ -17,11 +17,14 @@ pub mod wan;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use config::Config;
-use modem::{Modems, Setup};
+use modem::{ModemHandle, Modems, Setup};
+use resource::DataUsage;
 use server::Context;
 use store::Store;
+use wan::{WanHandle, usage};
 
 /// Why the broker could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +90,19 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         tasks.push(supervisor::spawn("modem", &modem.name, actor.run()));
         tasks.push(supervisor::spawn("recorder", &modem.name, recorder));
     }
+    let data_cap = server::DataCap {
+        bytes: config.wan.cap,
+        day: config.wan.cap_day,
+    };
+    let wan = start_wan(&config, &handles, &store, stopping.clone(), &mut tasks);
     let retention = supervisor::spawn("retention", "", keep_pruned(store.clone(), config.store));
 
     let context = Context {
         modems: Modems::new(handles),
         store,
         limits: config.limits.into(),
+        wan,
+        data_cap,
         raw_at: config.diagnostics.raw_at,
         shutdown: stopping,
     };
@@ -114,6 +124,45 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         }
     }
     Ok(served?)
+}
+
+/// Starts what counts the data of each modem, and what chooses the WAN; nothing chooses when nobody said which of several
+/// modems is the backup. The tasks that have something to put back are added to those that are waited for.
+fn start_wan(
+    config: &Config,
+    handles: &[ModemHandle],
+    store: &Store,
+    stopping: watch::Receiver<bool>,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> Option<WanHandle> {
+    let only = (config.modems.len() == 1).then(|| config.modems[0].name.clone());
+    let backup = config.wan.modem.clone().or(only);
+    let mut wan = None;
+    for (handle, modem) in handles.iter().zip(&config.modems) {
+        let (usage, used) = watch::channel(DataUsage::default());
+        let (day, name) = (config.wan.cap_day, modem.name.clone());
+        let counting = usage::keep_counted(store.clone(), name, handle.snapshots(), day, usage);
+        supervisor::spawn("usage", &modem.name, counting);
+        if backup.as_ref() != Some(&modem.name) {
+            continue;
+        }
+        let setup = wan::actor::Setup {
+            config: config.wan.clone(),
+            modem: handle.clone(),
+            roaming: modem.data.roaming,
+            usage: used,
+            store: store.clone(),
+            sysfs: config.discovery.sysfs.clone(),
+            state_directory: config.broker.state_directory.clone(),
+        };
+        let (handle, actor, hook) = wan::actor::open(setup, stopping.clone());
+        tasks.push(supervisor::spawn("wan", &modem.name, actor.run()));
+        if let Some(hook) = hook {
+            tasks.push(supervisor::spawn("wan hook", "", hook));
+        }
+        wan = Some(handle);
+    }
+    wan
 }
 
 async fn keep_pruned(store: Store, retention: store::Retention) {

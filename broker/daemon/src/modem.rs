@@ -16,6 +16,7 @@ mod port_map;
 mod presence;
 mod recorder;
 mod recovery;
+mod reliance;
 mod serving;
 mod sim;
 mod terminal;
@@ -51,6 +52,7 @@ pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
+pub use reliance::is_relied_on;
 pub use sim::{SimCode, SimOperation};
 
 /// Requests that may wait for the actor before the next one is refused.
@@ -176,6 +178,8 @@ pub enum Request {
     ConnectBearer {
         /// Access point name; the configured or the carrier's if none.
         apn: Option<String>,
+        /// Whether everybody's packets may take it, behind other ways with a better metric.
+        default_route: bool,
         /// The bearer, connected.
         reply: Reply<Bearer>,
     },
@@ -282,6 +286,11 @@ impl ModemHandle {
     /// What is known without asking the modem.
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// Tells of every change of the [`Snapshot`].
+    pub fn snapshots(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.clone()
     }
 
     /// How it recovers.

@@ -5,6 +5,7 @@
 
 mod data;
 mod message;
+mod wan;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub use self::message::{
     Priority, WaitingKind,
 };
 pub use data::{Bearer, BearerState, Ims, ImsRegistration, ImsService, Persistence};
+pub use wan::{DataUsage, PrimaryState, ProbeResult, WanMode, WanRole, WanStatus};
 
 /// Position in the journal. Grows from event to event and is never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,6 +51,8 @@ pub enum Change {
     Network(NetworkStatus),
     /// A USSD session.
     Ussd(UssdSession),
+    /// The choice of the WAN.
+    Wan(WanStatus),
     /// The data bearer.
     Bearer(Bearer),
     /// A tone was received in a call.
@@ -71,6 +75,8 @@ pub enum ChangeKind {
     Network = 5,
     /// [`Change::Ussd`].
     Ussd = 6,
+    /// [`Change::Wan`].
+    Wan = 7,
     /// [`Change::Bearer`].
     Bearer = 8,
     /// [`Change::Dtmf`].
@@ -87,6 +93,7 @@ impl Change {
             Change::Call(_) => ChangeKind::Call,
             Change::Network(_) => ChangeKind::Network,
             Change::Ussd(_) => ChangeKind::Ussd,
+            Change::Wan(_) => ChangeKind::Wan,
             Change::Bearer(_) => ChangeKind::Bearer,
             Change::Dtmf(_) => ChangeKind::Dtmf,
         }

@@ -38,6 +38,7 @@ use tonic::{Response, Status};
 use crate::modem::{ContentHash, Modems};
 use crate::refusal::Refusal;
 use crate::store::{Limits, Store};
+use crate::wan::WanHandle;
 use event::Events;
 
 /// A stream of responses.
@@ -55,10 +56,23 @@ pub struct Context {
     pub store: Store,
     /// How much clients may send.
     pub limits: Arc<Limits>,
+    /// The choice of the WAN; none when nobody said which of several modems is the backup.
+    pub wan: Option<WanHandle>,
+    /// How much data a period allows.
+    pub data_cap: DataCap,
     /// Whether raw AT commands are allowed.
     pub raw_at: bool,
     /// True from the moment at which the broker begins to stop.
     pub shutdown: watch::Receiver<bool>,
+}
+
+/// How much data a period allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DataCap {
+    /// Octets; no limit if none.
+    pub bytes: Option<u64>,
+    /// The day of the month on which a period begins.
+    pub day: i8,
 }
 
 /// All services, with health and reflection.

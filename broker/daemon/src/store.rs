@@ -25,6 +25,7 @@ mod schema;
 mod search;
 mod switched_off;
 mod tail;
+mod usage;
 mod ussd;
 mod writer;
 
@@ -41,7 +42,7 @@ use tokio::sync::watch;
 pub use self::call::CallQuery;
 pub use self::charge::Limits;
 pub use self::error::StoreError;
-pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, Undecodable};
+pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, StoredPlace, Undecodable};
 pub use self::journal::{Batch, Filter};
 pub use self::message::{MessageQuery, NextQueued};
 pub use self::pin::PinMemory;
@@ -50,6 +51,7 @@ pub use self::recovery::Recovered;
 pub use self::report::{ReportOutcome, StatusReport};
 pub use self::request::Queued;
 pub use self::retention::{Pruned, Retention};
+pub use self::usage::Counters;
 use self::writer::{Writer, Writing};
 use crate::resource::Sequence;
 

@@ -4,9 +4,11 @@
 //! their own share the code of their host and are told apart by the name (EF_SPN) or the group (EF_GID1) on the SIM. What
 //! belongs to a carrier is in a table of this crate; [`provider_info`] reads a larger one.
 
+mod country;
 pub mod provider_info;
 mod sim_file;
 
+pub use country::Country;
 pub use sim_file::{SimFile, alpha_identifier, group_identifier, mnc_length, service_provider_name};
 
 use std::fmt;

@@ -30,6 +30,7 @@ named!(
     Event,
     ExecuteAtCommandResponse,
     Fix,
+    GetDataUsageResponse,
     GetRecoveryResponse,
     GetStorageResponse,
     Message,

@@ -64,6 +64,8 @@ pub enum Command {
     Modem(ModemCommand),
     /// Shows registration, operator, technology and signal; connects and disconnects data.
     Network(NetworkOptions),
+    /// Shows which way leads to the internet and why; checks it, sets how the modem's data is used, forces a way.
+    Wan(WanOptions),
     /// Sends a USSD code, such as *101# for the balance, and shows the network's answer.
     ///
     /// A network that asks gets the replies that were given, then those that are typed. Ctrl-C cancels the session.
@@ -307,6 +309,50 @@ pub enum NetworkCommand {
     Disconnect,
 }
 
+/// Options of `wan`.
+#[derive(Debug, Args)]
+pub struct WanOptions {
+    /// What to do instead of showing it.
+    #[command(subcommand)]
+    pub command: Option<WanCommand>,
+}
+
+/// What to do with the choice of the way to the internet.
+#[derive(Debug, Subcommand)]
+pub enum WanCommand {
+    /// Probes the primary now. Ends with 0 if it works and with 1 if it does not.
+    Check,
+    /// Sets how the modem's data is used, until the broker ends.
+    Policy {
+        /// off: not at all; backup: when the primary fails; standby: the same, kept connected; always-on: always.
+        mode: WanPolicy,
+    },
+    /// Forces a way until it is released.
+    Force {
+        /// primary, backup (the modem), or release.
+        way: ForcedWay,
+    },
+    /// Shows how much data the modem carried in the current period.
+    Usage,
+}
+
+/// How the modem's data is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WanPolicy {
+    Off,
+    Backup,
+    Standby,
+    AlwaysOn,
+}
+
+/// Ways that can be forced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForcedWay {
+    Primary,
+    Backup,
+    Release,
+}
+
 /// What to do with the module.
 #[derive(Debug, Subcommand)]
 pub enum ModemCommand {
@@ -427,6 +473,8 @@ mod tests {
             "modemctl sim puk 12345678",
             "modemctl sim lock maybe",
             "modemctl network --refresh connect",
+            "modemctl wan policy sometimes",
+            "modemctl wan force none",
             "modemctl modem functionality loud",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
@@ -450,6 +498,9 @@ mod tests {
             "modemctl network --refresh",
             "modemctl network connect --apn internet --json",
             "modemctl --modem sim1 network disconnect",
+            "modemctl wan --json",
+            "modemctl wan policy always-on",
+            "modemctl wan force release",
             "modemctl modem functionality flight",
             "modemctl modem composition 9011 --modem sim1",
             "modemctl ussd *123# 3 4711",

@@ -54,6 +54,7 @@ pub async fn run(arguments: Arguments, console: &mut Console) -> Result<(), Fail
         Command::Sim(sim) => command::sim::run(&mut session, sim).await,
         Command::Modem(modem) => command::modem::run(&mut session, modem).await,
         Command::Network(options) => command::network::network(&mut session, options).await,
+        Command::Wan(options) => command::wan::wan(&mut session, options).await,
         Command::Ussd(options) => command::ussd::ussd(&mut session, options).await,
         Command::Location(options) => command::location::location(&mut session, options).await,
         Command::At(options) => command::at::at(&mut session, options).await,

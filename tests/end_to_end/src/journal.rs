@@ -6,8 +6,8 @@ use std::time::Duration;
 use api::v1::event::Resource;
 use api::v1::watch_events_request::Start;
 use api::v1::{
-    Bearer, Call, Event, EventFilter, Message, Modem, WatchEventsRequest, WatchEventsResponse, WatchFromBeginning,
-    WatchFromNow,
+    Bearer, Call, Event, EventFilter, Message, Modem, WanStatus, WatchEventsRequest, WatchEventsResponse,
+    WatchFromBeginning, WatchFromNow,
 };
 use client::Broker;
 use tonic::Streaming;
@@ -138,6 +138,15 @@ impl Journal {
     pub async fn bearer(&mut self, what: &str, fits: impl Fn(&Bearer) -> bool) -> anyhow::Result<Bearer> {
         self.find(what, |event| match &event.resource {
             Some(Resource::BearerChanged(bearer)) => Some(bearer.clone()).filter(&fits),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for a change of the WAN.
+    pub async fn wan(&mut self, what: &str, fits: impl Fn(&WanStatus) -> bool) -> anyhow::Result<WanStatus> {
+        self.find(what, |event| match &event.resource {
+            Some(Resource::WanChanged(status)) => Some(status.clone()).filter(&fits),
             _ => None,
         })
         .await

@@ -10,6 +10,7 @@ pub mod binaries;
 mod bridge;
 pub mod crash;
 mod journal;
+pub mod lab;
 mod rig;
 
 pub use binaries::Process;

@@ -221,6 +221,11 @@ impl Control {
         self.tell(Request::SetReports { status }).await
     }
 
+    /// Another program gives the module a command on a port of its own.
+    pub async fn execute(&self, line: &str) -> Result<(), ControlError> {
+        self.tell(Request::Execute { line: line.to_owned() }).await
+    }
+
     /// Where the receiver is, in degrees north and east; `None` for no fix.
     pub async fn set_position(&self, position: Option<(f64, f64)>) -> Result<(), ControlError> {
         self.tell(Request::SetPosition { position }).await

@@ -98,6 +98,11 @@ pub enum Request {
         /// TP-ST to report; absent: no report ever comes.
         status: Option<u8>,
     },
+    /// Another program gives the module a command on a port of its own; its answer is for nobody here.
+    Execute {
+        /// The command line, with its `AT`.
+        line: String,
+    },
     /// Where the receiver is; absent: no fix.
     SetPosition {
         /// Degrees north and east.

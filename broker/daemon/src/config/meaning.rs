@@ -1,5 +1,7 @@
 //! From what is written to what it means: defaults, ranges, and what must fit together.
 
+mod wan;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -38,6 +40,7 @@ pub(super) fn config(source: Source<'_>) -> Result<Config, ConfigError> {
     let voice = voice(file.section("voice")?)?;
     let carriers = carriers(file.section("carriers")?)?;
     let modems = modems(&mut file, &discovery)?;
+    let wan = wan::wan(file.section("wan")?, &modems)?;
     file.finish()?;
     Ok(Config {
         broker,
@@ -47,6 +50,7 @@ pub(super) fn config(source: Source<'_>) -> Result<Config, ConfigError> {
         discovery,
         voice,
         carriers,
+        wan,
         modems,
     })
 }
@@ -232,6 +236,7 @@ fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
         destination_per_day: parts("destination_per_day")?,
         client_per_hour: parts("client_per_hour")?,
         client_per_day: parts("client_per_day")?,
+        home: None,
     };
     section.finish()?;
     Ok(limits)

@@ -386,7 +386,7 @@ impl Serving<'_> {
     }
 
     /// Connects the bearer, or joins whoever is connecting it.
-    pub(super) async fn connect_bearer(&mut self, apn: Option<String>, reply: Reply<Bearer>) {
+    pub(super) async fn connect_bearer(&mut self, apn: Option<String>, default_route: bool, reply: Reply<Bearer>) {
         if let Err(refusal) = self.may_connect(apn.as_deref()) {
             let _ = reply.send(Err(refusal));
             return;
@@ -408,8 +408,10 @@ impl Serving<'_> {
         self.data.ended_meanwhile = None;
         self.data.given_up = Arc::default();
         let given_up = self.data.given_up.clone();
-        let work =
-            async move { Done::Connected(connecting::connect(handle, interface, wanted, config, given_up).await) };
+        let work = async move {
+            let connected = connecting::connect(handle, interface, wanted, config, default_route, given_up);
+            Done::Connected(connected.await)
+        };
         self.start(self.data.bound(work));
         self.tell_bearer(|bearer| {
             bearer.state = BearerState::Connecting;

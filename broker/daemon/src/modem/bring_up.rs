@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use self::plan::{OnFailure, rule};
+use super::reliance::Reliance;
 use crate::config::{CarrierConfig, Secret};
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::resource::{Carrier, PortRole, PortState, RegistrationState, Sim, Stage};
@@ -292,6 +293,35 @@ impl BringUp {
             tracing::debug!(modem = self.needs.name, what, %result, "not known to this firmware");
         }
         Ok(result.is_ok())
+    }
+
+    /// Sets what has to be set, unless it is.
+    async fn rely_on(&self, at: &AtHandle, reliance: &Reliance) -> Result<(), BringUpError> {
+        if self.is_as_wanted(at, reliance).await? {
+            return Ok(());
+        }
+        for command in (reliance.writes)() {
+            self.set(at, reliance.what, command).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for what a firmware may not know.
+    async fn try_to_rely_on(&self, at: &AtHandle, reliance: &Reliance) -> Result<(), BringUpError> {
+        if self.is_as_wanted(at, reliance).await? {
+            return Ok(());
+        }
+        for command in (reliance.writes)() {
+            self.try_set(at, reliance.what, command).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_as_wanted(&self, at: &AtHandle, reliance: &Reliance) -> Result<bool, BringUpError> {
+        match reliance.wanted {
+            Some((setting, wanted)) => self.is_set(at, setting, wanted).await,
+            None => Ok(false),
+        }
     }
 
     /// Whether a setting already begins with these values. A setting that cannot be read is not.

@@ -8,6 +8,8 @@ mod composition;
 mod receiving;
 mod sending;
 mod storages;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -33,8 +35,9 @@ pub(super) use self::storages::indicate;
 /// How often the storages are emptied without an announcement, for messages whose announcement was lost.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
-/// When messages are fetched again that could not be stored or deleted.
-const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// When the storages are looked at again if something stayed there or could not be looked at: at first soon, and each time
+/// it fails again half as often, down to the slow sweep.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Announced places that are remembered; beyond, the storages are emptied as a whole.
 const PLACES_LIMIT: usize = 1000;
@@ -82,6 +85,8 @@ pub(super) struct Messages {
     last_sweep: Instant,
     /// When what stayed in the module is fetched again.
     resume_receiving: Option<Instant>,
+    /// How often in a row that was necessary.
+    failed_sweeps: u32,
     /// Places that hold what is no message for us.
     foreign: HashSet<Place>,
     /// How full the storages were when they were last emptied.
@@ -112,6 +117,7 @@ impl Messages {
             sweep: false,
             last_sweep: Instant::now(),
             resume_receiving: None,
+            failed_sweeps: 0,
             foreign: HashSet::new(),
             storages: Vec::new(),
             is_full: false,
@@ -171,9 +177,25 @@ impl Messages {
         self.sweep = self.usable;
     }
 
+    /// The storages are to be looked at again soon. What fails again and again is tried less and less often.
+    fn look_again(&mut self) {
+        if self.resume_receiving.is_none() {
+            self.resume_receiving = Some(Instant::now() + retry_pause(self.failed_sweeps));
+            self.failed_sweeps += 1;
+        }
+    }
+
     pub(super) fn sweep_if_due(&mut self) {
         if self.usable && self.last_sweep.elapsed() >= SWEEP_INTERVAL {
             self.sweep = true;
+        }
+    }
+
+    /// A line that nobody understands. Noise may have made it of an announcement.
+    pub(super) fn unknown_line(&mut self, line: &str) {
+        let damaged = line.contains(char::REPLACEMENT_CHARACTER);
+        if self.usable && (damaged || line.contains("CMT") || line.contains("CDS")) {
+            self.look_again();
         }
     }
 
@@ -334,8 +356,10 @@ impl Messages {
         self.receiving = false;
         self.foreign = report.foreign;
         self.sweep |= report.unannounced;
-        if report.kept_back > 0 {
-            self.resume_receiving.get_or_insert(Instant::now() + RETRY_INTERVAL);
+        if report.kept_back > 0 || report.cut_short {
+            self.look_again();
+        } else if !report.storages.is_empty() {
+            self.failed_sweeps = 0;
         }
         if report.storages.is_empty() {
             return;
@@ -347,6 +371,13 @@ impl Messages {
             let _ = reply.send(Ok(self.storages.clone()));
         }
     }
+}
+
+/// How long after so many failures in a row the storages are looked at again.
+fn retry_pause(failed: u32) -> Duration {
+    RETRY_INTERVAL
+        .saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX))
+        .min(SWEEP_INTERVAL)
 }
 
 fn storage_named(name: &str) -> Option<Storage> {

@@ -317,6 +317,14 @@ impl<'a> Serving<'a> {
             AtEvent::Unresponsive(probes) => return self.probes_unanswered(role, probes).await,
             AtEvent::Resynchronised => return self.port_answers(role).await,
             AtEvent::TerminalEnded => self.terminal_ended(),
+            AtEvent::Unsolicited(unsolicited) if unsolicited.urc == Urc::Unknown => {
+                if role == self.link.server_of(PortRole::At) {
+                    unsolicited
+                        .lines
+                        .iter()
+                        .for_each(|line| self.messages.unknown_line(line));
+                }
+            }
             AtEvent::Unsolicited(unsolicited) => self.unsolicited(role, unsolicited.urc).await,
         }
         None
@@ -529,7 +537,11 @@ impl<'a> Serving<'a> {
             Request::SetFunctionality { level, reply } => self.set_functionality(level, reply),
             Request::SwitchComposition { product, reply } => self.switch_composition(product, Some(reply)),
             Request::RefreshNetwork { reply } => self.read_status(Some(reply)),
-            Request::ConnectBearer { apn, reply } => self.connect_data(apn, reply).await,
+            Request::ConnectBearer {
+                apn,
+                default_route,
+                reply,
+            } => self.connect_data(apn, default_route, reply).await,
             Request::DisconnectBearer { reply } => self.disconnect_data(reply).await,
             Request::OperateSim {
                 operation,

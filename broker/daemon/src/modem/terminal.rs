@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use ::modem::at::Command;
-use ::modem::at::command::{self, ErrorReporting, PcmFormat, Storage};
-use ::modem::at::reply::{Domain, NewMessageIndication};
 use tokio::sync::oneshot;
 
 use super::serving::Serving;
-use super::{Done, Reply};
+use super::{Done, Reply, reliance};
 use crate::port::terminal::{Terminal, TerminalEnd};
 use crate::refusal::Refusal;
 use crate::resource::Stage;
@@ -39,7 +36,7 @@ impl Serving<'_> {
         self.terminal.stop = Some(stop);
         let at = self.link.at.clone();
         self.start(async move {
-            let opening = at.open_terminal(idle, stopped, relied_on());
+            let opening = at.open_terminal(idle, stopped, reliance::commands());
             let opened = match tokio::time::timeout(OPEN_LIMIT, opening).await {
                 Ok(opened) => opened.map_err(Refusal::from),
                 Err(_) => Err(Refusal::ModemTimeout {
@@ -95,39 +92,4 @@ impl Serving<'_> {
         self.messages.sweep_due();
         self.read_status(None);
     }
-}
-
-/// What the broker relies on and anybody at a terminal may have changed. A firmware that does not know one of them refused
-/// it when the modem came up as well.
-fn relied_on() -> Vec<Command> {
-    let mut commands = vec![
-        command::error_reporting(ErrorReporting::Numeric),
-        command::message_format_pdu(),
-        command::message_storage(Storage::Sim, Storage::Sim, Storage::Sim),
-    ];
-    // `AT+CUSD`, `AT+CLIP` and others write strings in this one.
-    commands.extend(command::character_set("IRA"));
-    // Where to send unsolicited codes: to every port.
-    commands.extend(command::unsolicited_port(0));
-    // From the least to the best: a firmware that refuses one keeps the one before.
-    for status_report in [0, 1, 2] {
-        commands.extend(command::new_message_indication(NewMessageIndication {
-            mode: 2,
-            deliver: 1,
-            broadcast: 0,
-            status_report,
-            buffer: 0,
-        }));
-    }
-    commands.extend([Domain::Cs, Domain::Ps, Domain::Eps].map(command::registration_reports));
-    commands.extend([
-        command::sleep_off(),
-        command::ussd_reports(),
-        command::caller_id_on(),
-        command::extended_ring(),
-        command::call_list_reports(),
-        command::dtmf_detection(),
-        command::pcm_bandwidth(PcmFormat::Narrow, PcmFormat::Narrow),
-    ]);
-    commands
 }

@@ -466,11 +466,6 @@ impl AtTask {
         let evidence = timed_out.then(|| running.name.clone());
         let outcome = match outcome {
             Ok(response) => Ok(response),
-            // A final code in place of the prompt is an answer like any other.
-            Err(Failure::PromptRefused(result)) => Ok(Response {
-                lines: Vec::new(),
-                result,
-            }),
             Err(failure) => Err(AtError::Failed {
                 command: running.name,
                 failure,

@@ -1,6 +1,7 @@
 //! The domain's values as messages of the contract, and filters back.
 
 mod data;
+mod wan;
 
 use jiff::Timestamp;
 
@@ -8,6 +9,7 @@ use crate::resource::{self, Change, ChangeKind};
 use api::v1;
 
 pub(super) use data::bearer;
+pub(super) use wan::wan;
 
 /// A time.
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
@@ -34,6 +36,7 @@ pub(super) fn event(event: &resource::Event) -> v1::Event {
         Change::Call(call) => Resource::CallChanged(self::call(call)),
         Change::Network(status) => Resource::NetworkChanged(network(modem, status)),
         Change::Ussd(session) => Resource::UssdChanged(ussd_session(session)),
+        Change::Wan(status) => Resource::WanChanged(wan(status)),
         Change::Bearer(bearer) => Resource::BearerChanged(self::bearer(modem, bearer)),
         Change::Dtmf(dtmf) => Resource::DtmfReceived(v1::DtmfReceived {
             call_id: dtmf.call_id.clone(),
@@ -59,7 +62,8 @@ pub(super) fn change_kind(kind: v1::EventKind) -> Option<ChangeKind> {
         v1::EventKind::Ussd => Some(ChangeKind::Ussd),
         v1::EventKind::Bearer => Some(ChangeKind::Bearer),
         v1::EventKind::Dtmf => Some(ChangeKind::Dtmf),
-        v1::EventKind::Unspecified | v1::EventKind::Wan => None,
+        v1::EventKind::Wan => Some(ChangeKind::Wan),
+        v1::EventKind::Unspecified => None,
     }
 }
 

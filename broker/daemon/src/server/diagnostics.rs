@@ -18,9 +18,8 @@ use crate::refusal::Refusal;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(180);
 
-/// Settings on which the broker relies: a PDU that is handed over in text mode would go to somebody else. At a terminal they
-/// may be changed, because they are set again when it ends.
-const RELIED_ON: &[&str] = &["+CMGF", "+CSCS", "+CMEE", "Q", "Q1"];
+/// The form of answers, on which the session relies.
+const ANSWER_FORM: &[&str] = &["Q", "Q1"];
 
 /// Commands that leave command mode: their prompt or data connection would take the port away from the session.
 const LEAVES_COMMAND_MODE: &[&str] = &[
@@ -41,7 +40,6 @@ const LEAVES_COMMAND_MODE: &[&str] = &[
     "Z",
     "V0",
     "+IPR",
-    "+CATR",
 ];
 
 #[tonic::async_trait]
@@ -120,10 +118,10 @@ fn command(request: &ExecuteAtCommandRequest) -> Result<Command, Refusal> {
     };
     let upper = request.command.trim().to_ascii_uppercase();
     for part in upper.strip_prefix("AT").unwrap_or(&upper).split(';') {
-        let name = part.trim().split(['=', '?']).next().unwrap_or_default();
+        let name = part.split(['=', '?']).next().unwrap_or_default().trim();
         let opens = part.contains('=') || !name.starts_with('+');
         let sets = opens && !part.contains('?');
-        if sets && RELIED_ON.contains(&name) {
+        if sets && (modem::is_relied_on(name) || ANSWER_FORM.contains(&name)) {
             return Err(Refusal::FieldInvalid {
                 field: "command",
                 problem: format!(
@@ -161,6 +159,11 @@ mod tests {
             ("ATZ", false),
             ("AT+CMGF=1", false),
             ("AT+CMGF?", true),
+            ("AT+CPMS=\"ME\",\"ME\",\"ME\"", false),
+            ("AT+CPMS?", true),
+            ("AT+CNMI=0,0,0,0,0", false),
+            ("at+cpms = \"ME\"", false),
+            ("AT+CATR=3", false),
             ("AT+CSCS=?", true),
             ("AT+CREG?;+CSCS=IRA", false),
             ("ATQ1", false),

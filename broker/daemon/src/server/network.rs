@@ -12,7 +12,8 @@ use api::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Context, ResponseStream, convert, not_built_yet, validate};
-use crate::modem;
+use crate::refusal::Refusal;
+use crate::{modem, wan};
 
 #[tonic::async_trait]
 impl NetworkService for Context {
@@ -63,19 +64,36 @@ impl NetworkService for Context {
     }
 
     async fn get_wan_status(&self, _: Request<GetWanStatusRequest>) -> Result<Response<GetWanStatusResponse>, Status> {
-        not_built_yet("GetWanStatus")
+        let status = self.wan()?.status();
+        Ok(Response::new(GetWanStatusResponse {
+            status: Some(convert::wan(&status)),
+        }))
     }
 
     async fn check_wan(&self, _: Request<CheckWanRequest>) -> Result<Response<CheckWanResponse>, Status> {
-        not_built_yet("CheckWan")
+        let status = self.wan()?.ask(wan::Request::Check).await?;
+        Ok(Response::new(CheckWanResponse {
+            status: Some(convert::wan(&status)),
+        }))
     }
 
-    async fn set_wan_policy(&self, _: Request<SetWanPolicyRequest>) -> Result<Response<SetWanPolicyResponse>, Status> {
-        not_built_yet("SetWanPolicy")
+    async fn set_wan_policy(
+        &self,
+        request: Request<SetWanPolicyRequest>,
+    ) -> Result<Response<SetWanPolicyResponse>, Status> {
+        let mode = validate::wan_mode(request.get_ref().mode())?;
+        let status = self.wan()?.ask(|reply| wan::Request::SetMode(mode, reply)).await?;
+        Ok(Response::new(SetWanPolicyResponse {
+            status: Some(convert::wan(&status)),
+        }))
     }
 
-    async fn force_wan(&self, _: Request<ForceWanRequest>) -> Result<Response<ForceWanResponse>, Status> {
-        not_built_yet("ForceWan")
+    async fn force_wan(&self, request: Request<ForceWanRequest>) -> Result<Response<ForceWanResponse>, Status> {
+        let role = validate::forced_wan(request.get_ref().role())?;
+        let status = self.wan()?.ask(|reply| wan::Request::Force(role, reply)).await?;
+        Ok(Response::new(ForceWanResponse {
+            status: Some(convert::wan(&status)),
+        }))
     }
 
     async fn get_bearer(&self, request: Request<GetBearerRequest>) -> Result<Response<GetBearerResponse>, Status> {
@@ -92,7 +110,12 @@ impl NetworkService for Context {
         let ConnectBearerRequest { modem, apn } = request.into_inner();
         let modem = self.modems.find(&modem)?;
         let apn = validate::access_point_name(apn)?;
-        let bearer = modem.ask(|reply| modem::Request::ConnectBearer { apn, reply }).await?;
+        let connect = |reply| modem::Request::ConnectBearer {
+            apn,
+            default_route: true,
+            reply,
+        };
+        let bearer = modem.ask(connect).await?;
         Ok(Response::new(ConnectBearerResponse {
             bearer: Some(convert::bearer(modem.name(), &bearer)),
         }))
@@ -109,7 +132,24 @@ impl NetworkService for Context {
         }))
     }
 
-    async fn get_data_usage(&self, _: Request<GetDataUsageRequest>) -> Result<Response<GetDataUsageResponse>, Status> {
-        not_built_yet("GetDataUsage")
+    async fn get_data_usage(
+        &self,
+        request: Request<GetDataUsageRequest>,
+    ) -> Result<Response<GetDataUsageResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        let interface = modem.snapshot().bearer.interface;
+        let usage = wan::usage::count(&self.store, modem.name(), &interface, self.data_cap.day).await;
+        Ok(Response::new(GetDataUsageResponse {
+            downlink_bytes: usage.downlink,
+            uplink_bytes: usage.uplink,
+            period_start_time: Some(convert::timestamp(usage.period_start)),
+            cap_bytes: self.data_cap.bytes.unwrap_or(0),
+        }))
+    }
+}
+
+impl Context {
+    fn wan(&self) -> Result<&wan::WanHandle, Refusal> {
+        self.wan.as_ref().ok_or(Refusal::NotEnabled { key: "wan.modem" })
     }
 }

@@ -2,6 +2,7 @@
 
 mod composition;
 
+use ::modem::carrier::Country;
 use api::v1::sms_service_server::SmsService;
 use api::v1::{
     CancelMessageRequest, CancelMessageResponse, ComposeMessageRequest, ComposeMessageResponse, DeleteMessageRequest,
@@ -14,7 +15,7 @@ use super::auth::Client;
 use super::{Context, convert, validate};
 use crate::modem;
 use crate::refusal::Refusal;
-use crate::store::{MessageQuery, Queued};
+use crate::store::{Limits, MessageQuery, Queued};
 
 #[tonic::async_trait]
 impl SmsService for Context {
@@ -31,9 +32,13 @@ impl SmsService for Context {
             ..request.clone()
         });
         let message = composition::composition(request)?.message(modem.name(), &request_id, &client.0)?;
+        let limits = Limits {
+            home: Country::of_imsi(&modem.snapshot().sim.imsi),
+            ..(*self.limits).clone()
+        };
         let message = match self
             .store
-            .queue_message(message, &content_hash, &self.limits)
+            .queue_message(message, &content_hash, &limits)
             .await
             .map_err(Refusal::from)?
         {

@@ -3,6 +3,7 @@
 use ::modem::sms::address::PhoneNumber;
 
 use crate::refusal::Refusal;
+use crate::resource::{WanMode, WanRole};
 
 /// Largest page of a list.
 const PAGE_SIZE_MAX: u32 = 1000;
@@ -127,6 +128,29 @@ pub(super) fn ussd_code(value: &str) -> Result<(), Refusal> {
 /// An identifier that may be left out.
 pub(super) fn optional(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
+}
+
+/// How the modem's data is to be used.
+pub(super) fn wan_mode(mode: api::v1::WanMode) -> Result<WanMode, Refusal> {
+    match mode {
+        api::v1::WanMode::Off => Ok(WanMode::Off),
+        api::v1::WanMode::Backup => Ok(WanMode::Backup),
+        api::v1::WanMode::Standby => Ok(WanMode::Standby),
+        api::v1::WanMode::AlwaysOn => Ok(WanMode::AlwaysOn),
+        api::v1::WanMode::Unspecified => Err(Refusal::FieldInvalid {
+            field: "mode",
+            problem: "must be OFF, BACKUP, STANDBY or ALWAYS_ON".to_owned(),
+        }),
+    }
+}
+
+/// Which WAN is to be forced; `None` releases.
+pub(super) fn forced_wan(role: api::v1::WanRole) -> Result<Option<WanRole>, Refusal> {
+    Ok(match role {
+        api::v1::WanRole::Primary => Some(WanRole::Primary),
+        api::v1::WanRole::Backup => Some(WanRole::Backup),
+        api::v1::WanRole::None | api::v1::WanRole::Unspecified => None,
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use ::modem::carrier::Country;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
@@ -26,6 +27,8 @@ pub struct Limits {
     pub client_per_hour: Option<u32>,
     /// By one client, in a day.
     pub client_per_day: Option<u32>,
+    /// The country of the SIM, whose numbers may be written in two ways and are one destination all the same.
+    pub home: Option<Country>,
 }
 
 /// One of the limits, ready to be looked up.
@@ -41,7 +44,13 @@ const BY_DESTINATION: &str = "SELECT time, parts FROM charge WHERE destination =
 const BY_CLIENT: &str = "SELECT time, parts FROM charge WHERE client = ?1 AND time > ?2 ORDER BY time DESC";
 
 impl Limits {
-    fn all<'a>(&self, message: &'a Message) -> [Limit<'a>; 4] {
+    /// The destination as it is counted.
+    fn destination(&self, address: &str) -> String {
+        self.home
+            .map_or_else(|| address.to_owned(), |home| home.international(address))
+    }
+
+    fn all<'a>(&self, destination: &'a str, client: &'a str) -> [Limit<'a>; 4] {
         let limit = |key, parts, window, query, of| Limit {
             key,
             parts,
@@ -49,7 +58,6 @@ impl Limits {
             query,
             of,
         };
-        let (destination, client) = (message.address.as_str(), message.client.as_str());
         [
             limit(
                 "sms.limits.destination_per_hour",
@@ -80,7 +88,8 @@ impl Limits {
 impl Writing<'_> {
     /// Counts a message that is being accepted, or refuses it.
     pub(super) fn charge(&self, message: &Message, limits: &Limits) -> Result<(), StoreError> {
-        for limit in limits.all(message) {
+        let destination = limits.destination(&message.address);
+        for limit in limits.all(&destination, &message.client) {
             limit.check(self.connection, message.part_count, self.now)?;
         }
         self.connection
@@ -90,7 +99,7 @@ impl Writing<'_> {
             .execute(params![
                 message.id,
                 stored_time(self.now),
-                message.address,
+                destination,
                 message.client,
                 message.part_count
             ])?;

@@ -1,4 +1,7 @@
 //! Received messages: each PDU once, parts of a concatenated short message together (23.040 9.2.3.24.1).
+//!
+//! A PDU is made durable first and deleted from the modem afterwards, so a broker that ends in between meets it again. It is
+//! recognised by what it is (its identity) together with where it lies; equal messages at different places stay two.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -19,8 +22,10 @@ const CONCATENATION_WINDOW: SignedDuration = SignedDuration::from_hours(6);
 pub struct IncomingPart {
     /// The modem.
     pub modem: String,
-    /// Which PDU in the modem's storage it is: the same as long as it is not deleted there.
+    /// What it is: equal PDUs have equal identities.
     pub identity: String,
+    /// Where it lies in the modem; none if the modem handed it over without storing it.
+    pub place: Option<StoredPlace>,
     /// Originating address.
     pub address: String,
     /// The PDU in hexadecimal.
@@ -29,6 +34,17 @@ pub struct IncomingPart {
     pub service_centre_time: Option<Timestamp>,
     /// Its place in a concatenated short message.
     pub concatenation: Option<Concatenation>,
+}
+
+/// Where a PDU lies in a modem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPlace {
+    /// The storage, with the card if it is on one.
+    pub storage: String,
+    /// The index in it.
+    pub index: u16,
+    /// The modem says that nobody has read it yet. What was received from there before has been read, so this is not it.
+    pub unread: bool,
 }
 
 /// A place in a concatenated short message.
@@ -77,8 +93,10 @@ pub struct Assembled {
 pub struct Undecodable {
     /// The modem.
     pub modem: String,
-    /// Which PDU in the modem's storage it is.
+    /// What it is: equal ones have equal identities.
     pub identity: String,
+    /// Where it lies in the modem; none if the modem handed it over without storing it.
+    pub place: Option<StoredPlace>,
     /// The PDU in hexadecimal, or whatever came in its place.
     pub pdu: String,
     /// Why it cannot be decoded.
@@ -127,6 +145,7 @@ impl Store {
         let Undecodable {
             modem,
             identity,
+            place,
             pdu,
             problem,
             address,
@@ -135,6 +154,7 @@ impl Store {
         let part = IncomingPart {
             modem,
             identity,
+            place,
             address,
             pdu,
             service_centre_time: None,
@@ -155,14 +175,47 @@ impl Store {
         .await
     }
 
-    /// Says that the modem no longer holds a PDU, so that an equal one under the same identity is a new one.
-    pub async fn release_identity(&self, modem: &str, identity: &str) -> Result<(), StoreError> {
+    /// Says that the modem no longer holds a PDU, so that an equal one is a new one.
+    pub async fn release_identity(
+        &self,
+        modem: &str,
+        identity: &str,
+        place: Option<StoredPlace>,
+    ) -> Result<(), StoreError> {
         let (modem, identity) = (modem.to_owned(), identity.to_owned());
         self.write("release a received part", move |writing| {
+            let place = place.as_ref();
             writing
                 .connection
-                .prepare_cached("UPDATE incoming_part SET identity = NULL WHERE modem = ?1 AND identity = ?2")?
-                .execute([modem, identity])?;
+                .prepare_cached(
+                    "UPDATE incoming_part SET identity = NULL
+                     WHERE modem = ?1 AND identity = ?2 AND storage IS ?3 AND place IS ?4",
+                )?
+                .execute(params![
+                    modem,
+                    identity,
+                    place.map(|place| &place.storage),
+                    place.map(|place| place.index)
+                ])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Says which places of a storage hold something. Whatever else was received from there is gone from the modem, also
+    /// where nobody was told so.
+    pub async fn release_vacated(&self, modem: &str, storage: &str, occupied: &[u16]) -> Result<(), StoreError> {
+        let (modem, storage) = (modem.to_owned(), storage.to_owned());
+        let occupied = serde_json::to_string(occupied)?;
+        self.write("release received parts", move |writing| {
+            writing
+                .connection
+                .prepare_cached(
+                    "UPDATE incoming_part SET identity = NULL
+                     WHERE modem = ?1 AND storage = ?2 AND identity IS NOT NULL
+                       AND place NOT IN (SELECT value FROM json_each(?3))",
+                )?
+                .execute([modem, storage, occupied])?;
             Ok(())
         })
         .await
@@ -170,12 +223,50 @@ impl Store {
 }
 
 impl Writing<'_> {
+    /// Whether this very PDU was received before and is still there, or comes again because it was not acknowledged.
+    ///
+    /// At its place an equal one is the same, unless the modem says that nobody has read it: then the other is gone, and
+    /// this one has taken its place. Elsewhere an equal one is another, unless the other was handed over and not stored:
+    /// the network sends that again, and it may be stored then.
     fn is_known(&self, part: &IncomingPart) -> Result<bool, StoreError> {
-        let known = self
+        let Some(place) = &part.place else {
+            let known = self
+                .connection
+                .prepare_cached("SELECT 1 FROM incoming_part WHERE modem = ?1 AND identity = ?2 AND storage IS NULL")?
+                .exists([&part.modem, &part.identity])?;
+            return Ok(known);
+        };
+        // What else was received from this place is gone: something lies there that is not it.
+        self.connection
+            .prepare_cached(
+                "UPDATE incoming_part SET identity = NULL
+                 WHERE modem = ?1 AND storage = ?2 AND place = ?3 AND identity IS NOT NULL AND (?5 OR identity <> ?4)",
+            )?
+            .execute(params![
+                part.modem,
+                place.storage,
+                place.index,
+                part.identity,
+                place.unread
+            ])?;
+        let here = self
             .connection
-            .prepare_cached("SELECT 1 FROM incoming_part WHERE modem = ?1 AND identity = ?2")?
-            .exists([&part.modem, &part.identity])?;
-        Ok(known)
+            .prepare_cached(
+                "SELECT 1 FROM incoming_part WHERE modem = ?1 AND identity = ?2 AND storage = ?3 AND place = ?4",
+            )?
+            .exists(params![part.modem, part.identity, place.storage, place.index])?;
+        if here {
+            return Ok(true);
+        }
+        let adopted = self
+            .connection
+            .prepare_cached(
+                "UPDATE incoming_part SET storage = ?3, place = ?4
+                 WHERE number = (SELECT min(number) FROM incoming_part
+                                 WHERE modem = ?1 AND identity = ?2 AND storage IS NULL)",
+            )?
+            .execute(params![part.modem, part.identity, place.storage, place.index])?;
+        Ok(adopted > 0)
     }
 
     fn receive_single(
@@ -233,11 +324,13 @@ impl Writing<'_> {
         concatenation: Option<Concatenation>,
         message_id: &str,
     ) -> Result<(), StoreError> {
+        let place = part.place.as_ref();
         self.connection
             .prepare_cached(
                 "INSERT INTO incoming_part
-                     (modem, identity, message_id, address, reference, part_count, part, service_centre_time, receive_time, pdu)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                     (modem, identity, message_id, address, reference, part_count, part, service_centre_time, receive_time, pdu,
+                      storage, place)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 part.modem,
@@ -250,6 +343,8 @@ impl Writing<'_> {
                 part.service_centre_time.map(stored_time),
                 stored_time(self.now),
                 part.pdu,
+                place.map(|place| &place.storage),
+                place.map(|place| place.index),
             ])?;
         Ok(())
     }

@@ -2,6 +2,9 @@
 //!
 //! Routes carry a protocol number of their own (`ip route show proto 109`), so that those of a broker that was killed are
 //! recognised. Nothing else on the machine is touched.
+//!
+//! A default route through the interface is always in a table of its own ([`TABLE`]), for programs that send from the modem's
+//! address; in the main table, where it concerns everybody, it is only when the layout has a metric.
 
 use std::ffi::CString;
 use std::io;
@@ -11,6 +14,9 @@ use super::netlink::{Body, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
 
 /// The protocol of the broker's routes, from the range that `rtnetlink(7)` leaves to programs.
 pub const ROUTE_PROTOCOL: u8 = 109;
+
+/// The routing table with the way through the modem.
+pub const TABLE: u8 = 109;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
@@ -27,6 +33,9 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTA_PRIORITY: u16 = 6;
+
+/// The metric in the table of its own, where there is nothing to compete with.
+const OWN_METRIC: u32 = 700;
 
 const IFF_UP: u32 = 1;
 /// Addresses of a point-to-point link belong to nobody else, so nothing has to be detected.
@@ -46,8 +55,8 @@ pub struct Layout {
     pub addresses: Vec<(IpAddr, u8)>,
     /// Largest packet.
     pub mtu: Option<u32>,
-    /// Metric of the default route of each family that has an address.
-    pub metric: u32,
+    /// Metric of the default route of each family that has an address; none in the main table without it.
+    pub metric: Option<u32>,
 }
 
 /// An interface.
@@ -94,13 +103,13 @@ fn address_header(family: u8, prefix: u8, index: u32) -> Vec<u8> {
 }
 
 /// `struct rtmsg` of a default route.
-fn route_header(family: u8, protocol: u8) -> Vec<u8> {
+fn route_header(family: u8, table: u8, protocol: u8) -> Vec<u8> {
     let scope = if family == AF_INET {
         RT_SCOPE_LINK
     } else {
         RT_SCOPE_UNIVERSE
     };
-    vec![family, 0, 0, 0, RT_TABLE_MAIN, protocol, scope, RTN_UNICAST, 0, 0, 0, 0]
+    vec![family, 0, 0, 0, table, protocol, scope, RTN_UNICAST, 0, 0, 0, 0]
 }
 
 impl Link {
@@ -151,22 +160,27 @@ impl Link {
             .map(|(address, _)| family_of(*address))
             .collect();
         families.dedup();
+        let own_table = (TABLE, OWN_METRIC);
+        let main = layout.metric.map(|metric| (RT_TABLE_MAIN, metric));
         for family in families {
-            let body = Body::new(&route_header(family, ROUTE_PROTOCOL))
-                .with_u32(RTA_OIF, self.index)
-                .with_u32(RTA_PRIORITY, layout.metric);
-            self.netlink.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
+            for (table, metric) in [own_table].into_iter().chain(main) {
+                self.change_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family, table, metric)?;
+            }
         }
         Ok(())
     }
 
+    fn change_route(&mut self, kind: u16, flags: u16, family: u8, table: u8, metric: u32) -> io::Result<()> {
+        let body = Body::new(&route_header(family, table, ROUTE_PROTOCOL))
+            .with_u32(RTA_OIF, self.index)
+            .with_u32(RTA_PRIORITY, metric);
+        self.netlink.change(kind, flags, &body)
+    }
+
     /// Removes the broker's routes through it, and its addresses.
     pub fn clear(&mut self) -> io::Result<()> {
-        for (family, metric) in self.routes()? {
-            let body = Body::new(&route_header(family, ROUTE_PROTOCOL))
-                .with_u32(RTA_OIF, self.index)
-                .with_u32(RTA_PRIORITY, metric);
-            self.netlink.change(RTM_DELROUTE, 0, &body)?;
+        for (family, table, metric) in self.routes()? {
+            self.change_route(RTM_DELROUTE, 0, family, table, metric)?;
         }
         for (family, prefix, octets) in self.addresses()? {
             let body = Body::new(&address_header(family, prefix, self.index)).with(IFA_LOCAL, &octets);
@@ -185,12 +199,13 @@ impl Link {
         Ok(routes)
     }
 
-    /// Family and metric of the broker's default routes through it.
-    fn routes(&mut self) -> io::Result<Vec<(u8, u32)>> {
+    /// Family, table and metric of the broker's default routes through it, without the copies of routes that are somebody
+    /// else's.
+    fn routes(&mut self) -> io::Result<Vec<(u8, u8, u32)>> {
         let (mut routes, index) = (Vec::new(), self.index);
         for family in [AF_INET, AF_INET6] {
             self.netlink
-                .list(RTM_GETROUTE, &Body::new(&route_header(family, 0)), |_, route| {
+                .list(RTM_GETROUTE, &Body::new(&route_header(family, 0, 0)), |_, route| {
                     let Some((header, rest)) = route.split_first_chunk::<12>() else {
                         return;
                     };
@@ -198,8 +213,10 @@ impl Link {
                         let (_, value) = attributes(rest).find(|(kind, _)| *kind == wanted)?;
                         value.try_into().ok().map(u32::from_ne_bytes)
                     };
-                    if header[5] == ROUTE_PROTOCOL && number(RTA_OIF) == Some(index) {
-                        routes.push((family, number(RTA_PRIORITY).unwrap_or(0)));
+                    let (table, protocol) = (header[4], header[5]);
+                    let is_ours = protocol == ROUTE_PROTOCOL && matches!(table, RT_TABLE_MAIN | TABLE);
+                    if is_ours && number(RTA_OIF) == Some(index) {
+                        routes.push((family, table, number(RTA_PRIORITY).unwrap_or(0)));
                     }
                 })?;
         }

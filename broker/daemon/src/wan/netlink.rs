@@ -85,13 +85,18 @@ pub(super) struct Netlink {
 }
 
 impl Netlink {
+    /// To what knows links, addresses, routes and rules.
     pub(super) fn open() -> io::Result<Self> {
-        let socket = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC,
-            SockProtocol::NetlinkRoute,
-        )?;
+        Self::open_protocol(SockProtocol::NetlinkRoute)
+    }
+
+    /// To what knows the sockets of all programs (`sock_diag(7)`).
+    pub(super) fn open_sockets() -> io::Result<Self> {
+        Self::open_protocol(SockProtocol::NetlinkSockDiag)
+    }
+
+    fn open_protocol(protocol: SockProtocol) -> io::Result<Self> {
+        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ANSWER_LIMIT_S))?;
         Ok(Self { socket, sequence: 0 })

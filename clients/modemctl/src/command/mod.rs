@@ -10,6 +10,7 @@ pub(crate) mod sms;
 pub(crate) mod status;
 pub(crate) mod trace;
 pub(crate) mod ussd;
+pub(crate) mod wan;
 pub(crate) mod watch;
 
 use std::time::Duration;

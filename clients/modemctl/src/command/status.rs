@@ -1,8 +1,8 @@
 //! `modemctl status`.
 
 use api::v1::{
-    GetNetworkStatusRequest, GetRecoveryRequest, GetRecoveryResponse, GetSimRequest, ListModemsRequest, Modem,
-    ModemHealth, ModemStage, NetworkStatus, Port, RecoveryStep, Sim,
+    GetNetworkStatusRequest, GetRecoveryRequest, GetRecoveryResponse, GetSimRequest, GetWanStatusRequest,
+    ListModemsRequest, Modem, ModemHealth, ModemStage, NetworkStatus, Port, RecoveryStep, Sim, WanMode,
 };
 use client::json::to_value;
 use client::status::describe;
@@ -72,6 +72,23 @@ pub(crate) async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
         for line in card(session.console, modem, &sim, &network, recovery.as_ref().ok()) {
             session.console.line(&line)?;
         }
+    }
+    if session.json {
+        return Ok(());
+    }
+    // Where nobody chooses a way there is nothing to say of it.
+    let mut networks = session.broker.network();
+    let wan = networks.get_wan_status(GetWanStatusRequest {});
+    let wan = settle(session.ask("asking for the WAN", fold(wan)).await?, |found| {
+        found.status
+    });
+    if let Ok(wan) = wan
+        && !matches!(wan.mode(), WanMode::Off | WanMode::Unspecified)
+    {
+        let active = word!(wan.active(), "WAN_ROLE_");
+        let line = present::list([format!("internet: {active}"), wan.reason], ", ");
+        session.console.line("")?;
+        session.console.line(&clean(&line))?;
     }
     Ok(())
 }

@@ -80,7 +80,10 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Verdict> {
     let (acted, archive) = tokio::join!(action, archive);
     let (acted, mut verdict) = match acted {
         Ok(acted) => (acted, Verdict::default()),
-        Err(error) => anyhow::bail!("{error:#}\n{}", last_words(rig.path(), plan.seed)),
+        Err(error) => {
+            let dialogue = last_dialogue(&rig.sim()).await;
+            anyhow::bail!("{error:#}\n{}\n{dialogue}", last_words(rig.path(), plan.seed))
+        }
     };
     verdict.judge(plan, &acted, &archive);
     if !verdict.is_clean() {
@@ -179,6 +182,24 @@ async fn list_with_cursor(broker: &Broker) -> Result<(Vec<Message>, u64), tonic:
     };
     let page = broker.sms().list_messages(request).await?.into_inner();
     Ok((page.messages, page.cursor))
+}
+
+/// The end of what crossed the ports, for whoever has to find out.
+async fn last_dialogue(sim: &Control) -> String {
+    const ENTRIES: usize = 400;
+    let mut transcript = sim.transcript(None);
+    let mut entries = std::collections::VecDeque::new();
+    while let Ok(Some(entry)) = transcript.next(Duration::from_millis(100)).await {
+        if entries.len() == ENTRIES {
+            entries.pop_front();
+        }
+        entries.push_back(format!(
+            "{:>7} {:?} {:?} {}",
+            entry.at_ms, entry.port, entry.way, entry.text
+        ));
+    }
+    let entries: Vec<String> = entries.into();
+    format!("the last dialogue:\n{}", entries.join("\n"))
 }
 
 /// The end of the broker's log, for whoever has to find out.

@@ -109,7 +109,7 @@ fn with_ethernet_headers_every_packet_is_lost_and_connecting_sets_raw_ip_again()
         std::fs::write(&raw_ip, "N\n")?;
         link.configure(&Layout {
             addresses: vec![(IpAddr::V4(Ipv4Addr::new(10, 64, 0, 2)), 30)],
-            metric: 700,
+            metric: Some(700),
             ..Layout::default()
         })?;
         for _ in 0..3 {

@@ -310,33 +310,6 @@ async fn a_broker_that_ends_with_a_long_queue_leaves_the_rest_queued() -> anyhow
     rig.stop().await
 }
 
-/// As above, but nobody ends: the broker waits as long as a network may take.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits for the submission time-out of 150 s"]
-async fn a_submission_that_times_out_is_an_unknown_outcome() -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
-    let mut news = rig.news().await?;
-    rig.sim()
-        .inject(Fault::on_command("+CMGS", Phase::After, FaultAction::LoseReply))
-        .await?;
-    send(&rig.broker(), request("lost")).await?;
-    let pause = modem::at::command::limit::MESSAGE_SUBMISSION;
-    news.message("it is being sent", |message| message.state() == MessageState::Sending)
-        .await?;
-    assert!(news.next(pause - LIMIT).await?.is_none());
-    news.message("the outcome is unknown", |message| {
-        message.state() == MessageState::OutcomeUnknown
-    })
-    .await?;
-    send(&rig.broker(), request("the next")).await?;
-    news.message("the next is sent", |message| {
-        message.text == "the next" && message.state() == MessageState::Sent
-    })
-    .await?;
-    assert_eq!(accepted(&rig).await?.len(), 2);
-    rig.stop().await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_for_an_absent_modem_waits_for_it() -> anyhow::Result<()> {
     let rig = Rig::with(Setup {

@@ -1,28 +1,12 @@
 //! The module's message storages: all of them are emptied, and watched; and what the module does not store.
 
 use api::v1::{
-    ExecuteAtCommandRequest, GetStorageRequest, ListMessagesRequest, Message, MessageState, Modem, ModemHealth,
-    Storage, WaitingKind,
+    GetStorageRequest, ListMessagesRequest, Message, MessageState, Modem, ModemHealth, Storage, WaitingKind,
 };
 use end_to_end::{LIMIT, Rig};
 use simulator::{Books, Code, Fate, Fault, FaultAction, Phase};
 
 const FROM: &str = "+447700900123";
-
-async fn execute(rig: &Rig, command: &str) -> anyhow::Result<()> {
-    let request = ExecuteAtCommandRequest {
-        command: command.to_owned(),
-        ..Default::default()
-    };
-    let response = rig
-        .broker()
-        .diagnostics()
-        .execute_at_command(request)
-        .await?
-        .into_inner();
-    anyhow::ensure!(response.ok, "{command}: {}", response.result);
-    Ok(())
-}
 
 async fn listed(rig: &Rig) -> anyhow::Result<Vec<Message>> {
     let request = ListMessagesRequest {
@@ -55,9 +39,9 @@ fn listings(books: &Books) -> usize {
 async fn messages_in_either_storage_are_fetched_when_they_come_and_at_the_start() -> anyhow::Result<()> {
     let mut rig = Rig::start().await?;
     let mut news = rig.news().await?;
-    // Nothing is being received any more: a storage that is selected in the midst of that hits another message.
+    // Nothing is being received any more: the next pass selects the storages as the broker wants them.
     storages(&rig).await?;
-    execute(&rig, "AT+CPMS=\"SM\",\"SM\",\"ME\"").await?;
+    rig.sim().execute("AT+CPMS=\"SM\",\"SM\",\"ME\"").await?;
     for text in ["announced in ME", "announced after it"] {
         rig.sim().deliver_text(FROM, text).await?;
         news.message("an announced message", |message| message.text == text)
@@ -65,7 +49,9 @@ async fn messages_in_either_storage_are_fetched_when_they_come_and_at_the_start(
         rig.sim().books_when(LIMIT, all_deleted).await?;
     }
     for storage in ["ME", "SM"] {
-        execute(&rig, &format!("AT+CPMS=\"SM\",\"SM\",\"{storage}\"")).await?;
+        rig.sim()
+            .execute(&format!("AT+CPMS=\"SM\",\"SM\",\"{storage}\""))
+            .await?;
         // Its announcement is for nobody.
         rig.stop_broker().await?;
         rig.sim().deliver_text(FROM, &format!("found in {storage}")).await?;
@@ -124,6 +110,40 @@ async fn a_module_that_does_not_tell_what_is_stored_is_emptied_all_the_same() ->
     rig.stop().await
 }
 
+/// It is found in place of one that has been there for longer, and its own place is found empty afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_comes_while_a_storage_is_emptied_hides_no_other() -> anyhow::Result<()> {
+    let mut rig = Rig::start().await?;
+    rig.stop_broker().await?;
+    for text in ["taken away", "hidden"] {
+        rig.sim().deliver_text(FROM, text).await?;
+    }
+    let stored = |books: &Books| {
+        let is_stored = |fate: &Fate| matches!(fate, Fate::Stored { .. });
+        fates(books).iter().filter(|fate| is_stored(fate)).count() == 2
+    };
+    rig.sim().books_when(LIMIT, stored).await?;
+    rig.sim().execute("AT+CPMS=\"SM\",\"SM\",\"SM\";+CMGD=0").await?;
+    for action in [
+        FaultAction::Delay { ms: 1000 },
+        FaultAction::Refuse { code: Code::Error },
+    ] {
+        let fault = Fault::on_command("+CMGD=?", Phase::Before, action);
+        rig.sim().inject(fault).await?;
+    }
+    rig.start_broker().await?;
+    let asked = |books: &Books| {
+        let mut commands = books.commands.records.iter();
+        commands.any(|command| command.line == "AT+CMGD=?")
+    };
+    rig.sim().books_when(LIMIT, asked).await?;
+    rig.sim().deliver_text(FROM, "just now").await?;
+    let both = |books: &Books| fates(books).len() == 3 && all_deleted(books);
+    rig.sim().books_when(LIMIT, both).await?;
+    assert_eq!(listed(&rig).await?.len(), 2);
+    rig.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storage_that_fills_up_is_told_until_it_is_empty() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
@@ -174,9 +194,9 @@ async fn a_storage_that_fills_up_is_told_until_it_is_empty() -> anyhow::Result<(
 async fn a_message_that_is_handed_over_is_acknowledged_after_it_is_durable() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let mut news = rig.news().await?;
-    execute(&rig, "AT+CNMI=2,2,0,1,0").await?;
+    rig.sim().execute("AT+CNMI=2,2,0,1,0").await?;
     for (service, fate) in [(0, Fate::Routed), (1, Fate::Acknowledged)] {
-        execute(&rig, &format!("AT+CSMS={service}")).await?;
+        rig.sim().execute(&format!("AT+CSMS={service}")).await?;
         let text = format!("service {service}");
         rig.sim().deliver_text(FROM, &text).await?;
         news.message("the message", |message| message.text == text).await?;
@@ -191,8 +211,8 @@ async fn a_message_that_is_handed_over_is_acknowledged_after_it_is_durable() -> 
 async fn an_acknowledgement_that_comes_too_late_costs_neither_this_message_nor_the_next() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let mut news = rig.news().await?;
-    execute(&rig, "AT+CSMS=1").await?;
-    execute(&rig, "AT+CNMI=2,2,0,1,0").await?;
+    rig.sim().execute("AT+CSMS=1").await?;
+    rig.sim().execute("AT+CNMI=2,2,0,1,0").await?;
     let late = FaultAction::Delay { ms: 2500 };
     // The question that comes before the acknowledgement.
     rig.sim()

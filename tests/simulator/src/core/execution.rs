@@ -9,7 +9,7 @@ use super::port::{HELD_LIMIT, LINE_LIMIT, PAYLOAD_LIMIT, PortId, Running};
 use super::reply::{Entry, Outcome, Reply};
 use super::result_code::Code;
 use super::schedule::{Action, Effect, Return};
-use super::{Modem, Output};
+use super::{Modem, Output, Refused};
 
 const ESCAPE: u8 = 0x1b;
 const CONTROL_Z: u8 = 0x1a;
@@ -115,6 +115,22 @@ impl Modem {
         }
     }
 
+    /// A command of another program, on a port that is not simulated: what it does is done, and nobody here hears the answer.
+    pub(super) fn foreign_command(&mut self, line: &str) -> Result<(), Refused> {
+        let commands = line::parse(line).ok_or_else(|| Refused("no command line".to_owned()))?;
+        for command in commands {
+            let code = match self.execute(PortId::Modem, &command) {
+                Outcome::Reply(reply) => reply.code,
+                Outcome::After(_, effect) => self.apply(effect).code,
+                Outcome::Prompt(_) => return Err(Refused("there is nobody to answer a prompt".to_owned())),
+            };
+            if code != Code::Ok {
+                return Err(Refused(format!("{}: {}", command.text, code.line(1))));
+            }
+        }
+        Ok(())
+    }
+
     /// Starts the commands of the line that can start.
     fn advance(&mut self, port: PortId) {
         while self.attached && self.port(port).running.is_none() {
@@ -136,7 +152,8 @@ impl Modem {
         let mut later = Vec::new();
         for (phase, action) in std::mem::take(&mut running.strikes) {
             match action {
-                FaultAction::Refuse { code } | FaultAction::RefuseUntilRadioCycled { code } => refused = Some(code),
+                FaultAction::Refuse { code } if phase == Phase::Before => refused = Some(code),
+                FaultAction::RefuseUntilRadioCycled { code } => refused = Some(code),
                 FaultAction::EchoTwice => {
                     let echo = format!("{}\r", self.port(port).last_line);
                     self.emit(port.function(), echo.as_bytes());
@@ -146,6 +163,7 @@ impl Modem {
                 | FaultAction::Delay { .. }
                 | FaultAction::LosePrompt
                 | FaultAction::ResetAfterPrompt
+                | FaultAction::Refuse { .. }
                 | FaultAction::InjectUnsolicited { .. } => later.push((phase, action)),
                 action if phase != Phase::Before => later.push((phase, action)),
                 action => self.strike(Some(port), action),
@@ -194,7 +212,10 @@ impl Modem {
         let mut reset = false;
         let mut prompted = Vec::new();
         if let Some(running) = &mut state.running {
-            prompted.extend(running.strikes.extract_if(.., |(phase, _)| *phase == Phase::Prompted));
+            let strikes = |(phase, action): &mut (Phase, FaultAction)| {
+                *phase == Phase::Prompted && !matches!(action, FaultAction::Refuse { .. })
+            };
+            prompted.extend(running.strikes.extract_if(.., strikes));
             lost = running.take(|action| *action == FaultAction::LosePrompt).is_some();
             reset = running
                 .take(|action| *action == FaultAction::ResetAfterPrompt)
@@ -225,7 +246,10 @@ impl Modem {
             CONTROL_Z => {
                 let (entry, payload) = (entry.clone(), std::mem::take(payload));
                 self.port(port).entry = None;
-                let outcome = self.complete_entry(entry, payload);
+                let outcome = match self.refusal_of_payload(port) {
+                    Some(code) => Reply::code(code).into(),
+                    None => self.complete_entry(entry, payload),
+                };
                 self.lead_on(port, outcome);
             }
             b'\r' => {
@@ -241,6 +265,19 @@ impl Modem {
                     self.emit(port.function(), &[byte]);
                 }
             }
+        }
+    }
+
+    /// A fault that lets the module take what follows the prompt and do nothing with it.
+    fn refusal_of_payload(&mut self, port: PortId) -> Option<Code> {
+        let running = self.port(port).running.as_mut()?;
+        let prompted = |(phase, action): &(Phase, FaultAction)| {
+            *phase == Phase::Prompted && matches!(action, FaultAction::Refuse { .. })
+        };
+        let position = running.strikes.iter().position(prompted)?;
+        match running.strikes.remove(position).1 {
+            FaultAction::Refuse { code } => Some(code),
+            _ => None,
         }
     }
 
@@ -269,6 +306,11 @@ impl Modem {
     fn finish(&mut self, port: PortId, reply: Reply) {
         let Some(mut running) = self.port(port).running.take() else {
             return;
+        };
+        let reply = match running.take(|action| matches!(action, FaultAction::Refuse { .. })) {
+            // It was done all the same.
+            Some(FaultAction::Refuse { code }) => Reply::code(code),
+            _ => reply,
         };
         if let Some(FaultAction::Delay { ms }) = running.take(|action| matches!(action, FaultAction::Delay { .. })) {
             let epoch = self.port(port).epoch;

@@ -113,7 +113,8 @@ pub enum FaultAction {
         /// By this much.
         ms: u64,
     },
-    /// The command is answered with an error instead of being executed.
+    /// The command is answered with an error: before, instead of being executed; prompted, after its data was taken, which
+    /// has no effect either; after, although it was executed.
     Refuse {
         /// With this one.
         code: Code,

@@ -54,6 +54,7 @@ impl Modem {
             }
             Request::Ussd { text, mode } => self.ussd_text(&text, mode),
             Request::SetReports { status } => self.messages.report_status = status,
+            Request::Execute { line } => self.foreign_command(&line)?,
             Request::SetPosition { position } => self.location.position = position,
             Request::Nmea { line } => self.emit(Function::Nmea, format!("{line}\r\n").as_bytes()),
             Request::Unsolicited { line } => self.unsolicited(&line),

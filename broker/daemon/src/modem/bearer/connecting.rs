@@ -45,16 +45,16 @@ impl Session {
     /// Addresses, name servers, access point and largest packet, for people.
     pub(super) fn described(&self) -> (Vec<String>, Vec<String>, Option<String>, Option<u32>) {
         let shown = |(address, prefix): &(IpAddr, u8)| format!("{address}/{prefix}");
-        let addresses = layout(&self.settings, 0).addresses.iter().map(shown).collect();
+        let addresses = layout(&self.settings, None).addresses.iter().map(shown).collect();
         let v4 = self.settings.iter().flat_map(|settings| &settings.name_servers_v4);
         let v6 = self.settings.iter().flat_map(|settings| &settings.name_servers_v6);
         let name_servers = v4.map(ToString::to_string).chain(v6.map(ToString::to_string)).collect();
         let apn = self.settings.iter().find_map(|settings| settings.apn.clone());
-        (addresses, name_servers, apn, layout(&self.settings, 0).mtu)
+        (addresses, name_servers, apn, layout(&self.settings, None).mtu)
     }
 }
 
-fn layout(settings: &[Settings], metric: u32) -> Layout {
+fn layout(settings: &[Settings], metric: Option<u32>) -> Layout {
     let v4 = settings.iter().filter_map(|settings| settings.address_v4);
     let v6 = settings.iter().filter_map(|settings| settings.address_v6);
     let v4 = v4.map(|(address, prefix)| (IpAddr::from(address), prefix));
@@ -163,6 +163,7 @@ pub(super) async fn connect(
     interface: Interface,
     wanted: wds::Session,
     config: DataConfig,
+    default_route: bool,
     given_up: Arc<AtomicBool>,
 ) -> Result<Session, ConnectError> {
     agree_on_raw_ip(&qmi, &interface).await?;
@@ -177,7 +178,7 @@ pub(super) async fn connect(
             return Err(error);
         }
     }
-    let layout = layout(&session.settings, config.metric);
+    let layout = layout(&session.settings, default_route.then_some(config.metric));
     let outcome = match layout.addresses.is_empty() {
         true => Err(ConnectError::NoAddress),
         false => {

@@ -4,6 +4,7 @@ use ::modem::at::{Command, command, reply};
 use ::modem::profile::sim7600::{self, Acquaintance};
 
 use super::{BringUp, BringUpError, Progress};
+use crate::modem::reliance::ERROR_NUMBERS;
 use crate::resource::Stage;
 
 impl BringUp {
@@ -11,8 +12,7 @@ impl BringUp {
         for at in self.ports() {
             self.set(at, "AT", command::probe()).await?;
             self.set(at, "ATE0", command::echo_off()).await?;
-            let numeric = command::error_reporting(command::ErrorReporting::Numeric);
-            self.set(at, "AT+CMEE=1", numeric).await?;
+            self.rely_on(at, &ERROR_NUMBERS).await?;
         }
         Ok(())
     }

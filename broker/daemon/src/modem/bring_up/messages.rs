@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use ::modem::at::command::{self, Setting, Storage};
+use ::modem::at::command::{self, Storage};
 use ::modem::at::{ResultCode, reply};
 use tokio::time::Instant;
 
 use super::{BringUp, BringUpError, Progress};
 use crate::modem::messages::indicate;
+use crate::modem::reliance::{MESSAGE_FORMAT, MESSAGE_INDICATION, MESSAGE_STORAGE};
 
 /// How long registering waits for the message storage, which the module reads some seconds after it took the SIM.
 pub(super) const EARLY: Duration = Duration::from_secs(10);
@@ -53,27 +54,24 @@ impl BringUp {
 
     async fn write_message_settings(&self) -> Result<(), BringUpError> {
         let at = &self.needs.at;
-        if !self.is_set(at, Setting::MessageFormat, &[0]).await? {
-            self.set(at, "AT+CMGF=0", command::message_format_pdu()).await?;
-        }
+        self.rely_on(at, &MESSAGE_FORMAT).await?;
         let response = self.ask(command::message_storage_query()).await?;
         let states = reply::storage_states(&response.lines).unwrap_or_default();
         let on_sim = |state: &reply::StorageState| state.storage.as_deref() == Some(Storage::Sim.as_str());
         if !response.result.is_ok() || states.len() != 3 || !states.iter().all(on_sim) {
-            let storage = command::message_storage(Storage::Sim, Storage::Sim, Storage::Sim);
-            self.set(at, "AT+CPMS", storage).await?;
+            self.rely_on(at, &MESSAGE_STORAGE).await?;
         }
         self.indicate_messages().await
     }
 
     async fn indicate_messages(&self) -> Result<(), BringUpError> {
         let at = &self.needs.at;
-        if self.is_set(at, Setting::NewMessageIndication, &[2, 1, 0, 2]).await? {
+        if self.is_as_wanted(at, &MESSAGE_INDICATION).await? {
             return Ok(());
         }
         match indicate(at).await? {
             ResultCode::Ok => Ok(()),
-            refused => Err(BringUpError::Refused("AT+CNMI", refused)),
+            refused => Err(BringUpError::Refused(MESSAGE_INDICATION.what, refused)),
         }
     }
 }

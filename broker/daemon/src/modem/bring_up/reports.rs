@@ -1,10 +1,12 @@
 //! Reports of the network and of calls, and what calls need.
 
-use ::modem::at::command::{self, Setting};
-use ::modem::at::reply::{self, Domain};
+use ::modem::at::{command, reply};
 use ::modem::call::State;
 
 use super::{BringUp, BringUpError};
+use crate::modem::reliance::{
+    CALL_REPORTS, CALLER_ID, DTMF_DETECTION, EXTENDED_RING, NARROW_AUDIO, NO_SLEEP, REGISTRATION, USSD_REPORTS,
+};
 
 impl BringUp {
     /// Everything that has to be on before something can arrive. Messages have the SIM's storage to wait in, so that a
@@ -30,43 +32,26 @@ impl BringUp {
 
     async fn network_reports(&self) -> Result<(), BringUpError> {
         let at = &self.needs.at;
-        // A sleeping UART loses the first bytes of a command and shows as I/O errors.
-        if !self.is_set(at, Setting::Sleep, &[0]).await? {
-            self.try_set(at, "AT+CSCLK=0", command::sleep_off()).await?;
-        }
-        for domain in [Domain::Cs, Domain::Ps, Domain::Eps] {
-            let response = self.ask(command::registration(domain)).await?;
+        self.try_to_rely_on(at, &NO_SLEEP).await?;
+        for (domain, reliance) in &REGISTRATION {
+            let response = self.ask(command::registration(*domain)).await?;
             // 2 tells area and cell as well.
-            if reply::registration_reports(&response.lines, domain) != Some(2) {
-                self.try_set(at, "registration reports", command::registration_reports(domain))
-                    .await?;
+            if reply::registration_reports(&response.lines, *domain) != Some(2) {
+                self.try_to_rely_on(at, reliance).await?;
             }
         }
-        if !self.is_set(at, Setting::UssdReports, &[1]).await? {
-            self.try_set(at, "AT+CUSD=1", command::ussd_reports()).await?;
-        }
-        Ok(())
+        self.try_to_rely_on(at, &USSD_REPORTS).await
     }
 
     async fn call_reports(&self) -> Result<(), BringUpError> {
-        let at = &self.needs.at_calls;
-        // VoLTE calls run at 16 kHz unless told otherwise, and the audio path here is 8 kHz throughout.
-        let narrow = command::pcm_bandwidth(command::PcmFormat::Narrow, command::PcmFormat::Narrow);
-        for (setting, wanted, what, write) in [
-            (Setting::CallerId, &[1][..], "AT+CLIP=1", command::caller_id_on()),
-            (Setting::ExtendedRing, &[1], "AT+CRC=1", command::extended_ring()),
-            (
-                Setting::CallListReports,
-                &[1],
-                "AT+CLCC=1",
-                command::call_list_reports(),
-            ),
-            (Setting::PcmBandwidth, &[1, 1], "AT+CPCMBANDWIDTH=1,1", narrow),
-            (Setting::DtmfDetection, &[1], "AT+DDET=1", command::dtmf_detection()),
+        for reliance in [
+            &CALLER_ID,
+            &EXTENDED_RING,
+            &CALL_REPORTS,
+            &NARROW_AUDIO,
+            &DTMF_DETECTION,
         ] {
-            if !self.is_set(at, setting, wanted).await? {
-                self.try_set(at, what, write).await?;
-            }
+            self.try_to_rely_on(&self.needs.at_calls, reliance).await?;
         }
         Ok(())
     }
@@ -74,13 +59,8 @@ impl BringUp {
     /// Calls need their reports, and audio a port and a firmware that serves it.
     pub(super) async fn check_voice(&self) -> Result<(), BringUpError> {
         let at = &self.needs.at_calls;
-        for (setting, what, write) in [
-            (Setting::CallerId, "AT+CLIP=1", command::caller_id_on()),
-            (Setting::ExtendedRing, "AT+CRC=1", command::extended_ring()),
-        ] {
-            if !self.is_set(at, setting, &[1]).await? {
-                self.set(at, what, write).await?;
-            }
+        for reliance in [&CALLER_ID, &EXTENDED_RING] {
+            self.rely_on(at, reliance).await?;
         }
         if let Some(reason) = &self.needs.no_audio {
             return Err(BringUpError::Unusable(reason.clone()));

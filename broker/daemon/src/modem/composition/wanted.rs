@@ -22,12 +22,13 @@ const LIMIT: Duration = Duration::from_secs(150);
 pub(super) struct Awaited {
     apn: Option<String>,
     until: Instant,
-    replies: Vec<Reply<Bearer>>,
+    /// With whether the default route goes there.
+    replies: Vec<(bool, Reply<Bearer>)>,
 }
 
 impl Awaited {
     fn refuse(self, refusal: impl Fn() -> Refusal) {
-        for reply in self.replies {
+        for (_, reply) in self.replies {
             let _ = reply.send(Err(refusal()));
         }
     }
@@ -35,14 +36,19 @@ impl Awaited {
 
 impl Serving<'_> {
     /// Data is wanted from now on: connects the bearer, in another composition if this one cannot.
-    pub(in crate::modem) async fn connect_data(&mut self, apn: Option<String>, reply: Reply<Bearer>) {
+    pub(in crate::modem) async fn connect_data(
+        &mut self,
+        apn: Option<String>,
+        default_route: bool,
+        reply: Reply<Bearer>,
+    ) {
         let Some(product) = self.data_is_elsewhere() else {
             self.modem.switches.data_wanted = true;
-            return self.connect_bearer(apn, reply).await;
+            return self.connect_bearer(apn, default_route, reply).await;
         };
         if let Some(awaited) = &mut self.modem.switches.awaited {
             if apn == awaited.apn {
-                awaited.replies.push(reply);
+                awaited.replies.push((default_route, reply));
             } else {
                 let problem = "somebody else waits for the data of another access point; disconnect the bearer first";
                 let _ = reply.send(Err(Refusal::FieldInvalid {
@@ -61,7 +67,7 @@ impl Serving<'_> {
         self.modem.switches.awaited = Some(Awaited {
             apn,
             until: Instant::now() + LIMIT,
-            replies: vec![reply],
+            replies: vec![(default_route, reply)],
         });
     }
 
@@ -115,8 +121,8 @@ impl Serving<'_> {
             None if self.data_is_elsewhere().is_some() => {}
             None => {
                 if let Some(awaited) = self.modem.switches.awaited.take() {
-                    for reply in awaited.replies {
-                        self.connect_bearer(awaited.apn.clone(), reply).await;
+                    for (default_route, reply) in awaited.replies {
+                        self.connect_bearer(awaited.apn.clone(), default_route, reply).await;
                     }
                 }
             }

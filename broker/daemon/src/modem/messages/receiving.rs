@@ -1,9 +1,9 @@
 //! From the module's storage into ours.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
-use ::modem::at::command;
-use ::modem::at::reply::{self, ListedMessage};
+use ::modem::at::command::{self, Storage};
+use ::modem::at::reply::{self, ListedMessage, MessageStatus};
 use ::modem::at::{Response, ResultCode};
 use ::modem::sms::identity::MessageIdentity;
 use ::modem::sms::pdu::{DecodeError, Deliver, StatusReport};
@@ -15,10 +15,11 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 
 use super::assembly::assemble;
-use super::{Direct, Place, storages};
+use super::storages::{self, Selection};
+use super::{Direct, Place};
 use crate::modem::StorageUse;
 use crate::port::at::{AtHandle, Lane};
-use crate::store::{self, Concatenation, IncomingPart, Received, Store, Undecodable};
+use crate::store::{self, Concatenation, IncomingPart, Received, Store, StoredPlace, Undecodable};
 
 /// Messages that are being made durable while the next is read.
 const COMMITS_AT_ONCE: usize = 64;
@@ -44,6 +45,8 @@ pub(in crate::modem) struct Report {
     pub(super) kept_back: usize,
     /// The module may have stored messages without announcing them.
     pub(super) unannounced: bool,
+    /// Not everything that was to be looked at was: the module was busy, or did not answer.
+    pub(super) cut_short: bool,
 }
 
 /// What became of a stored message.
@@ -60,8 +63,10 @@ enum Fate {
 enum Reading {
     /// A message, as far as it could be read.
     Message(ListedMessage),
-    /// No message, or none that can be asked for now.
+    /// No message.
     Nothing,
+    /// Nobody knows: the port does not answer.
+    Unanswered,
     /// A message that the module did not hand out, or that noise made unreadable.
     Unread,
 }
@@ -109,12 +114,12 @@ impl Receiver {
             Err(_) => false,
         };
         for Direct { pdu, length } in direct {
-            let kept = self.keep(&pdu, Some(length)).await;
+            let kept = self.keep(&pdu, Some(length), None).await;
             let received = !matches!(kept, Kept::Failed);
             let confirmed = !acknowledge || self.acknowledge(received).await;
             report.unannounced |= !confirmed;
             if let (Kept::Durable(identity), true) = (kept, confirmed) {
-                self.release(&identity).await;
+                self.release(&identity, None).await;
             }
         }
     }
@@ -139,34 +144,56 @@ impl Receiver {
     /// reply of tens of kilobytes, of which one lost octet loses everything.
     async fn sweep(&self, report: &mut Report) {
         for storage in storages::SWEPT {
-            let Some(state) = storages::select(&self.at, storage).await else {
-                tracing::debug!(
-                    modem = self.modem,
-                    storage = storage.as_str(),
-                    "this storage cannot be selected"
-                );
-                continue;
+            let state = match storages::select(&self.at, storage).await {
+                Selection::Selected(state) => state,
+                Selection::Absent => {
+                    tracing::debug!(
+                        modem = self.modem,
+                        storage = storage.as_str(),
+                        "the module has no such storage"
+                    );
+                    continue;
+                }
+                Selection::Unknown => {
+                    tracing::debug!(
+                        modem = self.modem,
+                        storage = storage.as_str(),
+                        "this storage cannot be looked at now"
+                    );
+                    report.cut_short = true;
+                    continue;
+                }
             };
-            let known: HashSet<Place> = report
-                .foreign
-                .iter()
-                .filter(|place| place.storage == storage)
-                .cloned()
-                .collect();
+            let occupied = storages::occupied(&self.at, &state).await;
+            if let Some(occupied) = &occupied {
+                self.release_vacated(storage, occupied).await;
+            }
+            let known = report.foreign.iter().filter(|place| place.storage == storage).count();
             let stored = usize::try_from(state.used).unwrap_or(usize::MAX);
-            if stored == known.len() {
+            if stored == known {
                 report.storages.push(state);
                 continue;
             }
             // Something else is there, and may lie where something foreign was.
             report.foreign.retain(|place| place.storage != storage);
-            let indices = storages::indices(&self.at, &state).await;
+            let count = occupied.as_ref().map_or(stored, Vec::len);
+            let indices = occupied.unwrap_or_else(|| storages::all_indices(&state));
             let places = indices.into_iter().map(|index| Place { storage, index }).collect();
-            self.fetch(places, stored, report).await;
-            report
-                .storages
-                .push(storages::select(&self.at, storage).await.unwrap_or(state));
+            self.fetch(places, count, report).await;
+            self.look_back(storage, state, report).await;
         }
+    }
+
+    /// What is left in a storage after it was emptied. Something that came meanwhile may have been found in place of something
+    /// older, so whatever is left without a reason has to be looked at again, announced or not.
+    async fn look_back(&self, storage: Storage, before: StorageUse, report: &mut Report) {
+        let Selection::Selected(state) = storages::select(&self.at, storage).await else {
+            report.cut_short = true;
+            return report.storages.push(before);
+        };
+        let foreign = report.foreign.iter().filter(|place| place.storage == storage).count();
+        report.cut_short |= usize::try_from(state.used).is_ok_and(|used| used > foreign);
+        report.storages.push(state);
     }
 
     /// Fetches announced places, which are in the storage for received messages but for a few.
@@ -178,14 +205,21 @@ impl Receiver {
                 .position(|place| place.storage != storage)
                 .map_or_else(VecDeque::new, |other| places.split_off(other));
             let together = std::mem::replace(&mut places, rest);
-            if storage == selected || storages::select(&self.at, storage).await.is_some() {
+            if storage == selected || self.select(storage, report).await {
                 selected = storage;
                 self.fetch(together, usize::MAX, report).await;
             }
         }
         if selected != storages::RECEIVING {
-            storages::select(&self.at, storages::RECEIVING).await;
+            self.select(storages::RECEIVING, report).await;
         }
+    }
+
+    /// Selects a storage in which something was announced.
+    async fn select(&self, storage: Storage, report: &mut Report) -> bool {
+        let selected = matches!(storages::select(&self.at, storage).await, Selection::Selected(_));
+        report.cut_short |= !selected;
+        selected
     }
 
     /// Reads places of the selected storage one after the other, until so many messages were found, while those already read
@@ -193,13 +227,13 @@ impl Receiver {
     /// arrived after the first and that nobody has read.
     async fn fetch(&self, mut places: VecDeque<Place>, count: usize, report: &mut Report) {
         let mut finishing = FuturesUnordered::new();
-        let mut occupied: HashMap<u16, String> = HashMap::new();
+        let mut occupied: HashSet<u16> = HashSet::new();
         let mut found = 0;
         loop {
             if found >= count {
                 places.clear();
             }
-            let is_free = places.front().is_some_and(|place| !occupied.contains_key(&place.index));
+            let is_free = places.front().is_some_and(|place| !occupied.contains(&place.index));
             if !is_free || finishing.len() >= COMMITS_AT_ONCE {
                 match finishing.next().await {
                     Some((place, fate)) => report.note(place, fate, &mut occupied),
@@ -221,17 +255,14 @@ impl Receiver {
             match message {
                 Reading::Message(message) => {
                     found += 1;
-                    // An equal one is another message as soon as the first is gone from the module, and not before.
-                    while occupied.values().any(|pdu| *pdu == message.pdu) {
-                        let Some((place, fate)) = finishing.next().await else {
-                            break;
-                        };
-                        report.note(place, fate, &mut occupied);
-                    }
-                    occupied.insert(place.index, message.pdu.clone());
+                    occupied.insert(place.index);
                     finishing.push(self.finish(place, message));
                 }
                 Reading::Unread => report.kept_back += 1,
+                Reading::Unanswered => {
+                    report.cut_short = true;
+                    places.clear();
+                }
                 Reading::Nothing => {}
             }
         }
@@ -243,9 +274,8 @@ impl Receiver {
             let response = match self.at.execute(Lane::Normal, command::read_message(index)).await {
                 Ok(response) => response,
                 Err(error) => {
-                    // It stays in the module; the sweep after the resynchronisation finds it.
-                    tracing::warn!(modem = self.modem, index, %error, "a message was not read");
-                    return Reading::Nothing;
+                    tracing::warn!(modem = self.modem, index, %error, "a message was not read; it stays in the module");
+                    return Reading::Unanswered;
                 }
             };
             // What is damaged on its way here is whole in the module.
@@ -263,10 +293,18 @@ impl Receiver {
     }
 
     /// Makes a message durable, then frees its place. A crash in between shows the message again, and it is recognised by
-    /// its identity. Once the place is free the identity is released, because an equal PDU that comes later is another
-    /// message.
+    /// its identity and its place. Once the place is free the identity is released, because an equal PDU that comes later is
+    /// another message.
     async fn finish(&self, place: Place, message: ListedMessage) -> (Place, Fate) {
-        let identity = match self.keep(&message.pdu, message.tpdu_length).await {
+        let stored_place = StoredPlace {
+            storage: self.storage_name(place.storage),
+            index: place.index,
+            unread: message.status == Some(MessageStatus::Unread),
+        };
+        let kept = self
+            .keep(&message.pdu, message.tpdu_length, Some(stored_place.clone()))
+            .await;
+        let identity = match kept {
             Kept::Durable(identity) => identity,
             Kept::Foreign => return (place, Fate::Foreign),
             Kept::Failed => return (place, Fate::KeptBack),
@@ -274,7 +312,7 @@ impl Receiver {
         let index = place.index;
         match self.at.execute(Lane::Normal, command::delete_message(index)).await {
             Ok(response) if response.result.is_ok() => {
-                self.release(&identity).await;
+                self.release(&identity, Some(stored_place)).await;
                 (place, Fate::Freed)
             }
             Ok(response) => {
@@ -288,14 +326,27 @@ impl Receiver {
         }
     }
 
-    async fn release(&self, identity: &str) {
-        if let Err(error) = self.store.release_identity(&self.modem, identity).await {
+    /// The name of a storage for as long as it exists: another card has storages of its own.
+    fn storage_name(&self, storage: Storage) -> String {
+        format!("{} {}", storage.as_str(), self.sim)
+    }
+
+    async fn release(&self, identity: &str, place: Option<StoredPlace>) {
+        if let Err(error) = self.store.release_identity(&self.modem, identity, place).await {
             tracing::warn!(modem = self.modem, %error, "an equal message would be taken for this one");
         }
     }
 
+    /// A deletion may have happened although nobody was told so.
+    async fn release_vacated(&self, storage: Storage, occupied: &[u16]) {
+        let storage = self.storage_name(storage);
+        if let Err(error) = self.store.release_vacated(&self.modem, &storage, occupied).await {
+            tracing::warn!(modem = self.modem, %error, "an equal message would be taken for one that is gone");
+        }
+    }
+
     /// Makes a PDU durable, whatever it is. `length` is what the module says the TPDU has.
-    async fn keep(&self, hex: &str, length: Option<u16>) -> Kept {
+    async fn keep(&self, hex: &str, length: Option<u16>, place: Option<StoredPlace>) -> Kept {
         let hex = with_service_centre(hex, length);
         let decoded = match Pdu::decode_hex(&hex, Direction::FromNetwork) {
             Ok(decoded) => decoded,
@@ -304,7 +355,7 @@ impl Receiver {
                 let identity = MessageIdentity::of_undecodable(&self.sim, hex.as_bytes()).to_string();
                 let kept = self
                     .store
-                    .receive_raw(self.undecodable(identity.clone(), hex, &error))
+                    .receive_raw(self.undecodable(identity.clone(), place, hex, &error))
                     .await
                     .map(drop);
                 return self.kept(identity, kept);
@@ -312,7 +363,7 @@ impl Receiver {
         };
         let identity = MessageIdentity::new(&self.sim, &decoded).to_string();
         let kept = match &decoded.tpdu {
-            Tpdu::Deliver(deliver) => self.keep_message(identity.clone(), deliver, hex).await,
+            Tpdu::Deliver(deliver) => self.keep_message(identity.clone(), place, deliver, hex).await,
             Tpdu::StatusReport(report) => self.keep_report(report).await,
             Tpdu::Submit(_) => return Kept::Foreign,
         };
@@ -320,7 +371,13 @@ impl Receiver {
     }
 
     /// As much as can be read of what cannot be read as a whole.
-    fn undecodable(&self, identity: String, pdu: String, error: &DecodeError) -> Undecodable {
+    fn undecodable(
+        &self,
+        identity: String,
+        place: Option<StoredPlace>,
+        pdu: String,
+        error: &DecodeError,
+    ) -> Undecodable {
         let partial = match error {
             DecodeError::UserDataTruncated { partial, .. } => Some(&partial.tpdu),
             _ => None,
@@ -328,6 +385,7 @@ impl Receiver {
         Undecodable {
             modem: self.modem.clone(),
             identity,
+            place,
             pdu,
             problem: error.to_string(),
             address: partial.map(|tpdu| tpdu.address().to_string()).unwrap_or_default(),
@@ -350,10 +408,17 @@ impl Receiver {
         }
     }
 
-    async fn keep_message(&self, identity: String, deliver: &Deliver, hex: String) -> Result<(), store::StoreError> {
+    async fn keep_message(
+        &self,
+        identity: String,
+        place: Option<StoredPlace>,
+        deliver: &Deliver,
+        hex: String,
+    ) -> Result<(), store::StoreError> {
         let part = IncomingPart {
             modem: self.modem.clone(),
             identity,
+            place,
             address: deliver.originating_address.to_string(),
             pdu: hex,
             service_centre_time: time(deliver.service_centre_timestamp),
@@ -410,7 +475,7 @@ impl Receiver {
 }
 
 impl Report {
-    fn note(&mut self, place: Place, fate: Fate, occupied: &mut HashMap<u16, String>) {
+    fn note(&mut self, place: Place, fate: Fate, occupied: &mut HashSet<u16>) {
         occupied.remove(&place.index);
         match fate {
             Fate::Freed => {}

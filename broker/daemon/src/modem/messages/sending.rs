@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use ::modem::at::{ResultCode, command, reply};
+use ::modem::at::{Failure, ResultCode, command, reply};
+use ::modem::sms::refusal;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::port::at::{AtHandle, Lane};
+use crate::port::at::{AtError, AtHandle, Lane};
 use crate::refusal::Refusal;
 use crate::resource::{Message, MessageState};
 use crate::store::{self, NextQueued, Store};
@@ -33,11 +34,6 @@ pub(in crate::modem) enum Resume {
     /// At the time of the next message that waits for its own.
     At(Timestamp),
 }
-
-/// No network service (27.005 3.2.5): the module did not try.
-const NO_NETWORK_SERVICE: u16 = 331;
-/// Network timeout (27.005 3.2.5): the module tried, and nobody knows what the network did.
-const NETWORK_TIMEOUT: u16 = 332;
 
 /// How the sending of a part ended.
 enum Outcome {
@@ -171,19 +167,36 @@ impl Sender {
                 // OK without +CMGS: the network has it, only its reference is unknown.
                 Err(_) => Outcome::Unknown("the module said OK without a message reference".to_owned()),
             },
-            Ok(response) => {
-                let why = Refusal::refused("AT+CMGS", &response.result).to_string();
-                match cms_number(&response.result) {
-                    Some(NO_NETWORK_SERVICE) => Outcome::NotSent(why),
-                    Some(NETWORK_TIMEOUT) => Outcome::Unknown(format!("{why}; the network may have sent it")),
-                    _ => Outcome::Refused(why),
-                }
-            }
+            Ok(response) => after_payload(&response.result),
+            Err(AtError::Failed {
+                failure: Failure::PromptRefused(result),
+                ..
+            }) => at_prompt(&result),
             Err(error) if error.payload_sent() => {
                 Outcome::Unknown(format!("no final result came ({error}); the network may have sent it"))
             }
             Err(error) => Outcome::NotSent(error.to_string()),
         }
+    }
+}
+
+/// An error in place of the message reference.
+fn after_payload(result: &ResultCode) -> Outcome {
+    let why = Refusal::refused("AT+CMGS", result).to_string();
+    match refusal::of_number(cms_number(result)) {
+        refusal::Refusal::Permanent => Outcome::Refused(why),
+        refusal::Refusal::Temporary => Outcome::Refused(format!("{why}; it may be accepted later")),
+        refusal::Refusal::NotTried => Outcome::NotSent(why),
+        refusal::Refusal::Unknown => Outcome::Unknown(format!("{why}; the network may have sent it")),
+    }
+}
+
+/// An error in place of the prompt: nothing of the message has left.
+fn at_prompt(result: &ResultCode) -> Outcome {
+    let why = Refusal::refused("AT+CMGS", result).to_string();
+    match refusal::of_number(cms_number(result)) {
+        refusal::Refusal::NotTried => Outcome::NotSent(why),
+        refusal::Refusal::Permanent | refusal::Refusal::Temporary | refusal::Refusal::Unknown => Outcome::Refused(why),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The module's message storages (27.005 3.1): which there are, how full they are, and what is told about new messages.
 
 use ::modem::at::command::{self, Storage};
-use ::modem::at::reply::{self, NewMessageIndication};
+use ::modem::at::reply;
 use ::modem::at::{Response, ResultCode};
 
 use crate::modem::StorageUse;
+use crate::modem::reliance::message_indication;
 use crate::port::at::{AtError, AtHandle, Lane};
 
 /// Where the module puts what it receives, and the storage that is selected between two passes. The SIM keeps messages also
@@ -20,30 +21,67 @@ const ALARM_PERCENT: u32 = 70;
 /// Indices that are tried when the module does not tell which are in use, whatever capacity it claims.
 const CAPACITY_MAX: u32 = 1000;
 
-/// Selects the storage to read and delete in, and reads how full it is. None when the module does not have it.
-pub(super) async fn select(at: &AtHandle, storage: Storage) -> Option<StorageUse> {
-    let command = command::message_storage(storage, RECEIVING, RECEIVING);
-    let response = at.execute(Lane::Normal, command).await.ok()?;
-    if !response.result.is_ok() {
-        return None;
-    }
-    let state = reply::storage_states(&response.lines).ok()?.into_iter().next()?;
-    Some(StorageUse {
-        name: storage.as_str().to_owned(),
-        used: u32::from(state.used),
-        total: u32::from(state.capacity),
-    })
+/// What came of selecting a storage.
+pub(super) enum Selection {
+    /// It is selected, and this full.
+    Selected(StorageUse),
+    /// The module does not have it.
+    Absent,
+    /// Nobody knows what it holds: the module is busy, or did not say.
+    Unknown,
 }
 
-/// The indices of the selected storage that hold something, or all that may if the module does not tell. Counted from 0 or
-/// from 1, as the module likes.
-pub(super) async fn indices(at: &AtHandle, state: &StorageUse) -> Vec<u16> {
-    if let Ok(response) = at.execute(Lane::Normal, command::stored_indices()).await
-        && let Ok(listed) = reply::stored_indices(&response.lines)
-        && u32::try_from(listed.len()).is_ok_and(|count| count == state.used)
-    {
-        return listed;
+/// Selects the storage to read and delete in, and reads how full it is.
+pub(super) async fn select(at: &AtHandle, storage: Storage) -> Selection {
+    let command = command::message_storage(storage, RECEIVING, RECEIVING);
+    let Ok(response) = at.execute(Lane::Normal, command).await else {
+        return Selection::Unknown;
+    };
+    if !response.result.is_ok() {
+        return if is_unsupported(&response.result) {
+            Selection::Absent
+        } else {
+            Selection::Unknown
+        };
     }
+    let state = reply::storage_states(&response.lines)
+        .ok()
+        .and_then(|states| states.into_iter().next());
+    match state {
+        Some(state) => Selection::Selected(StorageUse {
+            name: storage.as_str().to_owned(),
+            used: u32::from(state.used),
+            total: u32::from(state.capacity),
+        }),
+        None => Selection::Unknown,
+    }
+}
+
+/// Whether a result says that the module cannot do this at all: operation not allowed or not supported, invalid parameter
+/// (27.005 3.2.5).
+fn is_unsupported(result: &ResultCode) -> bool {
+    match result {
+        ResultCode::Cms(code) => matches!(code.number, Some(302..=305)),
+        ResultCode::Error => true,
+        _ => false,
+    }
+}
+
+/// The indices of the selected storage that hold something, or may hold something. None if the module does not tell. There
+/// may be more by now than when the storage was selected, and never less.
+pub(super) async fn occupied(at: &AtHandle, state: &StorageUse) -> Option<Vec<u16>> {
+    if state.used == 0 {
+        return Some(Vec::new());
+    }
+    let response = at.execute(Lane::Normal, command::stored_indices()).await.ok()?;
+    let listed = reply::stored_indices(&response.lines).ok()?;
+    u32::try_from(listed.len())
+        .is_ok_and(|count| count >= state.used)
+        .then_some(listed)
+}
+
+/// All indices that may hold something, counted from 0 or from 1 as the module likes.
+pub(super) fn all_indices(state: &StorageUse) -> Vec<u16> {
     let last = u16::try_from(state.total.min(CAPACITY_MAX)).unwrap_or(u16::MAX);
     (0..=last).collect()
 }
@@ -53,15 +91,7 @@ pub(super) async fn indices(at: &AtHandle, state: &StorageUse) -> Vec<u16> {
 pub(in crate::modem) async fn indicate(at: &AtHandle) -> Result<ResultCode, AtError> {
     let mut result = ResultCode::Error;
     for status_report in [2, 1, 0] {
-        let indication = NewMessageIndication {
-            mode: 2,
-            deliver: 1,
-            broadcast: 0,
-            status_report,
-            buffer: 0,
-        };
-        // Every value is one that the command knows.
-        let Ok(command) = command::new_message_indication(indication) else {
+        let Some(command) = message_indication(status_report) else {
             continue;
         };
         let Response { result: answered, .. } = at.execute(Lane::Normal, command).await?;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use ::modem::carrier::Country;
+
 use super::*;
 use crate::resource::Priority;
 use crate::store::{MessageQuery, ReportOutcome, Retention, StatusReport, StoreError};
@@ -111,6 +113,27 @@ fn limited(result: Result<Message, StoreError>) -> Option<(&'static str, Option<
 }
 
 #[tokio::test]
+async fn a_number_is_one_destination_however_it_is_written() {
+    let fixture = Fixture::new().await;
+    let at_home = Limits {
+        destination_per_hour: Some(2),
+        home: Country::of_imsi("234150000000001"),
+        ..Limits::default()
+    };
+    let to = |id: &str, address: &str| Message {
+        address: address.into(),
+        ..outgoing(id, None)
+    };
+    accept(&fixture, to("m1", "+447700900123"), &at_home).await.unwrap();
+    accept(&fixture, to("m2", "07700900123"), &at_home).await.unwrap();
+    let (key, _) = limited(accept(&fixture, to("m3", "00447700900123"), &at_home).await).expect("2 of 2 are used");
+    assert_eq!(key, "sms.limits.destination_per_hour");
+    accept(&fixture, to("m4", "07700900124"), &at_home)
+        .await
+        .expect("another number");
+}
+
+#[tokio::test]
 async fn limits_count_parts_and_survive_a_restart_and_a_deletion() {
     let fixture = Fixture::new().await;
     let limits = Limits {
@@ -162,7 +185,7 @@ async fn limits_count_parts_and_survive_a_restart_and_a_deletion() {
         .expect("there is no limit unless one is set");
 }
 
-fn keep(message_count: u64) -> Retention {
+pub(super) fn keep(message_count: u64) -> Retention {
     let year = SignedDuration::from_hours(24 * 365);
     Retention {
         event_age: year,

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
-use crate::store::{Assembled, Concatenation, IncomingPart, MessageQuery, Received, Undecodable};
+use crate::store::{Assembled, Concatenation, IncomingPart, MessageQuery, Received, StoredPlace, Undecodable};
 
 /// A stand-in for the codec: the "PDU" is the text.
 fn assemble(parts: &[(u8, String)]) -> Assembled {
@@ -18,6 +18,7 @@ fn part(identity: &str, pdu: &str, reference: u16, part: u8, part_count: u8) -> 
     IncomingPart {
         modem: "sim1".into(),
         identity: identity.into(),
+        place: None,
         address: "+491700000002".into(),
         pdu: pdu.into(),
         service_centre_time: Some(time("2026-01-01T12:00:00Z")),
@@ -59,13 +60,87 @@ async fn a_crash_between_commit_and_deletion_from_the_modem_receives_nothing_twi
     let fixture = fixture.reopened().await;
     assert_eq!(receive(&fixture, single("ME:1:x", "hello")).await, Received::Duplicate);
     assert_eq!(fixture.events().await.len(), 1);
-    fixture.store.release_identity("sim1", "ME:1:x").await.unwrap();
+    fixture.store.release_identity("sim1", "ME:1:x", None).await.unwrap();
     let repeated = receive(&fixture, single("ME:1:x", "hello")).await;
     assert_eq!(
         text(&repeated),
         ("new", "hello"),
         "the same text again, after the first was deleted from the modem"
     );
+}
+
+/// The same PDU as it lies at a place.
+fn at(index: u16, unread: bool) -> IncomingPart {
+    IncomingPart {
+        place: Some(StoredPlace {
+            storage: "SM card".into(),
+            index,
+            unread,
+        }),
+        ..single("equal", "equal")
+    }
+}
+
+/// A broker that ended between storing the first of them and deleting it made one of two.
+#[tokio::test]
+async fn equal_messages_at_two_places_stay_two_across_a_crash() {
+    let fixture = Fixture::new().await;
+    assert_eq!(text(&receive(&fixture, at(0, true)).await).0, "new");
+    let fixture = fixture.reopened().await;
+    assert_eq!(receive(&fixture, at(0, false)).await, Received::Duplicate, "read again");
+    assert_eq!(text(&receive(&fixture, at(1, true)).await).0, "new", "the other one");
+    let place = at(0, false).place;
+    fixture.store.release_identity("sim1", "equal", place).await.unwrap();
+    assert_eq!(
+        receive(&fixture, at(1, false)).await,
+        Received::Duplicate,
+        "the other one again"
+    );
+    assert_eq!(text(&receive(&fixture, at(0, false)).await).0, "new", "a third one");
+}
+
+#[tokio::test]
+async fn an_equal_message_that_took_the_place_of_one_deleted_unawares_is_another() {
+    for (what, unread, occupied, expected) in [
+        ("nobody has read what lies there", true, vec![3], "new"),
+        ("it was seen to be empty", false, vec![], "new"),
+        ("nothing says that it is another", false, vec![3], "duplicate"),
+    ] {
+        let fixture = Fixture::new().await;
+        receive(&fixture, at(3, true)).await;
+        fixture
+            .store
+            .release_vacated("sim1", "SM card", &occupied)
+            .await
+            .unwrap();
+        assert_eq!(text(&receive(&fixture, at(3, unread)).await).0, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn another_message_at_its_place_shows_that_the_first_is_gone() {
+    let fixture = Fixture::new().await;
+    receive(&fixture, at(3, true)).await;
+    let other = IncomingPart {
+        identity: "other".into(),
+        ..at(3, true)
+    };
+    receive(&fixture, other).await;
+    assert_eq!(text(&receive(&fixture, at(3, false)).await).0, "new");
+}
+
+#[tokio::test]
+async fn what_was_handed_over_and_not_acknowledged_may_come_again_stored() {
+    let fixture = Fixture::new().await;
+    receive(&fixture, single("equal", "equal")).await;
+    assert_eq!(receive(&fixture, single("equal", "equal")).await, Received::Duplicate);
+    assert_eq!(receive(&fixture, at(5, true)).await, Received::Duplicate);
+    assert_eq!(
+        receive(&fixture, at(5, false)).await,
+        Received::Duplicate,
+        "and is read again there"
+    );
+    assert_eq!(text(&receive(&fixture, single("equal", "equal")).await).0, "new");
 }
 
 #[tokio::test]
@@ -281,4 +356,22 @@ async fn a_replacing_message_takes_the_place_of_the_last_of_its_kind_and_sender(
         ["1 from another", "1 newest", "plain", "2 other kind"]
     );
     assert_eq!(list(true).await.len(), 6, "nothing is destroyed");
+}
+
+#[tokio::test]
+async fn an_incomplete_message_is_kept_while_its_other_parts_may_come() {
+    let fixture = Fixture::new().await;
+    receive(&fixture, part("1", "a", 9, 1, 2)).await;
+    receive(&fixture, single("2", "newest")).await;
+    let in_hours = |hours| Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let left = async |hours| {
+        let retention = super::queue::keep(1);
+        fixture.store.prune(&retention, in_hours(hours)).await.unwrap();
+        let page = fixture.store.messages(MessageQuery::default()).await.unwrap();
+        page.items.into_iter().map(|message| message.text).collect::<Vec<_>>()
+    };
+    assert_eq!(left(71).await, ["newest", "a"], "more than the count");
+    assert_eq!(left(73).await, ["newest"]);
+    let late = receive(&fixture, part("3", "b", 9, 2, 2)).await;
+    assert_eq!(text(&late), ("part", "b"), "what comes too late is shown all the same");
 }

@@ -126,7 +126,7 @@ pub fn read_message(index: u16) -> Command {
 /// `AT+CMGD=<index>` (27.005 3.5.4): delete a stored message.
 #[must_use]
 pub fn delete_message(index: u16) -> Command {
-    Command::action(format!("AT+CMGD={index}"), limit::STORAGE_BULK)
+    Command::action(format!("AT+CMGD={index}"), limit::STORAGE_DELETE)
 }
 
 /// `AT+CMGS=<length>` (27.005 3.5.1): send a message. `tpdu_length` counts octets without the service centre address; `pdu`

@@ -16,9 +16,13 @@ pub struct Config {
     pub quiet_answering: Duration,
     /// A port that never falls silent is probed after this.
     pub drain_limit: Duration,
-    /// How long a probe may take, up to the [`Config::probe_limit`]-th. After it the time doubles with each probe that stays
-    /// without an answer. A busy SIM7600 takes 3 to 4 s for a plain command, which is less than the probes take together.
+    /// How long a probe may take before the next one goes out, so that a modem that is back is soon noticed. A busy SIM7600
+    /// takes 3 to 4 s for a plain command, which is less than [`Config::probe_limit`] of them take together. On a modem that
+    /// says something and does not answer the time doubles with each further one.
     pub probe_timeout: Duration,
+    /// For so many probes to a modem that says nothing at all; from then on the time doubles there as well, because one that
+    /// kept everything that it was given would answer all of it.
+    pub probe_repeats: u32,
     /// The longest time between two probes.
     pub probe_timeout_max: Duration,
     /// From this many probes without an answer on, each further one reports [`super::Output::Unresponsive`].
@@ -67,9 +71,10 @@ impl Default for Config {
             quiet: Duration::from_millis(200),
             quiet_answering: Duration::from_millis(50),
             drain_limit: Duration::from_secs(2),
-            probe_timeout: Duration::from_secs(2),
+            probe_timeout: Duration::from_secs(1),
+            probe_repeats: 120,
             probe_timeout_max: Duration::from_secs(60),
-            probe_limit: 2,
+            probe_limit: 4,
             probes: PROBES,
             abort_timeout: Duration::from_secs(5),
             continuation_timeout: Duration::from_secs(1),

@@ -223,7 +223,7 @@ impl Session {
             return;
         }
         if let State::Resynchronising(resynchronisation) = &mut self.state {
-            resynchronisation.heard_something(now);
+            resynchronisation.heard_something(now, &self.config);
         }
         for &byte in bytes {
             match self.framer.push(byte, self.prompt_possible()) {
@@ -357,7 +357,7 @@ impl Session {
                 self.outputs.push_back(Output::Transmit(bytes));
             }
             State::Resynchronising(resynchronisation) => {
-                resynchronisation.cancel_prompt(now, &mut self.outputs);
+                resynchronisation.cancel_prompt(&mut self.outputs);
             }
         }
     }

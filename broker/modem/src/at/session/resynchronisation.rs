@@ -31,6 +31,7 @@ enum Stage {
     /// Waiting for the answer to a probe.
     Probing {
         probe: Probe,
+        sent: Instant,
         deadline: Instant,
         answered: bool,
     },
@@ -54,6 +55,10 @@ pub(super) struct Resynchronisation {
     /// Probes without an answer since the beginning.
     failed: u32,
     timeout: Duration,
+    /// Something came since the latest probe.
+    heard: bool,
+    /// Something came although probes had gone unanswered: the modem lives.
+    alive: bool,
 }
 
 impl Resynchronisation {
@@ -103,6 +108,8 @@ impl Resynchronisation {
             restores_form: false,
             failed: 0,
             timeout: config.probe_timeout,
+            heard: false,
+            alive: false,
         }
     }
 
@@ -137,18 +144,25 @@ impl Resynchronisation {
         }
     }
 
-    pub(super) fn heard_something(&mut self, now: Instant) {
-        if let Stage::Draining { quiet, quiet_at, .. } = &mut self.stage {
-            *quiet_at = now + *quiet;
+    /// Bytes came. When they come that late after a probe they are hardly its answer, and a modem that was silent may not
+    /// have heard it: it is asked again at once.
+    pub(super) fn heard_something(&mut self, now: Instant, config: &Config) {
+        match &mut self.stage {
+            Stage::Draining { quiet, quiet_at, .. } => *quiet_at = now + *quiet,
+            Stage::Probing { sent, .. } => {
+                self.heard = true;
+                if !self.alive && now.saturating_duration_since(*sent) >= config.quiet {
+                    self.alive = true;
+                    self.timeout = doubled(config.probe_timeout, config.probe_timeout_max);
+                    self.stage = Self::draining(now, config.quiet_answering, config);
+                }
+            }
         }
     }
 
     /// A prompt opened after all. Ctrl-Z would send whatever is in it; ESC discards it.
-    pub(super) fn cancel_prompt(&mut self, now: Instant, outputs: &mut VecDeque<Output>) {
+    pub(super) fn cancel_prompt(&mut self, outputs: &mut VecDeque<Output>) {
         outputs.push_back(Output::Transmit(vec![ESCAPE]));
-        if let Stage::Draining { .. } = self.stage {
-            self.heard_something(now);
-        }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, config: &Config, outputs: &mut VecDeque<Output>) {
@@ -157,8 +171,13 @@ impl Resynchronisation {
         }
         if let Stage::Probing { .. } = self.stage {
             self.failed = self.failed.saturating_add(1);
+            self.alive &= self.heard;
+            self.timeout = if !self.alive && self.failed < config.probe_repeats {
+                config.probe_timeout
+            } else {
+                doubled(self.timeout, config.probe_timeout_max)
+            };
             if self.failed >= config.probe_limit {
-                self.timeout = doubled(self.timeout, config.probe_timeout_max);
                 outputs.push_back(Output::Unresponsive { probes: self.failed });
             }
             if self.prompt_possible {
@@ -172,6 +191,7 @@ impl Resynchronisation {
         let probe = self.probes[self.next_probe % self.probes.len()];
         self.next_probe = (self.next_probe + 1) % self.probes.len();
         self.outstanding += 1;
+        self.heard = false;
         let line = match probe.line.strip_prefix("AT") {
             Some(extended) if self.restores_form && self.failed.is_multiple_of(2) => format!("ATE0Q0V1{extended}\r"),
             _ => format!("{}\r", probe.line),
@@ -179,6 +199,7 @@ impl Resynchronisation {
         outputs.push_back(Output::Transmit(line.into_bytes()));
         self.stage = Stage::Probing {
             probe,
+            sent: now,
             deadline: now + self.timeout,
             answered: false,
         };

@@ -1,0 +1,174 @@
+//! Carrying out what the policy decided: routes, name servers, connections, and the hook.
+
+use std::net::IpAddr;
+
+use super::{Role, WanActor, blocking};
+use crate::resource::WanRole;
+use crate::wan::abort;
+use crate::wan::hook::Told;
+use crate::wan::route::{self, Ways};
+use crate::wan::survey;
+
+fn word(role: WanRole) -> &'static str {
+    match role {
+        WanRole::Primary => "primary",
+        WanRole::Backup => "backup",
+        WanRole::None => "none",
+    }
+}
+
+impl WanActor {
+    /// Takes away what an earlier life left: routes and rules by their protocol number, name servers by what was kept.
+    pub(super) async fn clean_up(&mut self, interface: &str) {
+        let is_off = self.config.mode == super::Mode::Off;
+        let metric = self.config.metric;
+        match blocking(move || route::lead_to_primary(metric)).await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "routes and rules of an earlier life were removed"),
+            // Without the capability there was none in the earlier life either.
+            Err(error) if is_off => tracing::debug!(%error, "stale routes were not looked for"),
+            Err(error) => tracing::warn!(%error, "stale routes were not removed"),
+        }
+        self.restore_name_servers(interface).await;
+    }
+
+    async fn restore_name_servers(&mut self, interface: &str) {
+        let (servers, interface) = (self.name_servers.clone(), interface.to_owned());
+        if let Err(error) = blocking(move || servers.restore(&interface)).await {
+            tracing::warn!(%error, "the name servers were not put back");
+        }
+    }
+
+    /// Leads the traffic.
+    pub(super) async fn lead(&mut self, role: Role) {
+        self.leading_problem.clear();
+        let before = self.led.take();
+        match role {
+            Role::Backup => self.lead_to_backup().await,
+            Role::Primary | Role::None => {
+                let metric = self.config.metric;
+                if let Err(error) = blocking(move || route::lead_to_primary(metric)).await {
+                    self.leading_problem = format!("routes were not removed: {error}");
+                    tracing::error!(%error, "the routes through the modem were not removed");
+                }
+                if let Some(ways) = before {
+                    self.restore_name_servers(&ways.backup.name).await;
+                    self.abort_connections(ways.backup.addresses).await;
+                }
+            }
+        }
+        self.tell_hook();
+    }
+
+    async fn lead_to_backup(&mut self) {
+        match self.ways().await {
+            Ok(ways) => {
+                let gone = ways
+                    .primary
+                    .clone()
+                    .map(|primary| primary.addresses)
+                    .unwrap_or_default();
+                self.lead_along(ways).await;
+                self.switch_name_servers().await;
+                self.abort_connections(gone).await;
+            }
+            Err(error) => {
+                self.leading_problem = format!("the modem's interface was not found: {error}");
+                tracing::error!(%error, "the modem's interface was not found");
+            }
+        }
+    }
+
+    fn ways(&self) -> impl Future<Output = std::io::Result<Ways>> + Send + use<> {
+        let interface = self.snapshots.borrow().bearer.interface.clone();
+        let primary = self.primary.as_ref().map(|primary| primary.name.clone());
+        let metric = self.config.metric;
+        blocking(move || {
+            let seen = survey::survey()?;
+            let find = |name: &str| seen.iter().find(|seen| seen.name == name).cloned();
+            let backup = find(&interface).ok_or(std::io::ErrorKind::NotFound)?;
+            Ok(Ways {
+                primary: primary.and_then(|name| find(&name)),
+                backup,
+                metric,
+            })
+        })
+    }
+
+    async fn lead_along(&mut self, ways: Ways) {
+        let led = ways.clone();
+        match blocking(move || route::lead_to_backup(&led)).await {
+            Ok(()) => self.leading_problem.clear(),
+            Err(error) => {
+                self.leading_problem = format!("routes were not set: {error}");
+                tracing::error!(%error, "the routes through the modem were not set");
+            }
+        }
+        self.led = Some(ways);
+    }
+
+    /// Follows what changed on either side while everything goes through the modem.
+    pub(super) async fn lead_again(&mut self) {
+        let Some(led) = &self.led else { return };
+        let Ok(ways) = self.ways().await else { return };
+        let without_octets = |ways: &Ways| {
+            let mut ways = ways.clone();
+            ways.backup.octets = (0, 0);
+            if let Some(primary) = &mut ways.primary {
+                primary.octets = (0, 0);
+            }
+            ways
+        };
+        if without_octets(led) != without_octets(&ways) {
+            let renumbered = led.backup.addresses != ways.backup.addresses;
+            self.lead_along(ways).await;
+            if renumbered {
+                self.switch_name_servers().await;
+            }
+        }
+    }
+
+    async fn switch_name_servers(&mut self) {
+        let servers = self.name_servers.clone();
+        let (interface, carrier) = {
+            let bearer = &self.snapshots.borrow().bearer;
+            let carrier: Vec<IpAddr> = bearer.name_servers.iter().flat_map(|server| server.parse()).collect();
+            (bearer.interface.clone(), carrier)
+        };
+        if let Err(error) = blocking(move || servers.switch(&interface, &carrier)).await {
+            self.leading_problem = format!("the name servers were not switched: {error}");
+            tracing::error!(%error, "the name servers were not switched");
+        }
+    }
+
+    async fn abort_connections(&mut self, addresses: Vec<(IpAddr, u8)>) {
+        if !self.config.abort_connections || addresses.is_empty() {
+            return;
+        }
+        match blocking(move || abort::abort(&addresses)).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "connections of the address that leads nowhere were aborted"),
+            // Without CONFIG_INET_DIAG_DESTROY they end by their own time-outs.
+            Err(error) => tracing::warn!(%error, "connections of the address that leads nowhere were not aborted"),
+        }
+    }
+
+    fn tell_hook(&mut self) {
+        let status = self.describe();
+        let Some(hook) = &self.hook else { return };
+        let before = self.status.borrow().active;
+        let told = Told {
+            active: word(status.active),
+            before: word(before),
+            interface: match status.active {
+                WanRole::Primary => status.primary_interface,
+                WanRole::Backup => status.backup_interface,
+                WanRole::None => String::new(),
+            },
+            reason: status.reason,
+        };
+        if hook.try_send(told).is_err() {
+            tracing::error!("the hook of the WAN is too slow; a change was not told to it");
+        }
+    }
+}
