@@ -273,6 +273,7 @@ pub struct ModemHandle {
     requests: mpsc::Sender<Request>,
     snapshot: watch::Receiver<Snapshot>,
     recovery: watch::Receiver<RecoveryStatus>,
+    want_data: Arc<watch::Sender<bool>>,
     location: Location,
     trace: Trace,
 }
@@ -296,6 +297,12 @@ impl ModemHandle {
     /// How it recovers.
     pub fn recovery(&self) -> RecoveryStatus {
         self.recovery.borrow().clone()
+    }
+
+    /// Says whether the failover wants the modem as a way to the internet. With a dynamic composition the module changes to
+    /// the one for data, if it has to, as soon as no call and no message is on its way; nobody waits for that here.
+    pub fn want_data(&self, wanted: bool) {
+        self.want_data.send_replace(wanted);
     }
 
     /// What its GNSS receiver says.
@@ -433,6 +440,7 @@ pub struct ModemActor {
     /// A port that hung; the next time the other one serves everything.
     avoided: Option<PortRole>,
     switches: Switches,
+    want_data: watch::Receiver<bool>,
     /// The radio is off because somebody asked for it.
     radio_off: bool,
     /// The module restarts because somebody asked for it.
@@ -461,12 +469,14 @@ pub fn open(
     });
     let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
+    let (want_data, data_wanted) = watch::channel(false);
     let location = Location::new(setup.config.gnss.enabled);
     let handle = ModemHandle {
         name: setup.config.name.as_str().into(),
         requests,
         snapshot: watcher,
         recovery,
+        want_data: Arc::new(want_data),
         location: location.clone(),
         trace: setup.trace.clone(),
     };
@@ -478,6 +488,7 @@ pub fn open(
         recovery_status,
         avoided: None,
         switches: Switches::default(),
+        want_data: data_wanted,
         radio_off: false,
         restarting: false,
         setup,

@@ -228,7 +228,7 @@ impl Serving<'_> {
             // Once: a module that comes back in another one has a reason.
             CompositionPolicy::Fixed(_) if switches.last.is_some() => return,
             CompositionPolicy::Fixed(product) => product,
-            CompositionPolicy::Dynamic { voice, .. } => match (switches.data_wanted, self.data_is_elsewhere()) {
+            CompositionPolicy::Dynamic { voice, .. } => match (self.wants_data(), self.data_is_elsewhere()) {
                 (true, Some(data)) => data,
                 (true, None) => return,
                 (false, _) => voice,

@@ -529,11 +529,8 @@ async fn cycle(switches: Vec<Switch>, store: &Store, modem: &str) -> Result<(), 
         result = switch.off().await;
         if result.is_ok() {
             tokio::time::sleep(OFF).await;
-            result = switch.on().await;
-            if result.is_err() {
-                // The next start tries it again.
-                return result;
-            }
+            // What stays off is still remembered, so that the next start tries it again.
+            switch.on().await?;
         }
         forget(&switch, store, modem).await;
         match &result {

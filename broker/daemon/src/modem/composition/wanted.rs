@@ -1,8 +1,9 @@
 //! Data on a modem whose composition has no network interface: with the dynamic policy, whoever connects the bearer makes the
 //! module switch to the composition for data, and whoever disconnects it makes it switch back.
 //!
-//! People and the fail-over come in by the same two requests, `ConnectBearer` and `DisconnectBearer`. Data is wanted from the
-//! one to the other. A switch waits for a message that is being sent; a call may last for hours, so that it refuses.
+//! Data is wanted from `ConnectBearer` to `DisconnectBearer`, and while the failover says so (`ModemHandle::want_data`), which
+//! connects once the bearer is ready. A switch waits for a message that is being sent and for the end of a call; a request does
+//! not wait for a call, which may last for hours, but is refused.
 
 use std::time::Duration;
 
@@ -92,6 +93,11 @@ impl Serving<'_> {
         let present = self.modem.device.as_ref()?.product;
         let has_data = sim7600::composition(present).is_none_or(sim7600::Composition::has_qmi);
         (present != data && !has_data).then_some(data)
+    }
+
+    /// Whether somebody wants data.
+    pub(super) fn wants_data(&self) -> bool {
+        self.modem.switches.data_wanted || *self.modem.want_data.borrow()
     }
 
     /// Whether the next message has to wait, because a switch waits for the present one.
