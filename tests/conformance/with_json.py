@@ -12,7 +12,7 @@ SERVICES = [
     for noun in ("Modem", "Sim", "Sms", "Voice", "Ussd", "Network", "Location", "Event", "Diagnostics")
 ]
 # Something that the contract defines and that is not built yet.
-NOT_BUILT = "modembroker.v1.NetworkService/CheckWan"
+NOT_BUILT = "modembroker.v1.NetworkService/SelectOperator"
 
 
 def require_ready(client):

@@ -12,6 +12,7 @@ mod driver_queue;
 mod owner;
 mod priority;
 mod pump;
+mod recording;
 mod session;
 
 use std::os::fd::OwnedFd;
@@ -20,11 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use modem::pcm::dtmf::Press;
+use tokio::sync::{mpsc, watch};
 
-use crate::resource::AudioStatistics;
+use crate::resource::{AudioProblems, AudioStatistics};
 
 pub use owner::{Listener, Owner};
+pub use recording::{Recording, record};
 pub use session::AttachOptions;
 use session::Session;
 
@@ -33,6 +36,8 @@ use session::Session;
 pub struct AudioConfig {
     /// Uplink audio that is queued at most.
     pub uplink_queue_max: Duration,
+    /// Keys are listened for in the downlink.
+    pub detect_dtmf: bool,
 }
 
 /// Counters of the pump. Every one has a single writer.
@@ -54,6 +59,22 @@ struct Counters {
     write_stalls: AtomicU64,
     uplink_skipped_frames: AtomicU64,
     uplink_stretched_frames: AtomicU64,
+    uplink_partial_writes: AtomicU64,
+    /// Frames of silence within interrupted audio.
+    uplink_underrun_frames: AtomicU64,
+    downlink_short_reads: AtomicU64,
+    downlink_slips: AtomicU64,
+    downlink_gap_max_us: AtomicU64,
+    /// The first and the latest read, in microseconds since the start, and the octets of the first: what the module's clock
+    /// is measured by.
+    first_read_us: AtomicU64,
+    first_read_bytes: AtomicU64,
+    last_read_us: AtomicU64,
+    lateness_max_us: AtomicU64,
+    /// When the latest clear was asked for, and how long the pump took to carry it out.
+    clear_asked_us: AtomicU64,
+    clear_latency_us: AtomicU64,
+    driver_max_bytes: AtomicU64,
 }
 
 /// Octets of the uplink ring that a clear dropped, as positions since the start.
@@ -70,6 +91,15 @@ fn load(counter: &AtomicU64) -> u64 {
 fn add(counter: &AtomicU64, count: u64) {
     // Each counter has one writer, so a plain load and store would do; this says it in one word.
     counter.fetch_add(count, Ordering::AcqRel);
+}
+
+/// For a counter with one writer.
+fn raise(counter: &AtomicU64, value: u64) {
+    counter.fetch_max(value, Ordering::AcqRel);
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What the owner of a call's audio hears of.
@@ -149,6 +179,21 @@ impl AudioPath {
     /// Whether there is an owner, now and later.
     pub fn owner_present(&self) -> watch::Receiver<bool> {
         self.session.owner_present()
+    }
+
+    /// Keys that are heard in the downlink; once.
+    pub fn presses(&self) -> Option<mpsc::Receiver<Press>> {
+        self.session.presses()
+    }
+
+    /// What is wrong with the audio, now and later.
+    pub fn problems(&self) -> Option<watch::Receiver<AudioProblems>> {
+        self.session.problems()
+    }
+
+    /// Listens with room for a disk that takes its time.
+    pub fn listen_patiently(&self) -> Listener {
+        Session::listen_patiently(&self.session)
     }
 
     /// The counters so far.

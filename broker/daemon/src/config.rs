@@ -185,6 +185,36 @@ pub struct VoiceConfig {
     pub uplink_queue_max: Duration,
     /// How long a call may last; no limit if none.
     pub max_call: Option<Duration>,
+    /// Whether emergency numbers may be dialled.
+    pub emergency_calls: bool,
+    /// Whether keys are listened for in the audio, besides what the module reports.
+    pub detect_dtmf: bool,
+    /// Whether a module that refused a call's audio at first is reset once nothing needs it.
+    pub reset_degraded_audio: bool,
+    /// Recordings.
+    pub recording: RecordingConfig,
+}
+
+/// `[voice.recording]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingConfig {
+    /// Which calls are recorded.
+    pub calls: RecordedCalls,
+    /// Where recordings go; `recordings` in the state directory if none.
+    pub directory: Option<PathBuf>,
+    /// Octets that they may take together. The oldest go first.
+    pub total_max: u64,
+}
+
+/// Which calls are recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedCalls {
+    /// None, whatever clients ask.
+    Never,
+    /// Those for which a client asks.
+    OnRequest,
+    /// All of them, until a client ends it.
+    Always,
 }
 
 /// What happens to a call that no client owns any more.

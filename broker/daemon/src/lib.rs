@@ -64,6 +64,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let watchdog = systemd::Watchdog::from_environment();
     let (bus, watcher) = device::Bus::open(&config.discovery.sysfs, &config.discovery.dev);
     let bus_watcher = supervisor::spawn("usb", "", watcher.run());
+    let mut voice = config.voice.clone();
+    voice
+        .recording
+        .directory
+        .get_or_insert_with(|| config.broker.state_directory.join("recordings"));
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     for modem in &config.modems {
@@ -76,7 +81,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         }
         let setup = Setup {
             config: modem.clone(),
-            voice: config.voice.clone(),
+            voice: voice.clone(),
             bus: bus.clone(),
             sysfs: config.discovery.sysfs.clone(),
             lock_directory: config.broker.lock_directory.clone(),
@@ -104,6 +109,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         wan,
         data_cap,
         raw_at: config.diagnostics.raw_at,
+        emergency_calls: config.voice.emergency_calls,
         shutdown: stopping,
     };
     let routes = server::routes(context.clone()).await;

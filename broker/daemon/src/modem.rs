@@ -39,7 +39,9 @@ use crate::port::at::AtError;
 use crate::port::terminal::Terminal;
 use crate::port::trace::Trace;
 use crate::refusal::Refusal;
-use crate::resource::{Bearer, Call, Fix, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession};
+use crate::resource::{
+    Bearer, Call, Fix, Forwarding, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession,
+};
 use crate::store::Store;
 use crate::systemd::Progress;
 use composition::Switches;
@@ -50,6 +52,7 @@ use recovery::Recovery;
 pub use calls::{Attachment, CallUpdate};
 pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
+pub use network::SignalHistory;
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
 pub use reliance::is_relied_on;
@@ -74,6 +77,8 @@ pub enum Request {
         request_id: String,
         /// Hash of what was asked.
         content_hash: ContentHash,
+        /// An emergency number, which the configuration allows.
+        emergency: bool,
         /// The call, dialing.
         reply: Reply<Call>,
     },
@@ -92,6 +97,41 @@ pub enum Request {
         reject: bool,
         /// The call, over.
         reply: Reply<Call>,
+    },
+    /// Puts a call on hold.
+    Hold {
+        /// Which one; `None`: the only one.
+        call_id: Option<String>,
+        /// The call, held.
+        reply: Reply<Call>,
+    },
+    /// Takes a held call back.
+    Resume {
+        /// Which one; `None`: the only one.
+        call_id: Option<String>,
+        /// The call, active.
+        reply: Reply<Call>,
+    },
+    /// Begins or ends the recording of a call.
+    SetRecording {
+        /// Which one; `None`: the only one.
+        call_id: Option<String>,
+        /// Begins.
+        enabled: bool,
+        /// The call.
+        reply: Reply<Call>,
+    },
+    /// Asks the network for its call forwardings.
+    GetForwarding {
+        /// One for each reason.
+        reply: Reply<Vec<Forwarding>>,
+    },
+    /// Sets a call forwarding.
+    SetForwarding {
+        /// As it is wanted.
+        forwarding: Forwarding,
+        /// As the network confirms it.
+        reply: Reply<Forwarding>,
     },
     /// Sends tones.
     SendDtmf {
@@ -229,9 +269,16 @@ impl Request {
     /// Answers that it cannot be done.
     fn refuse(self, refusal: impl Fn() -> Refusal) {
         match self {
-            Request::Dial { reply, .. } | Request::Answer { reply, .. } | Request::HangUp { reply, .. } => {
+            Request::Dial { reply, .. }
+            | Request::Answer { reply, .. }
+            | Request::HangUp { reply, .. }
+            | Request::Hold { reply, .. }
+            | Request::Resume { reply, .. }
+            | Request::SetRecording { reply, .. } => {
                 drop(reply.send(Err(refusal())));
             }
+            Request::GetForwarding { reply } => drop(reply.send(Err(refusal()))),
+            Request::SetForwarding { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::SendDtmf { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::Attach { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::Monitor { reply, .. } => drop(reply.send(Err(refusal()))),
@@ -276,6 +323,7 @@ pub struct ModemHandle {
     want_data: Arc<watch::Sender<bool>>,
     location: Location,
     trace: Trace,
+    signals: SignalHistory,
 }
 
 impl ModemHandle {
@@ -308,6 +356,11 @@ impl ModemHandle {
     /// What its GNSS receiver says.
     pub fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The recent measures of its signal.
+    pub fn signals(&self) -> &SignalHistory {
+        &self.signals
     }
 
     /// What crossed its ports.
@@ -426,6 +479,7 @@ pub struct ModemActor {
     status: ModemStatus,
     sim: Sim,
     network: NetworkStatus,
+    signals: SignalHistory,
     bearer: Bearer,
     shutdown: watch::Receiver<bool>,
     /// Where the absence was told last, so that a lasting one is one event and not one a second.
@@ -436,6 +490,8 @@ pub struct ModemActor {
     /// Since when nothing that could be the modem is on the bus.
     absent_since: Option<Instant>,
     recovery: Recovery,
+    /// Calls that wait for the ports to come back.
+    carried: Option<calls::Carried>,
     recovery_status: watch::Sender<RecoveryStatus>,
     /// A port that hung; the next time the other one serves everything.
     avoided: Option<PortRole>,
@@ -470,6 +526,7 @@ pub fn open(
     let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
     let (want_data, data_wanted) = watch::channel(false);
+    let signals = SignalHistory::default();
     let location = Location::new(setup.config.gnss.enabled);
     let handle = ModemHandle {
         name: setup.config.name.as_str().into(),
@@ -479,6 +536,7 @@ pub fn open(
         want_data: Arc::new(want_data),
         location: location.clone(),
         trace: setup.trace.clone(),
+        signals: signals.clone(),
     };
     let actor = ModemActor {
         seen: setup.bus.subscribe(),
@@ -487,6 +545,7 @@ pub fn open(
         recovery: Recovery::new(&setup.config.name),
         recovery_status,
         avoided: None,
+        carried: None,
         switches: Switches::default(),
         want_data: data_wanted,
         radio_off: false,
@@ -498,6 +557,7 @@ pub fn open(
         status,
         sim: Sim::default(),
         network: NetworkStatus::default(),
+        signals,
         bearer: Bearer::default(),
         shutdown,
         last_absence: String::new(),

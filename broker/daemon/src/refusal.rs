@@ -67,6 +67,8 @@ pub enum Refusal {
     MessageState { state: MessageState },
     #[error("the call has no audio: {cause}")]
     AudioNotAvailable { cause: String },
+    #[error("the call is not recorded: {detail}; check voice.recording.directory and its disk")]
+    RecordingFailed { detail: String },
     #[error("the modem refused {what}: {kind} error {number} ({name})")]
     Refused {
         what: String,

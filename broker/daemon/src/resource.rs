@@ -433,7 +433,7 @@ pub enum CallAudio {
 }
 
 /// Counters of a call's audio since PCM was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AudioStatistics {
     /// Samples read from the modem.
@@ -458,6 +458,66 @@ pub struct AudioStatistics {
     pub uplink_queued_ms: u32,
     /// Attempts that `AT+CPCMREG=1` took.
     pub pcm_open_attempts: u32,
+    /// Frames that were due while the modem took nothing.
+    pub uplink_write_stalls: u64,
+    /// Writes of which the modem took a part only.
+    pub uplink_partial_writes: u64,
+    /// Silence within interrupted audio.
+    pub uplink_underrun_ms: u64,
+    /// Frames left out for a live sender with a faster clock.
+    pub uplink_drift_dropped_frames: u64,
+    /// Frames put in for a live sender with a slower clock.
+    pub uplink_drift_inserted_frames: u64,
+    /// Reads shorter than a frame.
+    pub downlink_short_reads: u64,
+    /// The longest time between two reads.
+    pub downlink_gap_max_ms: u32,
+    /// Octets that were lost, each noticed and healed.
+    pub downlink_byte_slips: u64,
+    /// The modem's clock against the broker's.
+    pub downlink_rate_ppm: i32,
+    /// Samples at either end of the scale, in a million.
+    pub downlink_clipped_ppm: u32,
+    /// The same to the network.
+    pub uplink_clipped_ppm: u32,
+    /// Level; `None` for digital silence.
+    pub downlink_rms_dbov: Option<f32>,
+    /// The same to the network.
+    pub uplink_rms_dbov: Option<f32>,
+    /// How late the latest frame went out.
+    pub pacing_lateness_max_us: u32,
+    /// From the last clear to the drop of what it meant.
+    pub clear_latency_us: u32,
+    /// Octets that the driver held at most.
+    pub driver_queue_max_bytes: u32,
+    /// Frames that slow listeners lost.
+    pub listener_dropped_frames: u64,
+}
+
+/// What is wrong with one direction of a call's audio. The contract's `AudioProblem` says what each means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AudioProblem {
+    /// Nothing that is known.
+    #[default]
+    None,
+    /// The modem sends nothing.
+    NoAudio,
+    /// It sends nothing but zeros.
+    DigitalSilence,
+    /// It takes nothing.
+    NotTaken,
+    /// It sends at another rate than it was told.
+    WrongRate,
+}
+
+/// What is wrong with either direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AudioProblems {
+    /// From the network.
+    pub downlink: AudioProblem,
+    /// To the network.
+    pub uplink: AudioProblem,
 }
 
 /// A call.
@@ -491,6 +551,24 @@ pub struct Call {
     pub request_id: Option<String>,
     /// Audio counters.
     pub audio_statistics: Option<AudioStatistics>,
+    /// The other side's name.
+    #[serde(default)]
+    pub caller_name: String,
+    /// The caller keeps the number back.
+    #[serde(default)]
+    pub number_withheld: bool,
+    /// What is wrong with the audio from the network.
+    #[serde(default)]
+    pub downlink_problem: AudioProblem,
+    /// What is wrong with the audio to the network.
+    #[serde(default)]
+    pub uplink_problem: AudioProblem,
+    /// It is being recorded.
+    #[serde(default)]
+    pub recording: bool,
+    /// The file, once it was recorded.
+    #[serde(default)]
+    pub recording_file: String,
 }
 
 impl Call {
@@ -511,8 +589,52 @@ impl Call {
             audio: CallAudio::Off,
             request_id: None,
             audio_statistics: None,
+            caller_name: String::new(),
+            number_withheld: false,
+            downlink_problem: AudioProblem::None,
+            uplink_problem: AudioProblem::None,
+            recording: false,
+            recording_file: String::new(),
         }
     }
+}
+
+/// When incoming calls are forwarded (27.007 7.11, `<reason>`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardingReason {
+    /// Always.
+    Unconditional,
+    /// When busy.
+    Busy,
+    /// When nobody answers.
+    NoReply,
+    /// When not reachable.
+    NotReachable,
+}
+
+impl ForwardingReason {
+    /// All of them.
+    pub const ALL: [ForwardingReason; 4] = [
+        ForwardingReason::Unconditional,
+        ForwardingReason::Busy,
+        ForwardingReason::NoReply,
+        ForwardingReason::NotReachable,
+    ];
+}
+
+/// A call forwarding. It lives in the network and is never stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// When it applies.
+    pub reason: ForwardingReason,
+    /// Whether it is on.
+    pub enabled: bool,
+    /// Where calls go.
+    pub number: String,
+    /// Seconds before an unanswered call is forwarded.
+    pub no_reply_s: Option<u8>,
+    /// 27.007 7.11 `<classx>`.
+    pub classes: u8,
 }
 
 /// A tone received in a call.

@@ -62,6 +62,8 @@ pub struct Context {
     pub data_cap: DataCap,
     /// Whether raw AT commands are allowed.
     pub raw_at: bool,
+    /// Whether emergency numbers may be dialled.
+    pub emergency_calls: bool,
     /// True from the moment at which the broker begins to stop.
     pub shutdown: watch::Receiver<bool>,
 }

@@ -72,12 +72,19 @@ pub struct Call {
     pub state: State,
     /// The other side; empty when withheld or not told yet.
     pub number: String,
+    /// The other side's name, as the network knows it (27.007 7.30).
+    pub name: String,
+    /// The caller keeps the number back.
+    pub withheld: bool,
     /// Rings so far.
     pub rings: u32,
     /// Why it ended.
     pub end: Option<End>,
-    /// Full lists in which it was missing. One is not enough: right after `ATD` and right after an answer the list lags.
+    /// Full lists in which it was missing. One is not enough while it is set up: right after `ATD` and right after an answer
+    /// the list lags.
     missing: u32,
+    /// A full list showed it connected. From then on a list without it is its end.
+    settled: bool,
 }
 
 /// One row of the list of current calls.
@@ -100,6 +107,12 @@ pub enum Input {
     Ring,
     /// `+CLIP`, possibly with an empty number.
     CallerId(String),
+    /// `+CLIP` of a caller who keeps the number back.
+    CallerWithheld,
+    /// `+CNAP`.
+    CallerName(String),
+    /// `+CCWA`: another call waits, possibly with an empty number.
+    Waiting(String),
     /// A row that came unasked for. It speaks of its own call only.
     Reported(Row),
     /// The reply to `AT+CLCC`: every call there is.
@@ -130,6 +143,8 @@ const MISSING_LIMIT: u32 = 2;
 pub struct CallTable {
     calls: Vec<Call>,
     next_key: u64,
+    /// A report or the list told of an end, whose `VOICE CALL: END` may still come. It must not end another call.
+    end_told: bool,
 }
 
 impl CallTable {
@@ -146,9 +161,13 @@ impl CallTable {
         match input {
             Input::Ring => self.ring(),
             Input::CallerId(number) => self.caller_id(number),
+            Input::CallerWithheld => self.caller_withheld(),
+            Input::CallerName(name) => self.caller_name(name),
+            Input::Waiting(number) => self.waiting(number),
             Input::Reported(row) => self.row(row),
             Input::Listed(rows) => self.listed(rows),
             Input::Begin => self.begin(),
+            Input::Ended if std::mem::take(&mut self.end_told) => {}
             Input::Ended => self.end_one(|call| call.state != State::Held, End::Released),
             Input::Missed => self.end_one(Call::is_ringing, End::Unanswered),
             Input::DialAccepted(number) => self.dialled(number),
@@ -167,18 +186,27 @@ impl CallTable {
         changed
     }
 
+    /// Forgets a call without its end: it is somebody else's from now on.
+    pub fn forget(&mut self, key: CallKey) {
+        self.calls.retain(|call| call.key != key);
+    }
+
     fn add(&mut self, direction: Direction, state: State, number: String) -> &mut Call {
         let key = CallKey(self.next_key);
         self.next_key += 1;
+        self.end_told = false;
         self.calls.push(Call {
             key,
             index: None,
             direction,
             state,
             number,
+            name: String::new(),
+            withheld: false,
             rings: 0,
             end: None,
             missing: 0,
+            settled: false,
         });
         self.calls.last_mut().expect("a call was just pushed")
     }
@@ -200,6 +228,30 @@ impl CallTable {
             }
         } else if self.calls.is_empty() {
             self.add(Direction::Incoming, State::Incoming, number);
+        }
+    }
+
+    fn caller_withheld(&mut self) {
+        self.caller_id(String::new());
+        if let Some(call) = self.calls.iter_mut().find(|call| call.is_ringing()) {
+            call.withheld = call.number.is_empty();
+        }
+    }
+
+    fn caller_name(&mut self, name: String) {
+        // It comes after RING and +CLIP, and says nothing about which call it means: the one that rings.
+        if let Some(call) = self.calls.iter_mut().find(|call| call.is_ringing()) {
+            call.name = name;
+        }
+    }
+
+    fn waiting(&mut self, number: String) {
+        match self.calls.iter_mut().find(|call| call.is_ringing()) {
+            Some(call) if call.number.is_empty() => call.number = number,
+            Some(_) => {}
+            None => {
+                self.add(Direction::Incoming, State::Waiting, number);
+            }
         }
     }
 
@@ -228,6 +280,7 @@ impl CallTable {
             call.missing = MISSING_LIMIT - 1;
         } else if row.state == State::Disconnected {
             call.finish(call.natural_end());
+            self.end_told = true;
         } else if !call.is_behind(row.state) {
             call.state = row.state;
         }
@@ -240,13 +293,18 @@ impl CallTable {
                 .any(|row| row.direction == call.direction && call.index.is_none_or(|index| index == row.index))
             {
                 call.missing += 1;
-                if call.missing >= MISSING_LIMIT {
+                if call.settled || call.missing >= MISSING_LIMIT {
                     call.finish(call.natural_end());
                 }
             }
         }
         for row in rows {
+            let (index, connected) = (row.index, matches!(row.state, State::Active | State::Held));
             self.row(row);
+            let listed = self.calls.iter_mut().find(|call| call.index == Some(index));
+            if let Some(call) = listed.filter(|_| connected) {
+                call.settled = true;
+            }
         }
     }
 
@@ -315,6 +373,8 @@ impl Call {
         self.key == other.key
             && self.state == other.state
             && self.number == other.number
+            && self.name == other.name
+            && self.withheld == other.withheld
             && self.rings == other.rings
             && self.end == other.end
     }
@@ -467,10 +527,59 @@ mod tests {
                 DialAccepted("123") -> dialing Outgoing rings 0 123
                 Listed([]) -> 
                 Listed([Row { index: CallIndex(1), direction: Outgoing, state: Active, number: Some("123") }]) -> active Outgoing rings 0 123
-                Listed([]) -> 
                 Listed([]) -> disconnected Outgoing (Released) rings 0 123
+                Listed([]) -> 
             "#]],
         );
+    }
+
+    #[test]
+    fn waiting_call_is_told_by_its_report_or_by_the_list() {
+        use Direction::Incoming as In;
+        check(
+            [
+                reported(In, State::Active),
+                Input::Waiting("+4930".into()),
+                Input::Reported(row(2, In, State::Waiting, "+4930")),
+                Input::CallerName("Hotel".into()),
+                Input::Listed(vec![
+                    row(1, In, State::Held, "+491520000000"),
+                    row(2, In, State::Active, "+4930"),
+                ]),
+                Input::Listed(vec![row(2, In, State::Active, "+4930")]),
+            ],
+            expect![[r#"
+                Reported(Row { index: CallIndex(1), direction: Incoming, state: Active, number: Some("+491520000000") }) -> active Incoming rings 0 +491520000000
+                Waiting("+4930") -> waiting Incoming rings 0 +4930
+                Reported(Row { index: CallIndex(2), direction: Incoming, state: Waiting, number: Some("+4930") }) -> 
+                CallerName("Hotel") -> waiting Incoming rings 0 +4930
+                Listed([Row { index: CallIndex(1), direction: Incoming, state: Held, number: Some("+491520000000") }, Row { index: CallIndex(2), direction: Incoming, state: Active, number: Some("+4930") }]) -> held Incoming rings 0 +491520000000; active Incoming rings 0 +4930
+                Listed([Row { index: CallIndex(2), direction: Incoming, state: Active, number: Some("+4930") }]) -> disconnected Incoming (Released) rings 0 +491520000000
+            "#]],
+        );
+    }
+
+    #[test]
+    fn end_that_was_reported_does_not_end_the_other_call_as_well() {
+        use Direction::Incoming as In;
+        let mut table = CallTable::default();
+        table.apply(reported(In, State::Active));
+        table.apply(Input::Waiting("+4930".into()));
+        table.apply(Input::Reported(row(2, In, State::Waiting, "+4930")));
+        let changed = table.apply(Input::Reported(row(2, In, State::Disconnected, "+4930")));
+        assert_eq!(told(&changed), "disconnected Incoming (Unanswered) rings 0 +4930");
+        assert_eq!(table.apply(Input::Ended), [], "it speaks of the call that is over");
+        assert_eq!(table.calls().len(), 1);
+        assert_eq!(table.apply(Input::Ended).len(), 1, "and this one of the other");
+    }
+
+    #[test]
+    fn number_that_is_kept_back_is_not_one_that_is_not_known_yet() {
+        let mut table = CallTable::default();
+        table.apply(Input::Ring);
+        assert!(!table.calls()[0].withheld);
+        let changed = table.apply(Input::CallerWithheld);
+        assert!(changed.len() == 1 && changed[0].withheld && changed[0].number.is_empty());
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! The audio of a call as the module's serial port carries it: signed 16-bit little endian, mono, 8000 Hz, nothing around it.
 //!
-//! [`Pacer`] decides when a frame may be written, [`Playout`] what is in it, [`Framer`] cuts what was read into frames. None
-//! of them waits or knows a thread; time is a duration since some fixed instant.
+//! [`Pacer`] decides when a frame may be written, [`Playout`] what is in it, [`Framer`] cuts what was read into frames and
+//! heals a lost octet, [`dtmf`] hears keys, [`Meter`] levels. None of them waits or knows a thread; time is a duration since
+//! some fixed instant.
 
+mod alignment;
+pub mod dtmf;
+mod meter;
 mod pacer;
 mod playout;
 
 use std::time::Duration;
 
+use alignment::Alignment;
+pub use meter::Meter;
 pub use pacer::Pacer;
 pub use playout::{Filled, Playout, Source};
 
@@ -35,6 +41,10 @@ pub struct Framer {
     partial: [u8; FRAME_BYTES],
     filled: usize,
     next_sample: u64,
+    alignment: Alignment,
+    slips: u64,
+    /// The next octet is to be left out.
+    skip: bool,
 }
 
 impl Default for Framer {
@@ -43,6 +53,9 @@ impl Default for Framer {
             partial: [0; FRAME_BYTES],
             filled: 0,
             next_sample: 0,
+            alignment: Alignment::default(),
+            slips: 0,
+            skip: false,
         }
     }
 }
@@ -50,7 +63,11 @@ impl Default for Framer {
 impl Framer {
     /// Adds octets and hands out every frame that became complete.
     pub fn push(&mut self, mut bytes: &[u8], mut complete: impl FnMut(Frame)) {
-        while !bytes.is_empty() {
+        while let [_, rest @ ..] = bytes {
+            if std::mem::take(&mut self.skip) {
+                bytes = rest;
+                continue;
+            }
             let count = bytes.len().min(FRAME_BYTES - self.filled);
             self.partial[self.filled..self.filled + count].copy_from_slice(&bytes[..count]);
             self.filled += count;
@@ -62,8 +79,19 @@ impl Framer {
                 });
                 self.next_sample += FRAME_SAMPLES as u64;
                 self.filled = 0;
+                if self.alignment.is_slipped(&self.partial) {
+                    self.slips += 1;
+                    // What comes next is the second half of a sample; its first half ended this frame.
+                    self.skip = true;
+                }
             }
         }
+    }
+
+    /// How often an octet was missing.
+    #[must_use]
+    pub fn slips(&self) -> u64 {
+        self.slips
     }
 }
 

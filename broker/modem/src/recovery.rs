@@ -93,17 +93,20 @@ pub enum Evidence {
     OpenHangs,
     /// The device left the bus by itself and does not come back.
     Vanished,
+    /// The module refused a call's audio at first, which only a restart is known to cure.
+    AudioRefused,
 }
 
 impl Evidence {
     /// All of them.
-    pub const ALL: [Evidence; 6] = [
+    pub const ALL: [Evidence; 7] = [
         Evidence::CommandUnanswered,
         Evidence::ProbeUnanswered,
         Evidence::PortClosed,
         Evidence::Refused,
         Evidence::OpenHangs,
         Evidence::Vanished,
+        Evidence::AudioRefused,
     ];
 
     /// The first and the last step that make sense.
@@ -112,6 +115,7 @@ impl Evidence {
             Evidence::CommandUnanswered => (Step::Resynchronise, Step::ResetModule),
             Evidence::ProbeUnanswered | Evidence::PortClosed => (Step::ReopenPort, Step::PowerHook),
             Evidence::Refused => (Step::ReopenPort, Step::ResetModule),
+            Evidence::AudioRefused => (Step::ResetModule, Step::ResetModule),
             Evidence::OpenHangs | Evidence::Vanished => (Step::CycleUsb, Step::PowerHook),
         }
     }

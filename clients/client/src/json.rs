@@ -25,6 +25,7 @@ named!(
     AudioStatistics,
     Bearer,
     Call,
+    CallForwarding,
     ComposeMessageResponse,
     DtmfReceived,
     Event,

@@ -150,6 +150,28 @@ impl From<Kind> for EventKind {
     }
 }
 
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
+/// When calls are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ForwardingReason {
+    /// Every call.
+    Unconditional,
+    /// While another call is up.
+    Busy,
+    /// When nobody answers.
+    NoReply,
+    /// When the modem is off or has no network.
+    NotReachable,
+}
+
 /// What to do with calls. Where a call can be named, none is needed if there is only one.
 #[derive(Debug, Subcommand)]
 pub enum CallCommand {
@@ -196,6 +218,34 @@ pub enum CallCommand {
     Show {
         /// The call.
         id: Option<String>,
+    },
+    /// Puts the active call on hold.
+    Hold {
+        /// The call.
+        id: Option<String>,
+    },
+    /// Takes the held call back.
+    Resume {
+        /// The call.
+        id: Option<String>,
+    },
+    /// Lets the broker record a call, or end that; `voice.recording.calls` in its configuration has to allow it.
+    Recording {
+        /// On or off.
+        state: Switch,
+        /// The call.
+        id: Option<String>,
+    },
+    /// Shows where the network forwards calls, or sets it.
+    Forward {
+        /// When.
+        reason: Option<ForwardingReason>,
+        /// Where to: a number, or "off".
+        #[arg(requires = "reason", allow_hyphen_values = true)]
+        to: Option<String>,
+        /// Seconds before an unanswered call is forwarded: 5, 10, 15, 20, 25 or 30.
+        #[arg(long, requires = "to")]
+        after: Option<u32>,
     },
     /// Sends tones.
     Dtmf {

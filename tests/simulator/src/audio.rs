@@ -21,6 +21,15 @@ const ECHO_LIMIT: usize = 160_000;
 /// The longest file that is read: ten minutes.
 const WAV_LIMIT: usize = 8_000 * 600;
 
+/// Samples of this and more are loud.
+const LOUD: u16 = 1_000;
+
+/// Samples without a loud one that end loud audio.
+const PAUSE_SAMPLES: u64 = 160;
+
+/// Begins and ends of loud audio that are kept.
+const MOMENTS_LIMIT: usize = 16_384;
+
 /// Amplitude of the comfort noise, about -60 dBov.
 const NOISE_PEAK: i64 = 57;
 
@@ -57,12 +66,19 @@ pub struct Pump {
     stalled_until: Option<Instant>,
     carry: Option<u8>,
     previous: Option<i16>,
+    /// Tones that sound instead of the source, and the sample of the flow at which they begin.
+    tones: (u64, Vec<i16>),
+    /// A byte is to be lost.
+    slip: bool,
+    /// Loud audio of the host: since when it is quiet in samples, and when it was loud last.
+    quiet_samples: u64,
+    loud_us: Option<u64>,
     account: AudioAccount,
 }
 
 impl Pump {
-    /// A flow that begins now.
-    pub fn new(flow: &AudioFlow, now: Instant) -> Result<Self, AudioFileError> {
+    /// A flow that begins now, which is this moment of Unix time.
+    pub fn new(flow: &AudioFlow, now: Instant, unix_us: u64) -> Result<Self, AudioFileError> {
         let source = match &flow.source {
             CallAudio::Silence => Source::Silence,
             CallAudio::Noise => Source::Noise(flow.call),
@@ -87,7 +103,14 @@ impl Pump {
             stalled_until: None,
             carry: None,
             previous: None,
-            account: AudioAccount::default(),
+            tones: (0, Vec::new()),
+            slip: false,
+            quiet_samples: u64::MAX,
+            loud_us: None,
+            account: AudioAccount {
+                downlink_begin_us: unix_us,
+                ..AudioAccount::default()
+            },
         };
         pump.set_fault(flow.fault, now);
         Ok(pump)
@@ -97,6 +120,11 @@ impl Pump {
     pub fn set_fault(&mut self, fault: AudioFault, now: Instant) {
         // A new clock must not move what has been played already.
         self.rebase(now);
+        if fault == AudioFault::ByteSlip {
+            self.slip = true;
+            self.fault = AudioFault::None;
+            return;
+        }
         self.fault = fault;
         self.stalled_until = match fault {
             AudioFault::Stall { ms } | AudioFault::Late { ms } => Some(now + Duration::from_millis(ms)),
@@ -157,7 +185,13 @@ impl Pump {
         }
         let mut chunks = Vec::new();
         while self.deadline() <= now && chunks.len() < CATCH_UP {
-            let chunk = self.generate(self.chunk_bytes());
+            let mut chunk = self.generate(self.chunk_bytes());
+            if std::mem::take(&mut self.slip) {
+                chunk.pop();
+            }
+            if self.fault == AudioFault::DeadDownlink {
+                continue;
+            }
             self.account.downlink_bytes += chunk.len() as u64;
             chunks.push(chunk);
         }
@@ -168,7 +202,32 @@ impl Pump {
         let first = self.taken;
         self.position += count;
         self.taken += count;
-        (first..self.taken).map(|at| self.source.byte(at)).collect()
+        let (tones_from, tones) = &self.tones;
+        let tone = |at: u64| {
+            let index = (at / 2).checked_sub(*tones_from)?;
+            let sample = tones.get(usize::try_from(index).ok()?)?;
+            Some(sample.to_le_bytes()[usize::from(at % 2 == 1)])
+        };
+        let source = &mut self.source;
+        (first..self.taken)
+            .map(|at| {
+                let spoken = source.byte(at);
+                tone(at).unwrap_or(spoken)
+            })
+            .collect()
+    }
+
+    /// The other party presses these keys now, 80 ms each with pauses of 80 ms.
+    pub fn press(&mut self, keys: &str) {
+        let rate = f64::from(u32::try_from(self.bytes_per_second / 2).unwrap_or(8_000));
+        let length = (rate * 0.08) as usize;
+        let mut samples = Vec::new();
+        for (row, column) in keys.chars().filter_map(frequencies) {
+            let sine = |frequency: f64, at: usize| (std::f64::consts::TAU * frequency * at as f64 / rate).sin();
+            samples.extend((0..length).map(|at| (5_000.0 * (sine(row, at) + sine(column, at))) as i16));
+            samples.extend(std::iter::repeat_n(0, length));
+        }
+        self.tones = (self.taken.div_ceil(2), samples);
     }
 
     /// The port could not take some bytes of the downlink.
@@ -182,8 +241,8 @@ impl Pump {
         !stalled && self.fault != AudioFault::DeadUplink
     }
 
-    /// Takes bytes of the host, in any chunking.
-    pub fn uplink(&mut self, bytes: &[u8]) {
+    /// Takes bytes of the host, in any chunking, which arrived at this moment of Unix time.
+    pub fn uplink(&mut self, bytes: &[u8], unix_us: u64) {
         self.account.uplink_bytes += bytes.len() as u64;
         if let Source::Echo(waiting) = &mut self.source {
             let room = ECHO_LIMIT.saturating_sub(waiting.len());
@@ -192,8 +251,31 @@ impl Pump {
         for byte in bytes {
             match self.carry.take() {
                 None => self.carry = Some(*byte),
-                Some(low) => self.uplink_sample(i16::from_le_bytes([low, *byte])),
+                Some(low) => {
+                    let sample = i16::from_le_bytes([low, *byte]);
+                    self.uplink_level(sample, unix_us);
+                    self.uplink_sample(sample);
+                }
             }
+        }
+    }
+
+    /// Notes when loud audio begins and ends.
+    fn uplink_level(&mut self, sample: i16, unix_us: u64) {
+        if sample.unsigned_abs() >= LOUD {
+            if self.quiet_samples >= PAUSE_SAMPLES && self.account.onsets_us.len() < MOMENTS_LIMIT {
+                self.account.onsets_us.push(unix_us);
+            }
+            self.quiet_samples = 0;
+            self.loud_us = Some(unix_us);
+            return;
+        }
+        self.quiet_samples = self.quiet_samples.saturating_add(1);
+        if self.quiet_samples == PAUSE_SAMPLES
+            && let Some(loud_us) = self.loud_us.take()
+            && self.account.offsets_us.len() < MOMENTS_LIMIT
+        {
+            self.account.offsets_us.push(loud_us);
         }
     }
 
@@ -245,6 +327,15 @@ impl Source {
         };
         sample.to_le_bytes()[usize::from(at % 2 == 1)]
     }
+}
+
+/// The two frequencies of a key (ITU-T Q.23).
+fn frequencies(key: char) -> Option<(f64, f64)> {
+    let at = "123A456B789C*0#D".find(key.to_ascii_uppercase())?;
+    Some((
+        [697.0, 770.0, 852.0, 941.0][at / 4],
+        [1_209.0, 1_336.0, 1_477.0, 1_633.0][at % 4],
+    ))
 }
 
 fn noise(seed: u64, index: u64) -> i16 {
@@ -332,7 +423,7 @@ mod tests {
             (AudioFault::Late { ms: 200 }, 220, 320, 6_400),
             (AudioFault::Clock { ppm: 100_000 }, 18, 320, 8_800),
         ] {
-            let mut pump = Pump::new(&flow(CallAudio::Counter, fault), begin).expect("no file");
+            let mut pump = Pump::new(&flow(CallAudio::Counter, fault), begin, 0).expect("no file");
             let chunks = run(&mut pump, begin, 1_000);
             assert_eq!((chunks[0].0, chunks[0].1.len()), (first_at, first_len), "{fault:?}");
             let heard = samples(&chunks);
@@ -347,7 +438,7 @@ mod tests {
     #[test]
     fn a_stall_loses_what_the_caller_said_meanwhile_and_nothing_else() {
         let begin = Instant::now();
-        let mut pump = Pump::new(&flow(CallAudio::Counter, AudioFault::None), begin).expect("no file");
+        let mut pump = Pump::new(&flow(CallAudio::Counter, AudioFault::None), begin, 0).expect("no file");
         let mut heard = samples(&run(&mut pump, begin, 100));
         pump.set_fault(AudioFault::Stall { ms: 200 }, begin + Duration::from_millis(100));
         assert!(!pump.accepts_uplink());
@@ -364,13 +455,36 @@ mod tests {
     }
 
     #[test]
+    fn a_slip_loses_one_byte_and_a_dead_downlink_everything() {
+        let begin = Instant::now();
+        let mut pump = Pump::new(&flow(CallAudio::Counter, AudioFault::None), begin, 0).expect("no file");
+        pump.set_fault(AudioFault::ByteSlip, begin);
+        let bytes = |chunks: Vec<(u64, Vec<u8>)>| chunks.iter().map(|(_, chunk)| chunk.len()).sum::<usize>();
+        assert_eq!(bytes(run(&mut pump, begin, 1_000)), 15_999);
+        pump.set_fault(AudioFault::DeadDownlink, begin + Duration::from_secs(1));
+        assert_eq!(bytes(run(&mut pump, begin, 2_000)), 0);
+        assert!(pump.accepts_uplink());
+    }
+
+    #[test]
+    fn begins_and_ends_of_loud_audio_are_noted() {
+        let mut pump = Pump::new(&flow(CallAudio::Silence, AudioFault::None), Instant::now(), 0).expect("no file");
+        let block = |value: i16| value.to_le_bytes().repeat(160);
+        for (at, value) in [(1, 0), (2, 1_000), (3, 1_000), (4, 999), (5, 0), (6, -1_000), (7, 0)] {
+            pump.uplink(&block(value), at);
+        }
+        let (_, account) = pump.finish();
+        assert_eq!((account.onsets_us, account.offsets_us), (vec![2, 6], vec![3, 6]));
+    }
+
+    #[test]
     fn a_counter_in_the_uplink_is_checked_across_odd_chunks() {
-        let mut pump = Pump::new(&flow(CallAudio::Silence, AudioFault::None), Instant::now()).expect("no file");
+        let mut pump = Pump::new(&flow(CallAudio::Silence, AudioFault::None), Instant::now(), 0).expect("no file");
         let counter: Vec<u8> = (1..=1_000i16).flat_map(i16::to_le_bytes).collect();
         for chunk in counter.chunks(321) {
-            pump.uplink(chunk);
+            pump.uplink(chunk, 0);
         }
-        pump.uplink(&5_000i16.to_le_bytes());
+        pump.uplink(&5_000i16.to_le_bytes(), 0);
         let (_, account) = pump.finish();
         assert_eq!(
             (account.counter_steps, account.counter_breaks, account.uplink_bytes),

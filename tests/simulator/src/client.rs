@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::control::{
-    Card, Domain, OutgoingPolicy, Refusal, RegistrationState, Request, Response, RingOptions, Signal, Status,
+    Card, Domain, DtmfWay, OutgoingPolicy, Refusal, RegistrationState, Request, Response, RingOptions, Signal, Status,
     TranscriptEntry,
 };
 use crate::core::{Books, Fault, FaultAction, Function, ImsRegistration, PacketNetwork, PinState};
@@ -163,8 +163,14 @@ impl Control {
 
     /// The other party presses keys.
     pub async fn dtmf(&self, digits: &str) -> Result<(), ControlError> {
+        self.dtmf_by(digits, DtmfWay::Reported).await
+    }
+
+    /// The same in one way or the other.
+    pub async fn dtmf_by(&self, digits: &str, way: DtmfWay) -> Result<(), ControlError> {
         self.tell(Request::Dtmf {
             digits: digits.to_owned(),
+            way,
         })
         .await
     }

@@ -44,6 +44,9 @@ pub enum Request {
     Dtmf {
         /// `0`-`9`, `*`, `#`, `A`-`D`.
         digits: String,
+        /// How the host hears of them.
+        #[serde(default)]
+        way: DtmfWay,
     },
     /// What happens to calls that the host makes.
     SetOutgoing {
@@ -246,6 +249,8 @@ pub struct RingOptions {
     pub from: String,
     /// The number is withheld from the called party.
     pub number_withheld: bool,
+    /// The caller's name, where the network knows it.
+    pub name: String,
     /// What the caller says.
     pub audio: CallAudio,
     /// Where to write what the host says, as WAV.
@@ -254,6 +259,19 @@ pub struct RingOptions {
     pub hang_up_after_ms: Option<u64>,
     /// The caller hangs up this long after the answer.
     pub hang_up_after_answer_ms: Option<u64>,
+}
+
+/// How the keys of the other party come to the host.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DtmfWay {
+    /// As `+RXDTMF`, with `AT+DDET=1`; nothing is in the audio.
+    #[default]
+    Reported,
+    /// As tones in the audio, 80 ms each.
+    InBand,
+    /// As both.
+    Both,
 }
 
 /// What the other party of a call says.

@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use simulator::control::{Request, Response};
 use simulator::{
-    Books, CallAudio, Control, Domain, Function, ImsRegistration, OutgoingPolicy, PacketNetwork, PinState, Refusal,
-    RegistrationState, RingOptions, Signal, Status, Way,
+    Books, CallAudio, Control, Domain, DtmfWay, Function, ImsRegistration, OutgoingPolicy, PacketNetwork, PinState,
+    Refusal, RegistrationState, RingOptions, Signal, Status, Way,
 };
 
 /// What to do.
@@ -29,6 +29,9 @@ pub(crate) enum Action {
     Dtmf {
         /// 0-9, *, #, A-D.
         digits: String,
+        /// As tones in the audio instead of reports of the module.
+        #[arg(long)]
+        in_band: bool,
     },
     /// Radio conditions.
     Signal {
@@ -218,6 +221,9 @@ pub(crate) struct RingArguments {
     /// The called party does not see the number.
     #[arg(long)]
     number_withheld: bool,
+    /// The caller's name, as the network knows it.
+    #[arg(long)]
+    name: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -344,7 +350,10 @@ fn request(action: Action) -> anyhow::Result<Request> {
             CallStep::HangUp => Request::HangUp,
             CallStep::Policy { policy, number } => Request::SetOutgoing { number, policy },
         },
-        Action::Dtmf { digits } => Request::Dtmf { digits },
+        Action::Dtmf { digits, in_band } => Request::Dtmf {
+            digits,
+            way: if in_band { DtmfWay::InBand } else { DtmfWay::Reported },
+        },
         Action::Signal { rssi, rsrp, rsrq, snr } => Request::SetSignal(Signal { rssi, rsrp, rsrq, snr }),
         Action::Registration { state, domain } => Request::SetRegistration {
             domain: domain.map(|domain| match domain {
@@ -436,6 +445,7 @@ fn ring(arguments: RingArguments) -> anyhow::Result<RingOptions> {
     Ok(RingOptions {
         from: arguments.from,
         number_withheld: arguments.number_withheld,
+        name: arguments.name.unwrap_or_default(),
         audio,
         record: arguments.record.map(absolute).transpose()?,
         hang_up_after_ms: arguments.hang_up_after,

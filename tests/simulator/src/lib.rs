@@ -19,8 +19,8 @@ mod transcript;
 
 pub use client::{Control, ControlError, TranscriptFollower};
 pub use control::{
-    CallAudio, Card, Domain, OutgoingPolicy, Refusal, RegistrationState, RingOptions, Signal, Status, TranscriptEntry,
-    Way,
+    CallAudio, Card, Domain, DtmfWay, OutgoingPolicy, Refusal, RegistrationState, RingOptions, Signal, Status,
+    TranscriptEntry, Way,
 };
 pub use core::{
     AudioFault, Books, Code, Composition, Config, Cure, Fate, Fault, FaultAction, Function, ImsRegistration,

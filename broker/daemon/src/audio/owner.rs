@@ -228,6 +228,11 @@ impl Listener {
         Listener { frames }
     }
 
+    /// The same on a thread that may wait.
+    pub(super) fn blocking_next(&mut self) -> Option<Heard> {
+        self.frames.blocking_recv()
+    }
+
     /// The next frame of either direction.
     pub async fn next(&mut self) -> Option<Heard> {
         self.frames.recv().await

@@ -15,7 +15,7 @@ use rtrb::{Consumer, Producer};
 use tokio::sync::oneshot;
 
 use super::bell::Bell;
-use super::{Cleared, Counters, add, driver_queue, load, priority};
+use super::{Cleared, Counters, add, driver_queue, load, micros, priority, raise};
 
 /// Frames that the driver may hold. What it holds is played whatever a `clear` says, and a backlog that builds up while the
 /// module takes nothing would delay the whole rest of the call.
@@ -34,6 +34,8 @@ pub(super) struct Ends {
     pub(super) cleared: Producer<Cleared>,
     /// Rung after every turn that moved a frame.
     pub(super) bell: Arc<Bell>,
+    /// What the counters' times count from.
+    pub(super) began: Instant,
     /// Told once, with the reason, when the port is gone or the pump was stopped.
     pub(super) ended: oneshot::Sender<String>,
 }
@@ -104,6 +106,7 @@ struct Pump {
     taken: u64,
     uplink_sample: u64,
     is_tty: bool,
+    last_read: Option<Duration>,
 }
 
 /// Why a turn begins.
@@ -118,8 +121,8 @@ impl Pump {
             is_tty: port.is_terminal(),
             port,
             wake,
+            began: ends.began,
             ends,
-            began: Instant::now(),
             framer: Framer::default(),
             pacer: Pacer::new(Duration::ZERO),
             playout: Playout::new(Duration::ZERO),
@@ -132,6 +135,7 @@ impl Pump {
             unwritten_silence: false,
             taken: 0,
             uplink_sample: 0,
+            last_read: None,
         }
     }
 
@@ -198,8 +202,9 @@ impl Pump {
         match nix::unistd::read(&self.port, &mut buffer) {
             Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "the audio port went away")),
             Ok(count) => {
-                self.pacer.read(self.began.elapsed(), count);
-                add(&self.ends.counters.downlink_bytes, count as u64);
+                let now = self.began.elapsed();
+                self.pacer.read(now, count);
+                self.account_for_read(now, count);
                 let (downlink, counters) = (&mut self.ends.downlink, &self.ends.counters);
                 self.framer.push(&buffer[..count], |frame| {
                     moved = true;
@@ -207,6 +212,7 @@ impl Pump {
                         add(&counters.downlink_frames_lost, 1);
                     }
                 });
+                counters.downlink_slips.store(self.framer.slips(), Ordering::Release);
             }
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => return Err(failed("read of", error)),
@@ -214,10 +220,33 @@ impl Pump {
         Ok(moved)
     }
 
+    fn account_for_read(&mut self, now: Duration, count: usize) {
+        let counters = &self.ends.counters;
+        add(&counters.downlink_bytes, count as u64);
+        add(&counters.downlink_short_reads, u64::from(count < FRAME_BYTES));
+        match self.last_read.replace(now) {
+            Some(last) => raise(&counters.downlink_gap_max_us, micros(now.saturating_sub(last))),
+            None => {
+                counters.first_read_us.store(micros(now), Ordering::Release);
+                counters.first_read_bytes.store(count as u64, Ordering::Release);
+            }
+        }
+        counters.last_read_us.store(micros(now), Ordering::Release);
+    }
+
     fn write(&mut self) -> io::Result<bool> {
         let mut wrote = self.flush()?;
         // Frames that fall due while the port takes nothing are not caught up: the module has played silence meanwhile.
-        while self.pacer.take_due(self.began.elapsed()) {
+        loop {
+            let (due, now) = (self.pacer.next_due(), self.began.elapsed());
+            if !self.pacer.take_due(now) {
+                break;
+            }
+            // Nothing is due before the read that it is written for.
+            let due = due.max(self.last_read.unwrap_or_default());
+            if !due.is_zero() {
+                raise(&self.ends.counters.lateness_max_us, micros(now.saturating_sub(due)));
+            }
             if self.unwritten_from < FRAME_BYTES || self.driver_is_full() {
                 add(&self.ends.counters.write_stalls, 1);
                 continue;
@@ -229,7 +258,14 @@ impl Pump {
     }
 
     fn driver_is_full(&self) -> bool {
-        self.is_tty && driver_queue::octets(&self.port).is_some_and(|octets| octets >= DRIVER_FRAMES * FRAME_BYTES)
+        let octets = if self.is_tty {
+            driver_queue::octets(&self.port)
+        } else {
+            None
+        };
+        let octets = octets.unwrap_or(0);
+        raise(&self.ends.counters.driver_max_bytes, octets as u64);
+        octets >= DRIVER_FRAMES * FRAME_BYTES
     }
 
     fn clear(&mut self) -> bool {
@@ -248,7 +284,10 @@ impl Pump {
         self.taken += drop as u64;
         // A full ring means 64 clears since the session last looked; the marks of this one then count as played.
         let _ = self.ends.cleared.push(Cleared { from, to: self.taken });
-        add(&self.ends.counters.uplink_cleared, drop as u64);
+        let counters = &self.ends.counters;
+        add(&counters.uplink_cleared, drop as u64);
+        let latency = micros(self.began.elapsed()).saturating_sub(load(&counters.clear_asked_us));
+        counters.clear_latency_us.store(latency, Ordering::Release);
         self.publish_taken();
         self.playout.cleared();
         drop > 0
@@ -282,6 +321,7 @@ impl Pump {
         );
         add(&counters.uplink_stretched_frames, u64::from(filled.stretched));
         add(&counters.uplink_underruns, u64::from(filled.underrun));
+        add(&counters.uplink_underrun_frames, u64::from(filled.underrun_frames));
     }
 
     /// Writes what is left of the frame. One frame in one write: the driver makes one USB transfer of it.
@@ -293,6 +333,7 @@ impl Pump {
             Ok(count) => {
                 self.unwritten_from += count;
                 if self.unwritten_from < FRAME_BYTES {
+                    add(&self.ends.counters.uplink_partial_writes, 1);
                     return Ok(false);
                 }
                 add(&self.ends.counters.uplink_frames, 1);

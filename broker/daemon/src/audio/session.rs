@@ -3,21 +3,25 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use modem::pcm::{FRAME_SAMPLES, Frame, SAMPLE_RATE_HZ};
+use modem::pcm::dtmf::{Detector, Press};
+use modem::pcm::{FRAME_SAMPLES, Frame, Meter, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::bell::{Bell, Ear, bell};
 use super::owner::{Listener, Owner, OwnerEnd};
 use super::pump::Ends;
-use super::{AlreadyOwned, AudioConfig, Cleared, Counters, Downlink, Heard, load};
-use crate::resource::AudioStatistics;
+use super::{AlreadyOwned, AudioConfig, Cleared, Counters, Downlink, Heard, load, micros};
+use crate::resource::{AudioProblem, AudioProblems, AudioStatistics};
 
 /// Octets of one millisecond.
 const BYTES_PER_MS: u64 = 2 * SAMPLE_RATE_HZ as u64 / 1000;
+
+/// Milliseconds of a frame.
+const FRAME_MS: u64 = 20;
 
 /// Frames between the pump and the session: 2 s, more than any stall of the runtime that leaves a call usable.
 const RING_FRAMES: usize = 100;
@@ -30,6 +34,24 @@ const CLEARS_MAX: usize = 64;
 
 /// Frames that wait for a listener before its own are dropped.
 const LISTENER_FRAMES: usize = 100;
+
+/// The same for a recording, whose disk may take its time: 10 s of both directions.
+const RECORDING_FRAMES: usize = 1000;
+
+/// Presses that may wait for the actor: more keys than anybody has fingers.
+const PRESSES_MAX: usize = 32;
+
+/// Seconds without anything from the module, or without anything taken by it, that are a problem.
+const STANDSTILL_SECONDS: u32 = 2;
+
+/// How long nothing but zeros is no problem yet.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Frames of a second that were not taken and make it one in which the module took nothing.
+const STALLED_FRAMES: u64 = 40;
+
+/// The module's clock is told once it was measured for so long: reads come 20 ms apart, which is 2000 ppm of this.
+const RATE_MEASURED: Duration = Duration::from_secs(10);
 
 /// How to attach.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +77,13 @@ pub(super) struct Shared {
     listeners: Vec<mpsc::Sender<Heard>>,
     downlink: Consumer<Frame>,
     written: Consumer<Frame>,
+    detector: Option<Detector>,
+    /// Where presses are told, until the end.
+    presses: Option<mpsc::Sender<Press>>,
+    heard_presses: Option<mpsc::Receiver<Press>>,
+    problems: Option<watch::Sender<AudioProblems>>,
+    downlink_meter: Meter,
+    uplink_meter: Meter,
     ear: Option<Ear>,
     ended: Option<oneshot::Receiver<String>>,
     pub(super) end_reason: Option<String>,
@@ -74,6 +103,20 @@ pub(super) struct Session {
     /// Frames that came while nobody owned the audio.
     downlink_unowned: AtomicU64,
     uplink_refused: AtomicU64,
+    listener_dropped: AtomicU64,
+    began: Instant,
+}
+
+/// What the last look at the counters showed, once a second.
+#[derive(Default)]
+struct Watched {
+    seconds: u32,
+    downlink_bytes: u64,
+    write_stalls: u64,
+    still_seconds: u32,
+    stalled_seconds: u32,
+    /// Seconds in which far more came than a call has.
+    fast_seconds: u32,
 }
 
 impl Session {
@@ -88,6 +131,8 @@ impl Session {
         let counters = Arc::new(Counters::default());
         let (bell, ear) = bell()?;
         let bell = Arc::new(bell);
+        let (presses, heard_presses) = mpsc::channel(PRESSES_MAX);
+        let began = Instant::now();
         let shared = Shared {
             uplink,
             pushed: 0,
@@ -100,6 +145,12 @@ impl Session {
             listeners: Vec::new(),
             downlink,
             written,
+            detector: config.detect_dtmf.then(Detector::default),
+            presses: Some(presses),
+            heard_presses: Some(heard_presses),
+            problems: Some(watch::Sender::new(AudioProblems::default())),
+            downlink_meter: Meter::default(),
+            uplink_meter: Meter::default(),
             ear: Some(ear),
             ended: Some(is_ended),
             end_reason: None,
@@ -115,6 +166,8 @@ impl Session {
             downlink_gaps: AtomicU64::new(0),
             downlink_unowned: AtomicU64::new(0),
             uplink_refused: AtomicU64::new(0),
+            listener_dropped: AtomicU64::new(0),
+            began,
         });
         let ends = Ends {
             downlink: downlink_in,
@@ -123,6 +176,7 @@ impl Session {
             counters,
             cleared,
             bell,
+            began,
             ended,
         };
         Ok((session, ends))
@@ -142,6 +196,9 @@ impl Session {
         };
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first tick comes at once.
+        second.tick().await;
+        let mut watched = Watched::default();
         loop {
             tokio::select! {
                 rung = bell.rung() => if let Err(error) = rung {
@@ -149,6 +206,7 @@ impl Session {
                 },
                 _ = second.tick() => {
                     let statistics = self.statistics();
+                    self.watch(&mut watched);
                     if let Some(owner) = &mut self.shared().owner {
                         owner.tell_latest(Downlink::Statistics(statistics));
                     }
@@ -172,11 +230,19 @@ impl Session {
             Err(oneshot::error::TryRecvError::Empty) => None,
         });
         while let Ok(frame) = shared.downlink.pop() {
+            shared.downlink_meter.push(&frame.pcm);
+            if let (Some(detector), Some(presses)) = (&mut shared.detector, &shared.presses) {
+                // A full queue means that nobody follows.
+                detector.push(&frame.pcm, |press| {
+                    let _ = presses.try_send(press);
+                });
+            }
             self.to_owner(shared, frame);
-            hear(&mut shared.listeners, false, &frame);
+            self.hear(&mut shared.listeners, false, &frame);
         }
         while let Ok(frame) = shared.written.pop() {
-            hear(&mut shared.listeners, true, &frame);
+            shared.uplink_meter.push(&frame.pcm);
+            self.hear(&mut shared.listeners, true, &frame);
         }
         self.reached_marks(shared);
         self.flow(shared);
@@ -188,9 +254,47 @@ impl Session {
         at_end
     }
 
+    /// Looks whether both directions move.
+    fn watch(&self, watched: &mut Watched) {
+        let (bytes, stalls) = (load(&self.counters.downlink_bytes), load(&self.counters.write_stalls));
+        let (read, stalled) = (bytes - watched.downlink_bytes, stalls - watched.write_stalls);
+        (watched.downlink_bytes, watched.write_stalls) = (bytes, stalls);
+        watched.seconds += 1;
+        let count = |seconds: &mut u32, holds: bool| *seconds = if holds { *seconds + 1 } else { 0 };
+        count(&mut watched.still_seconds, read == 0);
+        count(&mut watched.stalled_seconds, stalled >= STALLED_FRAMES);
+        // Half as much again is no burst that catches up, and a module on the wrong rate sends twice as much.
+        count(&mut watched.fast_seconds, read > 1500 * BYTES_PER_MS);
+        let shared = self.shared();
+        let silent = shared.downlink_meter.digital_silence() >= SILENCE_MAX;
+        let downlink = if watched.still_seconds >= STANDSTILL_SECONDS {
+            AudioProblem::NoAudio
+        } else if watched.fast_seconds >= STANDSTILL_SECONDS {
+            AudioProblem::WrongRate
+        } else if silent {
+            AudioProblem::DigitalSilence
+        } else {
+            AudioProblem::None
+        };
+        let uplink = if watched.stalled_seconds >= STANDSTILL_SECONDS {
+            AudioProblem::NotTaken
+        } else {
+            AudioProblem::None
+        };
+        if let Some(problems) = &shared.problems {
+            problems.send_if_modified(|known| {
+                let now = AudioProblems { downlink, uplink };
+                std::mem::replace(known, now) != now
+            });
+        }
+    }
+
     fn end(&self, shared: &mut Shared, reason: String) {
         shared.ended = None;
         shared.listeners.clear();
+        // Whoever follows them stops, also while an owner still holds the session.
+        shared.presses = None;
+        shared.problems = None;
         if let Some(owner) = &mut shared.owner {
             owner.queue.push_back(Downlink::Ended(reason.clone()));
         }
@@ -263,6 +367,9 @@ impl Session {
 
     /// Drops what is queued. The pump does it at its next turn; from here on it counts as gone.
     pub(super) fn clear_uplink(&self, shared: &Shared) {
+        self.counters
+            .clear_asked_us
+            .store(micros(self.began.elapsed()), Ordering::Release);
         self.counters.clear_before.store(shared.pushed, Ordering::Release);
     }
 
@@ -304,7 +411,16 @@ impl Session {
     }
 
     pub(super) fn listen(session: &Arc<Session>) -> Listener {
-        let (sender, receiver) = mpsc::channel(LISTENER_FRAMES);
+        Session::listen_with(session, LISTENER_FRAMES)
+    }
+
+    /// Listens with room for a disk that takes its time.
+    pub(super) fn listen_patiently(session: &Arc<Session>) -> Listener {
+        Session::listen_with(session, RECORDING_FRAMES)
+    }
+
+    fn listen_with(session: &Arc<Session>, frames: usize) -> Listener {
+        let (sender, receiver) = mpsc::channel(frames);
         let mut shared = session.shared();
         if shared.ended.is_some() {
             shared.listeners.push(sender);
@@ -316,9 +432,34 @@ impl Session {
         self.present.subscribe()
     }
 
+    pub(super) fn presses(&self) -> Option<mpsc::Receiver<Press>> {
+        self.shared().heard_presses.take()
+    }
+
+    pub(super) fn problems(&self) -> Option<watch::Receiver<AudioProblems>> {
+        self.shared().problems.as_ref().map(watch::Sender::subscribe)
+    }
+
+    /// The module's clock against ours.
+    fn rate_ppm(&self) -> i32 {
+        let counters = &self.counters;
+        let span_us = load(&counters.last_read_us).saturating_sub(load(&counters.first_read_us));
+        if span_us < micros(RATE_MEASURED) {
+            return 0;
+        }
+        let bytes = load(&counters.downlink_bytes).saturating_sub(load(&counters.first_read_bytes));
+        let due = span_us as f64 * BYTES_PER_MS as f64 / 1000.0;
+        // A cast of a float saturates.
+        ((bytes as f64 / due - 1.0) * 1e6).round() as i32
+    }
+
     pub(super) fn statistics(&self) -> AudioStatistics {
         let counters = &self.counters;
-        let queued = self.queued_bytes(&self.shared());
+        let shared = self.shared();
+        let queued = self.queued_bytes(&shared);
+        let (downlink, uplink) = (shared.downlink_meter.clone(), shared.uplink_meter.clone());
+        drop(shared);
+        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let lost = load(&counters.downlink_frames_lost);
         AudioStatistics {
             downlink_samples: load(&counters.downlink_bytes) / 2,
@@ -332,16 +473,50 @@ impl Session {
             downlink_discontinuities: self.downlink_gaps.load(Ordering::Relaxed),
             uplink_queued_ms: milliseconds(queued),
             pcm_open_attempts: 0,
+            uplink_write_stalls: load(&counters.write_stalls),
+            uplink_partial_writes: load(&counters.uplink_partial_writes),
+            uplink_underrun_ms: load(&counters.uplink_underrun_frames) * FRAME_MS,
+            uplink_drift_dropped_frames: load(&counters.uplink_skipped_frames),
+            uplink_drift_inserted_frames: load(&counters.uplink_stretched_frames),
+            downlink_short_reads: load(&counters.downlink_short_reads),
+            downlink_gap_max_ms: small(load(&counters.downlink_gap_max_us) / 1000),
+            downlink_byte_slips: load(&counters.downlink_slips),
+            downlink_rate_ppm: self.rate_ppm(),
+            downlink_clipped_ppm: downlink.clipped_ppm(),
+            uplink_clipped_ppm: uplink.clipped_ppm(),
+            downlink_rms_dbov: downlink.rms_dbov(),
+            uplink_rms_dbov: uplink.rms_dbov(),
+            pacing_lateness_max_us: small(load(&counters.lateness_max_us)),
+            clear_latency_us: small(load(&counters.clear_latency_us)),
+            driver_queue_max_bytes: small(load(&counters.driver_max_bytes)),
+            listener_dropped_frames: self.listener_dropped.load(Ordering::Relaxed),
         }
+    }
+
+    /// A slow listener loses its own frames only; one that is gone is forgotten.
+    fn hear(&self, listeners: &mut Vec<mpsc::Sender<Heard>>, uplink: bool, frame: &Frame) {
+        if listeners.is_empty() {
+            return;
+        }
+        let heard = Heard {
+            uplink,
+            first_sample: frame.first_sample,
+            pcm: Bytes::copy_from_slice(&frame.pcm),
+        };
+        listeners.retain(|listener| match listener.try_send(heard.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.listener_dropped.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        });
     }
 
     /// What the contract's statistics have no field for.
     pub(super) fn log_totals(&self) {
         let counters = &self.counters;
         tracing::debug!(
-            write_stalls = load(&counters.write_stalls),
-            uplink_skipped_frames = load(&counters.uplink_skipped_frames),
-            uplink_stretched_frames = load(&counters.uplink_stretched_frames),
             uplink_cleared_samples = load(&counters.uplink_cleared) / 2,
             downlink_unowned_frames = self.downlink_unowned.load(Ordering::Relaxed),
             "audio closed"
@@ -351,22 +526,4 @@ impl Session {
 
 pub(super) fn milliseconds(bytes: u64) -> u32 {
     u32::try_from(bytes / BYTES_PER_MS).unwrap_or(u32::MAX)
-}
-
-/// A slow listener loses its own frames only; one that is gone is forgotten.
-fn hear(listeners: &mut Vec<mpsc::Sender<Heard>>, uplink: bool, frame: &Frame) {
-    if listeners.is_empty() {
-        return;
-    }
-    let heard = Heard {
-        uplink,
-        first_sample: frame.first_sample,
-        pcm: Bytes::copy_from_slice(&frame.pcm),
-    };
-    listeners.retain(|listener| {
-        !matches!(
-            listener.try_send(heard.clone()),
-            Err(mpsc::error::TrySendError::Closed(_))
-        )
-    });
 }

@@ -8,6 +8,7 @@ use super::{AttachOptions, AudioConfig, AudioPath, Downlink};
 
 const CONFIG: AudioConfig = AudioConfig {
     uplink_queue_max: Duration::from_secs(10),
+    detect_dtmf: true,
 };
 
 /// Bounds every wait of these tests: long enough for a loaded machine.
@@ -181,6 +182,33 @@ fn exchange(stream: &mut UnixStream, frames: usize) -> Vec<u8> {
         stream.read_exact(frame).unwrap();
     }
     got
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_listener_loses_its_own_frames_only() {
+    let (path, mut stream) = start();
+    let owner = path.attach(AttachOptions::default()).unwrap();
+    let _never_reads = path.listen();
+    for frame in 0..120 {
+        exchange(&mut stream, 1);
+        loop {
+            if let Downlink::Frame { first_sample, .. } = next(&owner).await {
+                assert_eq!(first_sample, frame * 160, "the owner loses nothing");
+                break;
+            }
+        }
+    }
+    let statistics = path.close().await;
+    // Both directions, of which a hundred frames wait.
+    assert!(
+        (120..=140).contains(&statistics.listener_dropped_frames),
+        "{} frames",
+        statistics.listener_dropped_frames
+    );
+    assert_eq!(
+        (statistics.downlink_dropped_samples, statistics.downlink_discontinuities),
+        (0, 0)
+    );
 }
 
 /// The next mark.

@@ -15,7 +15,7 @@ use super::written::{At, Section, Source};
 use super::{
     Authentication, BrokerConfig, CarrierConfig, CarriersConfig, CompositionPolicy, Config, ConfigError, DataConfig,
     DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, ModemConfig, OnAbandoned, PortAddress,
-    PortsConfig, Profile, RecoveryConfig, Secret, TlsConfig, TokenConfig, VoiceConfig,
+    PortsConfig, Profile, RecordedCalls, RecordingConfig, RecoveryConfig, Secret, TlsConfig, TokenConfig, VoiceConfig,
 };
 use crate::store::{Limits, Retention};
 
@@ -276,12 +276,45 @@ fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
     };
     let uplink_queue_max = section.integer("uplink_queue_max_ms", 200..=600_000)?.unwrap_or(60_000);
     let max_call = section.integer("max_call_seconds", 0..=86_400)?.unwrap_or(7200);
+    let emergency_calls = section.boolean("emergency_calls")?.unwrap_or(false);
+    let detect_dtmf = section.boolean("detect_dtmf")?.unwrap_or(true);
+    let reset_degraded_audio = section.boolean("reset_degraded_audio")?.unwrap_or(true);
+    let recording = recording(section.section("recording")?)?;
     section.finish()?;
     Ok(VoiceConfig {
         reattach_grace: Duration::from_millis(reattach_grace),
         on_abandoned,
         uplink_queue_max: Duration::from_millis(uplink_queue_max),
         max_call: Some(Duration::from_secs(max_call)).filter(|limit| !limit.is_zero()),
+        emergency_calls,
+        detect_dtmf,
+        reset_degraded_audio,
+        recording,
+    })
+}
+
+fn recording(mut section: Section<'_>) -> Result<RecordingConfig, ConfigError> {
+    let calls = match section.string("calls")? {
+        None => RecordedCalls::Never,
+        Some(written) => {
+            let meant = written.try_map(|written| match written.as_str() {
+                "never" => Ok(RecordedCalls::Never),
+                "on_request" => Ok(RecordedCalls::OnRequest),
+                "always" => Ok(RecordedCalls::Always),
+                other => Err(format!(
+                    "expected \"never\", \"on_request\" or \"always\", found {other:?}"
+                )),
+            })?;
+            meant.value
+        }
+    };
+    let directory = section.path("directory")?;
+    let total_max_mib = section.integer("total_max_mib", 1..=1_000_000)?.unwrap_or(1024);
+    section.finish()?;
+    Ok(RecordingConfig {
+        calls,
+        directory,
+        total_max: total_max_mib * 1024 * 1024,
     })
 }
 

@@ -1,6 +1,10 @@
 //! Calls: what the ports say and what clients ask, and the audio that belongs to each.
 
 mod audio;
+mod carrying;
+mod forwarding;
+mod hold;
+mod listening;
 mod requests;
 
 use std::time::Duration;
@@ -8,23 +12,29 @@ use std::time::Duration;
 use ::modem::at::reply;
 use ::modem::at::{ResultCode, Urc, command};
 use ::modem::call::{CallKey, CallTable, End, Input, Row, State};
+use ::modem::pcm::dtmf::{Keypad, Press};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use self::audio::OpenAudio;
+use self::audio::{AudioTurn, OpenAudio};
+pub(super) use self::carrying::Carried;
+use self::hold::Holding;
 use super::Reply;
 use super::serving::Serving;
-use crate::audio::{AttachOptions, Owner};
-use crate::config::OnAbandoned;
+use crate::audio::{AttachOptions, Owner, Recording};
+use crate::config::{OnAbandoned, RecordedCalls};
 use crate::port::at::{AtError, Lane};
 use crate::port::trace::Direction;
 use crate::refusal::Refusal;
-use crate::resource::{Call, CallAudio, CallDirection, CallEndCause, CallState, Change, Dtmf, PortRole};
+use crate::resource::{
+    AudioProblem, AudioProblems, Call, CallAudio, CallDirection, CallEndCause, CallState, Change, PortRole,
+};
 use crate::store::Queued;
 
-/// How often the list of current calls is read while there is a call. Reports may be lost; the list is the truth.
-const LIST_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the list of current calls is read while there is a call. Reports may be lost and the list is the truth, so this
+/// is how long the end of a call may go unnoticed.
+const LIST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How often it is read after a hang-up, until the call is gone.
 const LIST_INTERVAL_ENDING: Duration = Duration::from_millis(250);
@@ -63,8 +73,17 @@ pub(super) enum Done {
     },
     Answered(CallKey, Result<ResultCode, AtError>),
     HungUp(CallKey, Result<ResultCode, AtError>),
+    ChangedPlaces(CallKey, Result<ResultCode, AtError>),
     Listed(Result<Vec<Row>, AtError>),
     AudioOpened(CallKey, Result<OpenAudio, String>),
+    Pressed(CallKey, Press, mpsc::Receiver<Press>),
+    Problems(CallKey, watch::Receiver<AudioProblems>),
+    RecordingBegun(
+        CallKey,
+        std::io::Result<(Recording, std::path::PathBuf)>,
+        Option<Reply<Call>>,
+    ),
+    RecordingEnded(CallKey, std::io::Result<()>),
     Abandoned(CallKey),
     Explained(Box<Call>),
 }
@@ -88,7 +107,12 @@ struct Live {
     attaching: Vec<(AttachOptions, Reply<Attachment>)>,
     answering: Vec<Reply<Call>>,
     ending: Vec<Reply<Call>>,
+    holding: Vec<Holding>,
     updates: Vec<mpsc::Sender<CallUpdate>>,
+    keypad: Keypad,
+    /// It is to be recorded once its audio is on.
+    record: bool,
+    recording: Option<Recording>,
 }
 
 /// The calls of a modem while its ports are open.
@@ -100,6 +124,10 @@ pub(super) struct Calls {
     dialing: Option<Call>,
     next_list: Option<Instant>,
     listing: bool,
+    /// Whose turn it is at the audio port.
+    audio_turn: AudioTurn,
+    /// Calls of the last ports, which the module has not shown yet.
+    carried: Option<Carried>,
 }
 
 impl Calls {
@@ -110,7 +138,7 @@ impl Calls {
 
     /// Whether a call is up, rings or is being dialled.
     pub(super) fn any_alive(&self) -> bool {
-        !self.live.is_empty() || self.dialing.is_some()
+        !self.live.is_empty() || self.dialing.is_some() || self.carried.is_some()
     }
 
     /// Samples that came in on the open audio port; `None` while there is none.
@@ -122,7 +150,8 @@ impl Calls {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next_list.filter(|_| !self.listing)
+        let list = self.next_list.filter(|_| !self.listing);
+        list.into_iter().chain(self.carried_until()).min()
     }
 
     /// The state of a call that is there or being dialled.
@@ -166,7 +195,13 @@ impl Calls {
 fn input_of(urc: &Urc) -> Option<Input> {
     Some(match urc {
         Urc::Ring(_) => Input::Ring,
+        // 27.007 7.6: validity 1 is a number that the caller keeps back, 2 one that the network does not know.
+        Urc::CallerId(caller) if caller.number.is_empty() && caller.validity == Some(1) => Input::CallerWithheld,
         Urc::CallerId(caller) => Input::CallerId(caller.number.clone()),
+        Urc::CallerName(name) => Input::CallerName(name.clone()),
+        Urc::CallWaiting { number, class } if class.is_none_or(|class| class & 1 != 0) => {
+            Input::Waiting(number.clone())
+        }
         Urc::CallList(calls) => Input::Reported(row_of(calls.first()?)),
         Urc::VoiceCallBegin => Input::Begin,
         Urc::VoiceCallEnd { .. } => Input::Ended,
@@ -190,7 +225,7 @@ fn row_of(call: &reply::CurrentCall) -> Row {
 impl Serving<'_> {
     pub(super) async fn call_urc(&mut self, urc: Urc) {
         if let Urc::Dtmf(tone) = urc {
-            return self.tone(tone).await;
+            return self.tone_reported(tone).await;
         }
         if let Urc::CallList(calls) = &urc {
             for call in calls.iter().filter(|call| call.voice) {
@@ -199,23 +234,10 @@ impl Serving<'_> {
         } else if let Some(input) = input_of(&urc) {
             self.apply(input).await;
         }
-    }
-
-    async fn tone(&mut self, tone: char) {
-        let Some(live) = self.calls.live.iter().find(|live| live.call.state == CallState::Active) else {
-            return;
-        };
-        let change = Change::Dtmf(Dtmf {
-            call_id: live.call.id.clone(),
-            tone,
-        });
-        let updates = live.updates.clone();
-        let tell = move || {
-            updates
-                .iter()
-                .for_each(|update| drop(update.try_send(CallUpdate::Dtmf(tone))))
-        };
-        self.modem.recorder.record_then(change, Some(Box::new(tell))).await;
+        if matches!(urc, Urc::VoiceCallEnd { .. }) && !self.calls.live.is_empty() {
+            // With several calls only the list tells whose end it is.
+            self.calls.plan_list(Duration::ZERO);
+        }
     }
 
     async fn apply(&mut self, input: Input) {
@@ -228,28 +250,27 @@ impl Serving<'_> {
     }
 
     async fn call_changed(&mut self, changed: ::modem::call::Call) {
+        let mut comes_to_audio = false;
         if self.calls.by_key(changed.key).is_none() {
-            let call = self.new_call(&changed);
-            self.calls.live.push(Live {
-                key: changed.key,
-                call,
-                asked_end: None,
-                began: Instant::now(),
-                asked_at: Instant::now(),
-                audio: Audio::Off,
-                attaching: Vec::new(),
-                answering: Vec::new(),
-                ending: Vec::new(),
-                updates: Vec::new(),
-            });
+            if let Some(live) = self.calls.take_carried(&changed) {
+                comes_to_audio = true;
+                self.calls.live.push(live);
+            } else {
+                let live = self.new_live(&changed);
+                self.calls.live.push(live);
+            }
             self.calls.plan_list(LIST_INTERVAL);
         }
         let Some(live) = self.calls.by_key(changed.key) else {
             return;
         };
-        let was_active = live.call.state == CallState::Active;
+        comes_to_audio |= live.call.state != CallState::Active;
         live.call.state = state_of(changed.state);
         live.call.rings = changed.rings;
+        live.call.number_withheld = changed.withheld;
+        if !changed.name.is_empty() {
+            live.call.caller_name = changed.name;
+        }
         if live.call.number.is_empty() {
             live.call.number = changed.number;
         }
@@ -259,12 +280,33 @@ impl Serving<'_> {
         match changed.end {
             Some(end) => self.call_ended(changed.key, end).await,
             None => {
-                let becomes_active = live.call.state == CallState::Active && !was_active;
+                comes_to_audio &= live.call.state == CallState::Active;
                 self.record_call(changed.key).await;
-                if becomes_active {
+                if comes_to_audio {
+                    self.take_audio_from_others(changed.key).await;
                     self.open_audio(changed.key);
                 }
             }
+        }
+    }
+
+    fn new_live(&mut self, changed: &::modem::call::Call) -> Live {
+        let call = self.new_call(changed);
+        Live {
+            key: changed.key,
+            call,
+            asked_end: None,
+            began: Instant::now(),
+            asked_at: Instant::now(),
+            audio: Audio::Off,
+            attaching: Vec::new(),
+            answering: Vec::new(),
+            ending: Vec::new(),
+            holding: Vec::new(),
+            updates: Vec::new(),
+            keypad: Keypad::default(),
+            record: self.modem.setup.voice.recording.calls == RecordedCalls::Always,
+            recording: None,
         }
     }
 
@@ -295,6 +337,11 @@ impl Serving<'_> {
         if over {
             replies.append(&mut live.ending);
         }
+        let state = call.state;
+        let held: Vec<Holding> = live
+            .holding
+            .extract_if(.., |holding| holding.is_fulfilled(state))
+            .collect();
         let told = call.clone();
         let tell = move || {
             for update in updates {
@@ -303,6 +350,9 @@ impl Serving<'_> {
             }
             for reply in replies {
                 let _ = reply.send(Ok(told.clone()));
+            }
+            for holding in held {
+                holding.answer(&told);
             }
         };
         self.modem
@@ -337,6 +387,8 @@ impl Serving<'_> {
             trace.count(PortRole::Audio, Direction::ToModem, statistics.uplink_samples * 2);
         }
         live.call.audio = CallAudio::Off;
+        (live.call.downlink_problem, live.call.uplink_problem) = (AudioProblem::None, AudioProblem::None);
+        live.call.recording = false;
         let call = live.call.clone();
         self.record_call(key).await;
         self.calls.live.retain(|live| live.key != key);
@@ -390,9 +442,13 @@ impl Serving<'_> {
         }
     }
 
-    pub(super) fn call_deadline(&mut self) {
-        if self.calls.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+    pub(super) async fn call_deadline(&mut self) {
+        let now = Instant::now();
+        if self.calls.next_list.is_some_and(|due| due <= now) && !self.calls.listing {
             self.list_calls();
+        }
+        if self.calls.carried_until().is_some_and(|until| until <= now) {
+            self.lose_carried().await;
         }
     }
 
@@ -422,15 +478,23 @@ impl Serving<'_> {
             } => self.dialled(&call_id, *outcome, reply).await,
             Done::Answered(key, outcome) => self.answered(key, outcome).await,
             Done::HungUp(key, outcome) => self.hung_up(key, outcome),
+            Done::ChangedPlaces(key, outcome) => self.changed_places(key, outcome),
+            Done::Pressed(key, press, presses) => self.pressed(key, press, presses).await,
+            Done::Problems(key, problems) => self.problems_changed(key, problems).await,
+            Done::RecordingBegun(key, begun, reply) => self.recording_begun(key, begun, reply).await,
+            Done::RecordingEnded(key, ended) => self.recording_ended(key, ended).await,
             Done::Listed(rows) => {
                 self.calls.listing = false;
                 if let Ok(rows) = rows {
                     self.apply(Input::Listed(rows)).await;
+                    self.lose_carried().await;
                 }
                 self.end_again();
                 self.end_overlong();
+                self.give_up_holding();
                 if !self.calls.live.is_empty() {
-                    let ending = self.calls.live.iter().any(|live| live.asked_end.is_some());
+                    let hurries = |live: &Live| live.asked_end.is_some() || !live.holding.is_empty();
+                    let ending = self.calls.live.iter().any(hurries);
                     self.calls
                         .plan_list(if ending { LIST_INTERVAL_ENDING } else { LIST_INTERVAL });
                 }

@@ -1,5 +1,8 @@
 //! What the modem says about the network, folded into one status.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use ::modem::at::command;
 use ::modem::at::reply::{self, Domain, SystemInformation};
 use ::modem::at::{Command, Urc};
@@ -8,6 +11,30 @@ use jiff::Timestamp;
 use super::sim::Card;
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::resource::{AccessTechnology, Cell, NetworkStatus, RegistrationState, Signal};
+
+/// Measures that are kept: a day of them while nobody asks for more.
+const HISTORY_MAX: usize = 1024;
+
+/// The recent measures of the signal, oldest first. Kept in memory: each would be a write to an SD card.
+#[derive(Clone, Default)]
+pub struct SignalHistory(Arc<Mutex<VecDeque<Signal>>>);
+
+impl SignalHistory {
+    /// Keeps a measure, and lets the oldest go. The lock is held for that and never across an await.
+    pub(super) fn keep(&self, signal: Signal) {
+        let mut signals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if signals.len() >= HISTORY_MAX {
+            signals.pop_front();
+        }
+        signals.push_back(signal);
+    }
+
+    /// The measures since an instant.
+    pub fn since(&self, start: Timestamp) -> Vec<Signal> {
+        let signals = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        signals.iter().filter(|signal| signal.time >= start).cloned().collect()
+    }
+}
 
 /// What one round of questions told.
 #[derive(Clone, Debug, Default)]
@@ -164,4 +191,24 @@ pub(super) fn registration_state(state: reply::RegistrationState) -> Registratio
 
 fn tenths(value: i32) -> f64 {
     f64::from(value) / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_is_bounded_and_begins_where_somebody_asks() {
+        let history = SignalHistory::default();
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        for second in 0..2000 {
+            history.keep(Signal {
+                time: at(second),
+                ..Signal::default()
+            });
+        }
+        assert_eq!(history.since(at(0)).len(), HISTORY_MAX);
+        let last: Vec<_> = history.since(at(1998)).iter().map(|signal| signal.time).collect();
+        assert_eq!(last, [at(1998), at(1999)]);
+    }
 }

@@ -42,6 +42,14 @@ pub(super) struct Found {
 /// The broker stops.
 pub(super) struct Stopping;
 
+/// What happens while no modem is served.
+enum Idle {
+    Request(Option<Request>),
+    /// Calls that were carried over have waited for long enough.
+    CallsLost,
+    Turn,
+}
+
 impl ModemActor {
     /// Lives until the shutdown.
     pub async fn run(mut self) {
@@ -274,16 +282,21 @@ impl ModemActor {
         let mut work = std::pin::pin!(work);
         loop {
             self.setup.progress.made();
-            let request = tokio::select! {
+            let carried_until = self.carried.as_ref().map(|carried| carried.until);
+            let lose_carried = tokio::time::sleep_until(carried_until.unwrap_or_else(Instant::now));
+            let idle = tokio::select! {
                 biased;
                 _ = self.shutdown.wait_for(|stop| *stop) => return Err(Stopping),
                 done = &mut work => return Ok(done),
-                request = self.requests.recv() => request,
-                () = tokio::time::sleep(TURN_INTERVAL) => continue,
+                request = self.requests.recv() => Idle::Request(request),
+                () = lose_carried, if carried_until.is_some() => Idle::CallsLost,
+                () = tokio::time::sleep(TURN_INTERVAL) => Idle::Turn,
             };
-            match request {
-                Some(request) => self.refuse(request),
-                None => return Err(Stopping),
+            match idle {
+                Idle::Request(Some(request)) => self.refuse(request),
+                Idle::Request(None) => return Err(Stopping),
+                Idle::CallsLost => self.lose_carried().await,
+                Idle::Turn => {}
             }
         }
     }

@@ -109,6 +109,20 @@ pub(super) const CALLER_ID: Reliance = Reliance {
     writes: || vec![command::caller_id_on()],
 };
 
+/// The caller's name, where the network knows it. Most firmwares do not know the command.
+pub(super) const CALLER_NAME: Reliance = Reliance {
+    what: "AT+CNAP=1",
+    wanted: Some((Setting::CallerName, &[1])),
+    writes: || vec![command::caller_name_on()],
+};
+
+/// Another call waits. The service itself is the network's and stays as it is.
+pub(super) const CALL_WAITING: Reliance = Reliance {
+    what: "AT+CCWA=1",
+    wanted: Some((Setting::CallWaiting, &[1])),
+    writes: || vec![command::call_waiting_indication(true)],
+};
+
 /// What kind of call it is that rings.
 pub(super) const EXTENDED_RING: Reliance = Reliance {
     what: "AT+CRC=1",
@@ -138,7 +152,7 @@ pub(super) const DTMF_DETECTION: Reliance = Reliance {
 };
 
 /// All of them, in the order in which they are set.
-const ALL: [Reliance; 16] = {
+const ALL: [Reliance; 18] = {
     let [(_, circuit), (_, packet), (_, evolved)] = REGISTRATION;
     [
         ERROR_NUMBERS,
@@ -153,6 +167,8 @@ const ALL: [Reliance; 16] = {
         NO_SLEEP,
         USSD_REPORTS,
         CALLER_ID,
+        CALLER_NAME,
+        CALL_WAITING,
         EXTENDED_RING,
         CALL_REPORTS,
         DTMF_DETECTION,

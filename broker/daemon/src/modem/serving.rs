@@ -137,7 +137,7 @@ impl<'a> Serving<'a> {
             registered: is_registered,
             sim_changes: sim_changed,
             sim_told: sim_heard,
-            keep_calls: modem.setup.voice.on_abandoned == OnAbandoned::Keep,
+            keep_calls: modem.setup.voice.on_abandoned == OnAbandoned::Keep || modem.carried.is_some(),
             no_audio,
         });
         let (end_bring_up, mut bring_up_ended) = watch::channel(());
@@ -161,11 +161,12 @@ impl<'a> Serving<'a> {
         let messages = Messages::new(modem.setup.store.clone(), modem.status.name.clone(), link.at.clone());
         let data = Data::new(&modem.setup, link.qmi.clone());
         let ussd = Ussd::new(modem.setup.config.ussd_timeout);
+        let calls = Calls::carrying(modem.carried.take());
         Serving {
             modem,
             link,
             data,
-            calls: Calls::default(),
+            calls,
             messages,
             ussd,
             gnss,
@@ -203,13 +204,13 @@ impl<'a> Serving<'a> {
             }
         };
         tracing::debug!(modem = self.modem.status.name, reason = end.reason(), "serving ended");
-        self.settle().await;
+        self.settle(matches!(end, End::Gone(_))).await;
         (end, self.link)
     }
 
     /// Lets what was in flight hear that its port is gone, so that a message that had not left is queued again and one that
     /// may have left says so. What hangs nevertheless is settled in the store.
-    async fn settle(&mut self) {
+    async fn settle(&mut self, gone: bool) {
         // It waits for the SIM and the network, which no port can tell of any more.
         let _ = self.end_bring_up.send(());
         self.messages.stop();
@@ -218,6 +219,11 @@ impl<'a> Serving<'a> {
         self.end_data("the modem is gone").await;
         if *self.modem.shutdown.borrow() {
             self.end_calls().await;
+        }
+        // Not when the broker or somebody else wanted the ports closed: that ends calls.
+        let carried = if gone { self.carry_calls() } else { Vec::new() };
+        if !gone {
+            self.lose_carried().await;
         }
         // First, so that whoever streams a call hears of its end at once, and so that nothing watches its audio any more.
         self.lose_calls().await;
@@ -249,7 +255,8 @@ impl<'a> Serving<'a> {
         }
         self.work.clear();
         self.lose_calls().await;
-        if let Err(error) = self.modem.setup.store.recover(&self.modem.status.name).await {
+        let store = &self.modem.setup.store;
+        if let Err(error) = store.recover_all_but(&self.modem.status.name, carried).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "what the modem left open was not settled"
@@ -498,10 +505,20 @@ impl<'a> Serving<'a> {
                 number,
                 request_id,
                 content_hash,
+                emergency,
                 reply,
-            } => self.dial(number, request_id, content_hash, reply),
+            } => self.dial(number, request_id, content_hash, emergency, reply),
             Request::Answer { call_id, reply } => self.answer(call_id.as_deref(), reply),
             Request::HangUp { call_id, reject, reply } => self.hang_up(call_id.as_deref(), reject, reply),
+            Request::Hold { call_id, reply } => self.hold(call_id.as_deref(), reply),
+            Request::Resume { call_id, reply } => self.resume(call_id.as_deref(), reply),
+            Request::SetRecording {
+                call_id,
+                enabled,
+                reply,
+            } => self.set_recording(call_id.as_deref(), enabled, reply).await,
+            Request::GetForwarding { reply } => self.get_forwarding(reply),
+            Request::SetForwarding { forwarding, reply } => self.set_forwarding(forwarding, reply),
             Request::SendDtmf { call_id, tones, reply } => self.send_dtmf(call_id.as_deref(), &tones, reply),
             Request::Attach {
                 call_id,
@@ -560,7 +577,7 @@ impl<'a> Serving<'a> {
             }
             self.messages.sweep_if_due();
         }
-        self.call_deadline();
+        self.call_deadline().await;
         self.ussd_deadline().await;
         self.recovery_due().await
     }

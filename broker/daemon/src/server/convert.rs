@@ -401,6 +401,39 @@ pub(super) fn call(call: &resource::Call) -> v1::Call {
         .into(),
         request_id: call.request_id.clone().unwrap_or_default(),
         audio_statistics: call.audio_statistics.as_ref().map(audio_statistics),
+        caller_name: call.caller_name.clone(),
+        number_withheld: call.number_withheld,
+        downlink_problem: audio_problem(call.downlink_problem).into(),
+        uplink_problem: audio_problem(call.uplink_problem).into(),
+        recording: call.recording,
+        recording_file: call.recording_file.clone(),
+    }
+}
+
+fn audio_problem(problem: resource::AudioProblem) -> v1::AudioProblem {
+    match problem {
+        resource::AudioProblem::None => v1::AudioProblem::Unspecified,
+        resource::AudioProblem::NoAudio => v1::AudioProblem::NoAudio,
+        resource::AudioProblem::DigitalSilence => v1::AudioProblem::DigitalSilence,
+        resource::AudioProblem::NotTaken => v1::AudioProblem::NotTaken,
+        resource::AudioProblem::WrongRate => v1::AudioProblem::WrongRate,
+    }
+}
+
+/// A call forwarding.
+pub(super) fn call_forwarding(forwarding: &resource::Forwarding) -> v1::CallForwarding {
+    v1::CallForwarding {
+        reason: match forwarding.reason {
+            resource::ForwardingReason::Unconditional => v1::CallForwardingReason::Unconditional,
+            resource::ForwardingReason::Busy => v1::CallForwardingReason::Busy,
+            resource::ForwardingReason::NoReply => v1::CallForwardingReason::NoReply,
+            resource::ForwardingReason::NotReachable => v1::CallForwardingReason::NotReachable,
+        }
+        .into(),
+        enabled: forwarding.enabled,
+        number: forwarding.number.clone(),
+        no_reply_seconds: forwarding.no_reply_s.map_or(0, u32::from),
+        classes: forwarding.classes.into(),
     }
 }
 
@@ -445,6 +478,23 @@ pub(super) fn audio_statistics(statistics: &resource::AudioStatistics) -> v1::Au
         downlink_discontinuities: statistics.downlink_discontinuities,
         uplink_queued_ms: statistics.uplink_queued_ms,
         pcm_open_attempts: statistics.pcm_open_attempts,
+        uplink_write_stalls: statistics.uplink_write_stalls,
+        uplink_partial_writes: statistics.uplink_partial_writes,
+        uplink_underrun_ms: statistics.uplink_underrun_ms,
+        uplink_drift_dropped_frames: statistics.uplink_drift_dropped_frames,
+        uplink_drift_inserted_frames: statistics.uplink_drift_inserted_frames,
+        downlink_short_reads: statistics.downlink_short_reads,
+        downlink_gap_max_ms: statistics.downlink_gap_max_ms,
+        downlink_byte_slips: statistics.downlink_byte_slips,
+        downlink_rate_ppm: statistics.downlink_rate_ppm,
+        downlink_clipped_ppm: statistics.downlink_clipped_ppm,
+        uplink_clipped_ppm: statistics.uplink_clipped_ppm,
+        downlink_rms_dbov: statistics.downlink_rms_dbov,
+        uplink_rms_dbov: statistics.uplink_rms_dbov,
+        pacing_lateness_max_us: statistics.pacing_lateness_max_us,
+        clear_latency_us: statistics.clear_latency_us,
+        driver_queue_max_bytes: statistics.driver_queue_max_bytes,
+        listener_dropped_frames: statistics.listener_dropped_frames,
     }
 }
 

@@ -35,9 +35,15 @@ impl NetworkService for Context {
 
     async fn get_signal_history(
         &self,
-        _: Request<GetSignalHistoryRequest>,
+        request: Request<GetSignalHistoryRequest>,
     ) -> Result<Response<GetSignalHistoryResponse>, Status> {
-        not_built_yet("GetSignalHistory")
+        let GetSignalHistoryRequest { modem, span } = request.into_inner();
+        let modem = self.modems.find(&modem)?;
+        let start = validate::span_start(span)?;
+        let signals = modem.signals().since(start);
+        Ok(Response::new(GetSignalHistoryResponse {
+            signals: signals.iter().map(convert::signal).collect(),
+        }))
     }
 
     type ScanOperatorsStream = ResponseStream<ScanOperatorsResponse>;

@@ -247,6 +247,11 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
             ErrorReason::AudioNotAvailable,
             [("cause", cause.clone())],
         ),
+        Refusal::RecordingFailed { detail } => meaning(
+            Code::FailedPrecondition,
+            ErrorReason::AudioNotAvailable,
+            [("cause", detail.clone())],
+        ),
         Refusal::Refused { kind, number, name, .. } => meaning(
             Code::FailedPrecondition,
             ErrorReason::Refused,

@@ -1,9 +1,12 @@
 //! Requests are made into domain values here and nowhere else: what passes is in range, and what does not is named by field.
 
+use std::time::Duration;
+
 use ::modem::sms::address::PhoneNumber;
+use jiff::Timestamp;
 
 use crate::refusal::Refusal;
-use crate::resource::{WanMode, WanRole};
+use crate::resource::{Forwarding, ForwardingReason, WanMode, WanRole};
 
 /// Largest page of a list.
 const PAGE_SIZE_MAX: u32 = 1000;
@@ -66,7 +69,7 @@ pub(super) fn message_recipient(value: &str) -> Result<PhoneNumber, Refusal> {
 
 /// A number to call: digits with an optional "+". Codes with `*` and `#` are supplementary services, which change the
 /// subscription (call forwarding, for instance), and no call.
-pub(super) fn callee(value: &str) -> Result<String, Refusal> {
+pub(super) fn callee(value: &str, emergency_calls: bool) -> Result<Callee, Refusal> {
     let invalid = |problem: &str| Refusal::PhoneNumberInvalid {
         field: "number",
         problem: problem.to_owned(),
@@ -85,10 +88,62 @@ pub(super) fn callee(value: &str) -> Result<String, Refusal> {
     if digits.len() > DIGITS_MAX {
         return Err(invalid("has more than 20 digits"));
     }
-    if EMERGENCY.contains(&digits) {
-        return Err(invalid("is an emergency number; the broker does not call those"));
+    let emergency = EMERGENCY.contains(&digits);
+    if emergency && !emergency_calls {
+        return Err(invalid(
+            "is an emergency number; voice.emergency_calls in the configuration allows those",
+        ));
     }
-    Ok(compact)
+    Ok(Callee {
+        number: compact,
+        emergency,
+    })
+}
+
+/// Whom to call.
+pub(super) struct Callee {
+    /// The number as it is dialled.
+    pub(super) number: String,
+    /// It reaches emergency services, which needs no network of one's own.
+    pub(super) emergency: bool,
+}
+
+/// A call forwarding to set.
+pub(super) fn forwarding(value: api::v1::CallForwarding) -> Result<Forwarding, Refusal> {
+    use api::v1::CallForwardingReason;
+    let invalid = |field, problem: &str| Refusal::FieldInvalid {
+        field,
+        problem: problem.to_owned(),
+    };
+    let reason = match value.reason() {
+        CallForwardingReason::Unconditional => ForwardingReason::Unconditional,
+        CallForwardingReason::Busy => ForwardingReason::Busy,
+        CallForwardingReason::NoReply => ForwardingReason::NoReply,
+        CallForwardingReason::NotReachable => ForwardingReason::NotReachable,
+        CallForwardingReason::Unspecified => return Err(invalid("forwarding.reason", "must be given")),
+    };
+    let number = if value.enabled {
+        callee(&value.number, false)?.number
+    } else {
+        String::new()
+    };
+    let classes = u8::try_from(value.classes.max(1))
+        .map_err(|_| invalid("forwarding.classes", "is no sum of the classes 1 to 128"))?;
+    let no_reply_s = match (value.no_reply_seconds, reason) {
+        (0, _) => None,
+        (seconds @ (5 | 10 | 15 | 20 | 25 | 30), ForwardingReason::NoReply) => u8::try_from(seconds).ok(),
+        _ => {
+            let problem = "must be 5, 10, 15, 20, 25 or 30, and for NO_REPLY only";
+            return Err(invalid("forwarding.no_reply_seconds", problem));
+        }
+    };
+    Ok(Forwarding {
+        reason,
+        enabled: value.enabled,
+        number,
+        no_reply_s,
+        classes,
+    })
 }
 
 /// 22.101 10.1.1 without a SIM's own list: numbers that reach emergency services somewhere.
@@ -130,6 +185,16 @@ pub(super) fn optional(value: String) -> Option<String> {
     Some(value).filter(|value| !value.is_empty())
 }
 
+/// When a span that ends now began; without one, the beginning of time.
+pub(super) fn span_start(span: Option<prost_types::Duration>) -> Result<Timestamp, Refusal> {
+    let Some(span) = span else { return Ok(Timestamp::MIN) };
+    let span = Duration::try_from(span).map_err(|_| Refusal::FieldInvalid {
+        field: "span",
+        problem: "must not be negative".to_owned(),
+    })?;
+    Ok(Timestamp::now().checked_sub(span).unwrap_or(Timestamp::MIN))
+}
+
 /// How the modem's data is to be used.
 pub(super) fn wan_mode(mode: api::v1::WanMode) -> Result<WanMode, Refusal> {
     match mode {
@@ -169,8 +234,59 @@ mod tests {
             ("112", false),
             ("0123456789012345678901", false),
         ] {
-            assert_eq!(callee(number).is_ok(), accepted, "{number}");
+            assert_eq!(callee(number, false).is_ok(), accepted, "{number}");
         }
+    }
+
+    #[test]
+    fn emergency_numbers_are_called_where_they_are_allowed() {
+        for (number, emergency) in [("112", true), ("911", true), ("1120", false), ("+44112", false)] {
+            let callee = callee(number, true).unwrap();
+            assert_eq!(callee.emergency, emergency, "{number}");
+        }
+    }
+
+    #[test]
+    fn forwardings_are_checked_field_by_field() {
+        use api::v1::{CallForwarding, CallForwardingReason};
+        let valid = CallForwarding {
+            reason: CallForwardingReason::NoReply.into(),
+            enabled: true,
+            number: "+447700900456".to_owned(),
+            no_reply_seconds: 20,
+            classes: 0,
+        };
+        assert_eq!(forwarding(valid.clone()).unwrap().classes, 1);
+        for invalid in [
+            CallForwarding {
+                reason: 0,
+                ..valid.clone()
+            },
+            CallForwarding {
+                number: String::new(),
+                ..valid.clone()
+            },
+            CallForwarding {
+                no_reply_seconds: 7,
+                ..valid.clone()
+            },
+            CallForwarding {
+                reason: CallForwardingReason::Busy.into(),
+                ..valid.clone()
+            },
+            CallForwarding {
+                classes: 256,
+                ..valid.clone()
+            },
+        ] {
+            assert!(forwarding(invalid.clone()).is_err(), "{invalid:?}");
+        }
+        let off = CallForwarding {
+            number: String::new(),
+            enabled: false,
+            ..valid
+        };
+        assert!(forwarding(off).is_ok(), "switching it off needs no number");
     }
 
     #[test]

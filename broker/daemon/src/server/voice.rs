@@ -10,15 +10,15 @@ use api::v1::{
     DialResponse, GetCallForwardingRequest, GetCallForwardingResponse, GetCallRequest, GetCallResponse, HangUpRequest,
     HangUpResponse, HoldRequest, HoldResponse, ListCallsRequest, ListCallsResponse, MonitorCallRequest,
     MonitorCallResponse, RejectRequest, RejectResponse, ResumeRequest, ResumeResponse, SendDtmfRequest,
-    SendDtmfResponse, SetCallForwardingRequest, SetCallForwardingResponse, StreamCallAttach, StreamCallAttached,
-    StreamCallRequest, StreamCallResponse,
+    SendDtmfResponse, SetCallForwardingRequest, SetCallForwardingResponse, SetRecordingRequest, SetRecordingResponse,
+    StreamCallAttach, StreamCallAttached, StreamCallRequest, StreamCallResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Context, ResponseStream, convert, not_built_yet, validate};
+use super::{Context, ResponseStream, convert, validate};
 use crate::audio::{AttachOptions, Downlink};
 use crate::modem::{self, Attachment, CallUpdate, ModemHandle, Reply};
 use crate::refusal::Refusal;
@@ -47,7 +47,7 @@ impl VoiceService for Context {
     async fn dial(&self, request: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
         let request = request.into_inner();
         let modem = self.modems.find(&request.modem)?;
-        let number = validate::callee(&request.number)?;
+        let callee = validate::callee(&request.number, self.emergency_calls)?;
         let request_id = validate::request_id(&request.request_id)?;
         let content_hash = super::content_hash(&DialRequest {
             request_id: String::new(),
@@ -55,9 +55,10 @@ impl VoiceService for Context {
         });
         let call = modem
             .ask(|reply| modem::Request::Dial {
-                number,
+                number: callee.number,
                 request_id,
                 content_hash,
+                emergency: callee.emergency,
                 reply,
             })
             .await?;
@@ -102,12 +103,37 @@ impl VoiceService for Context {
         }))
     }
 
-    async fn hold(&self, _: Request<HoldRequest>) -> Result<Response<HoldResponse>, Status> {
-        not_built_yet("Hold")
+    async fn hold(&self, request: Request<HoldRequest>) -> Result<Response<HoldResponse>, Status> {
+        let hold = |call_id, reply| modem::Request::Hold { call_id, reply };
+        let call = self.ask_about(request.into_inner().call_id, hold).await?;
+        Ok(Response::new(HoldResponse {
+            call: Some(convert::call(&call)),
+        }))
     }
 
-    async fn resume(&self, _: Request<ResumeRequest>) -> Result<Response<ResumeResponse>, Status> {
-        not_built_yet("Resume")
+    async fn resume(&self, request: Request<ResumeRequest>) -> Result<Response<ResumeResponse>, Status> {
+        let resume = |call_id, reply| modem::Request::Resume { call_id, reply };
+        let call = self.ask_about(request.into_inner().call_id, resume).await?;
+        Ok(Response::new(ResumeResponse {
+            call: Some(convert::call(&call)),
+        }))
+    }
+
+    async fn set_recording(
+        &self,
+        request: Request<SetRecordingRequest>,
+    ) -> Result<Response<SetRecordingResponse>, Status> {
+        let request = request.into_inner();
+        let enabled = request.enabled;
+        let set = |call_id, reply| modem::Request::SetRecording {
+            call_id,
+            enabled,
+            reply,
+        };
+        let call = self.ask_about(request.call_id, set).await?;
+        Ok(Response::new(SetRecordingResponse {
+            call: Some(convert::call(&call)),
+        }))
     }
 
     async fn send_dtmf(&self, request: Request<SendDtmfRequest>) -> Result<Response<SendDtmfResponse>, Status> {
@@ -225,16 +251,28 @@ impl VoiceService for Context {
 
     async fn set_call_forwarding(
         &self,
-        _: Request<SetCallForwardingRequest>,
+        request: Request<SetCallForwardingRequest>,
     ) -> Result<Response<SetCallForwardingResponse>, Status> {
-        not_built_yet("SetCallForwarding")
+        let request = request.into_inner();
+        let modem = self.modems.find(&request.modem)?;
+        let forwarding = validate::forwarding(request.forwarding.unwrap_or_default())?;
+        let confirmed = modem
+            .ask(|reply| modem::Request::SetForwarding { forwarding, reply })
+            .await?;
+        Ok(Response::new(SetCallForwardingResponse {
+            forwarding: Some(convert::call_forwarding(&confirmed)),
+        }))
     }
 
     async fn get_call_forwarding(
         &self,
-        _: Request<GetCallForwardingRequest>,
+        request: Request<GetCallForwardingRequest>,
     ) -> Result<Response<GetCallForwardingResponse>, Status> {
-        not_built_yet("GetCallForwarding")
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        let forwardings = modem.ask(|reply| modem::Request::GetForwarding { reply }).await?;
+        Ok(Response::new(GetCallForwardingResponse {
+            forwardings: forwardings.iter().map(convert::call_forwarding).collect(),
+        }))
     }
 }
 

@@ -15,6 +15,11 @@ pub struct Recovered {
 impl Store {
     /// Settles what was in progress when the broker ended. Queued messages stay queued: no byte of them went out.
     pub async fn recover(&self, modem: &str) -> Result<Recovered, StoreError> {
+        self.recover_all_but(modem, Vec::new()).await
+    }
+
+    /// The same, but for calls that go on without their ports.
+    pub async fn recover_all_but(&self, modem: &str, calls_kept: Vec<String>) -> Result<Recovered, StoreError> {
         let modem = modem.to_owned();
         self.write("settle what was in progress", move |writing| {
             let mut messages = message::in_state(writing.connection, &modem, MessageState::Sending, u32::MAX)?;
@@ -27,6 +32,7 @@ impl Store {
             }
             writing.apply_early_reports(&modem)?;
             let mut calls = call::alive(writing.connection, &modem)?;
+            calls.retain(|call| !calls_kept.contains(&call.id));
             for call in &mut calls {
                 call.state = CallState::Disconnected;
                 call.end_cause = Some(CallEndCause::Lost);

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{Filter, Limits, NextQueued, Store};
 use crate::resource::{
-    Call, CallAudio, CallDirection, CallState, Change, Dtmf, Event, Message, MessageDirection, MessageState, Sequence,
+    Call, CallDirection, CallState, Change, Dtmf, Event, Message, MessageDirection, MessageState, Sequence,
 };
 
 /// A store in a directory of its own.
@@ -98,18 +98,7 @@ fn outgoing(id: &str, request_id: Option<&str>) -> Message {
 fn call(id: &str, state: CallState) -> Call {
     Call {
         id: id.into(),
-        modem: "sim1".into(),
-        direction: CallDirection::Outgoing,
-        state,
         number: "+491700000001".into(),
-        start_time: Timestamp::now(),
-        answer_time: None,
-        end_time: None,
-        end_cause: None,
-        end_detail: String::new(),
-        rings: 0,
-        audio: CallAudio::Off,
-        request_id: None,
-        audio_statistics: None,
+        ..Call::begin("sim1", CallDirection::Outgoing, state)
     }
 }

@@ -23,6 +23,8 @@ pub struct Filled {
     pub stretched: bool,
     /// Audio went on after it had run dry in its middle.
     pub underrun: bool,
+    /// Frames of silence that this cost.
+    pub underrun_frames: u32,
 }
 
 /// Fills uplink frames from a queue, with silence where there is nothing.
@@ -82,9 +84,10 @@ impl Playout {
     /// Fills one frame.
     pub fn fill(&mut self, source: &mut impl Source, frame: &mut [u8; FRAME_BYTES]) -> Filled {
         let available = source.available();
-        let underrun = self.begin(available);
+        let interruption = self.begin(available);
         let mut filled = Filled {
-            underrun,
+            underrun: interruption.is_some(),
+            underrun_frames: interruption.unwrap_or(0),
             ..Filled::default()
         };
         let correction = if self.playing {
@@ -118,22 +121,20 @@ impl Playout {
         filled
     }
 
-    /// Begins to play when enough is queued; true if that continues interrupted audio.
-    fn begin(&mut self, available: usize) -> bool {
+    /// Begins to play when enough is queued; the length of the interruption in frames if that continues interrupted audio.
+    fn begin(&mut self, available: usize) -> Option<u32> {
         if self.playing || available == 0 {
-            return false;
+            return None;
         }
         let waited = self.waited_frames as usize * FRAME_BYTES;
         if available < self.prebuffer_bytes && waited < self.prebuffer_bytes {
             self.waited_frames += 1;
-            return false;
+            return None;
         }
         self.playing = true;
         self.waited_frames = 0;
         self.drift = Drift::default();
-        self.dry_frames
-            .take()
-            .is_some_and(|dry| dry <= Self::INTERRUPTION_FRAMES)
+        self.dry_frames.take().filter(|dry| *dry <= Self::INTERRUPTION_FRAMES)
     }
 
     fn run_dry(&mut self) {

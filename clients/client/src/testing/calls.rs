@@ -93,6 +93,10 @@ impl v1::voice_service_server::VoiceService for Services {
         }))
     }
 
+    async fn set_recording(&self, _: Request<v1::SetRecordingRequest>) -> Answer<v1::SetRecordingResponse> {
+        Err(Status::unimplemented("not scripted"))
+    }
+
     async fn hold(&self, _: Request<v1::HoldRequest>) -> Answer<v1::HoldResponse> {
         Err(Status::unimplemented("not scripted"))
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use api::v1::event::Resource;
 use api::v1::{
-    AnswerRequest, Call, CallDirection, CallState, DialRequest, GetCallRequest, HangUpRequest, ListCallsRequest,
-    RejectRequest, SendDtmfRequest,
+    AnswerRequest, Call, CallDirection, CallForwarding, CallForwardingReason, CallState, DialRequest,
+    GetCallForwardingRequest, GetCallRequest, HangUpRequest, HoldRequest, ListCallsRequest, RejectRequest,
+    ResumeRequest, SendDtmfRequest, SetCallForwardingRequest, SetRecordingRequest,
 };
 use client::json::to_value;
 use client::{Start, Update, Watch};
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 
 use super::present as required;
 use crate::Session;
-use crate::arguments::{CallCommand, Kind};
+use crate::arguments::{CallCommand, ForwardingReason, Kind, Switch};
 use crate::console::Tone;
 use crate::failure::Failure;
 use crate::present::{self, word};
@@ -71,6 +72,31 @@ pub(crate) async fn run(session: &mut Session<'_>, command: CallCommand) -> Resu
                 .call;
             show(session, &required(call)?)
         }
+        CallCommand::Hold { id } => {
+            let call_id = only(session, id).await?;
+            let call = session
+                .ask("holding", service.hold(HoldRequest { call_id }))
+                .await?
+                .call;
+            tell(session, &required(call)?)
+        }
+        CallCommand::Resume { id } => {
+            let call_id = only(session, id).await?;
+            let call = session
+                .ask("taking the call back", service.resume(ResumeRequest { call_id }))
+                .await?
+                .call;
+            tell(session, &required(call)?)
+        }
+        CallCommand::Recording { state, id } => {
+            let request = SetRecordingRequest {
+                call_id: only(session, id).await?,
+                enabled: state == Switch::On,
+            };
+            let call = session.ask("recording", service.set_recording(request)).await?.call;
+            show(session, &required(call)?)
+        }
+        CallCommand::Forward { reason, to, after } => forward(session, reason, to, after).await,
         CallCommand::Dtmf { tones, id } => {
             let request = SendDtmfRequest {
                 call_id: id.unwrap_or_default(),
@@ -99,6 +125,68 @@ pub(crate) async fn run(session: &mut Session<'_>, command: CallCommand) -> Resu
             audio::play(session, call_id, samples, then_hang_up, takeover).await
         }
     }
+}
+
+/// Sets a forwarding, or shows them all.
+async fn forward(
+    session: &mut Session<'_>,
+    reason: Option<ForwardingReason>,
+    to: Option<String>,
+    after: Option<u32>,
+) -> Result<(), Failure> {
+    let mut service = session.broker.voice();
+    let modem = session.modem.clone();
+    let reason = reason.map(|reason| match reason {
+        ForwardingReason::Unconditional => CallForwardingReason::Unconditional,
+        ForwardingReason::Busy => CallForwardingReason::Busy,
+        ForwardingReason::NoReply => CallForwardingReason::NoReply,
+        ForwardingReason::NotReachable => CallForwardingReason::NotReachable,
+    });
+    let shown = match (reason, to) {
+        (Some(reason), Some(to)) => {
+            let enabled = to != "off";
+            let forwarding = CallForwarding {
+                reason: reason.into(),
+                enabled,
+                number: if enabled { to } else { String::new() },
+                no_reply_seconds: after.unwrap_or(0),
+                classes: 0,
+            };
+            let request = SetCallForwardingRequest {
+                modem,
+                forwarding: Some(forwarding),
+            };
+            let confirmed = session
+                .ask("setting the forwarding", service.set_call_forwarding(request))
+                .await?
+                .forwarding;
+            vec![required(confirmed)?]
+        }
+        (reason, _) => {
+            let request = GetCallForwardingRequest { modem };
+            let mut all = session
+                .ask("asking for forwardings", service.get_call_forwarding(request))
+                .await?
+                .forwardings;
+            all.retain(|forwarding| reason.is_none_or(|reason| forwarding.reason() == reason));
+            all
+        }
+    };
+    if session.json {
+        return session
+            .console
+            .json(&serde_json::Value::Array(shown.iter().map(to_value).collect()));
+    }
+    for forwarding in &shown {
+        let when = word!(forwarding.reason(), "CALL_FORWARDING_REASON_").replace('-', " ");
+        let line = if forwarding.enabled {
+            format!("{when}: to {}", clean(&forwarding.number))
+        } else {
+            format!("{when}: off")
+        };
+        session.console.line(&line)?;
+    }
+    Ok(())
 }
 
 /// The call that was named, or the only one there is.

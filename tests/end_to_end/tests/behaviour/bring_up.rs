@@ -1,8 +1,8 @@
 //! From a cable that is plugged in to a modem that works, and back.
 
 use api::v1::{
-    AccessTechnology, GetNetworkStatusRequest, GetPortsRequest, GetSimRequest, ModemHealth, ModemStage, PortRole,
-    PortState, RegistrationState, SimState,
+    AccessTechnology, GetNetworkStatusRequest, GetPortsRequest, GetSignalHistoryRequest, GetSimRequest, ModemHealth,
+    ModemStage, PortRole, PortState, RegistrationState, SimState,
 };
 use end_to_end::{Naming, Rig, Setup};
 use simulator::{PinState, Signal};
@@ -108,6 +108,10 @@ async fn a_modem_comes_up_with_identity_ports_sim_and_network() -> anyhow::Resul
         (network.operator_name.as_str(), network.operator_plmn.as_str()),
         ("Example Mobile", "26202")
     );
+    let mut service = rig.broker().network();
+    let history = service.get_signal_history(GetSignalHistoryRequest::default());
+    let history = history.await?.into_inner().signals;
+    assert_eq!(history.last(), network.signal.as_ref(), "each measure is kept");
     assert_eq!(
         (network.technology(), network.evolved_packet()),
         (AccessTechnology::Lte, RegistrationState::Home)

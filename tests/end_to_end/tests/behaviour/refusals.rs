@@ -348,15 +348,9 @@ async fn what_is_not_built_yet_says_so_with_a_reason() -> anyhow::Result<()> {
         "VoiceService/Resume",
         "VoiceService/SetCallForwarding",
         "VoiceService/GetCallForwarding",
-        "NetworkService/GetSignalHistory",
         "NetworkService/ScanOperators",
         "NetworkService/SelectOperator",
         "NetworkService/SetNetworkModes",
-        "NetworkService/GetWanStatus",
-        "NetworkService/CheckWan",
-        "NetworkService/SetWanPolicy",
-        "NetworkService/ForceWan",
-        "NetworkService/GetDataUsage",
     ] {
         let status = call_empty(&rig, method).await.expect_err(method);
         assert_eq!(

@@ -1,9 +1,11 @@
 //! Calls and their audio. These tests keep time with the wall clock, so each runs alone.
 
 mod audio;
+mod audio_faults;
 mod call;
 mod calls;
 mod ownership;
+mod services;
 
 use tokio::sync::{Mutex, MutexGuard};
 

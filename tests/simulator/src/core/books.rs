@@ -159,6 +159,15 @@ pub struct AudioAccount {
     pub counter_steps: u64,
     /// Breaks in that order, where a counter signal was seen at all.
     pub counter_breaks: u64,
+    /// When the first sample of the downlink was spoken, in microseconds of Unix time.
+    #[serde(default)]
+    pub downlink_begin_us: u64,
+    /// When loud audio of the host (1000 and more) began after 20 ms without, likewise.
+    #[serde(default)]
+    pub onsets_us: Vec<u64>,
+    /// When the last loud sample before such a pause arrived, likewise.
+    #[serde(default)]
+    pub offsets_us: Vec<u64>,
 }
 
 impl AudioAccount {
@@ -170,6 +179,9 @@ impl AudioAccount {
         self.uplink_nonzero_samples += other.uplink_nonzero_samples;
         self.counter_steps += other.counter_steps;
         self.counter_breaks += other.counter_breaks;
+        self.downlink_begin_us = other.downlink_begin_us;
+        self.onsets_us.extend(&other.onsets_us);
+        self.offsets_us.extend(&other.offsets_us);
     }
 }
 

@@ -45,11 +45,7 @@ impl Modem {
             ("+CPCMFRM", Form::Set) if self.settings.is_on("+CPCMFRM") && command.number(0) == Some(0) => {
                 Reply::error()
             }
-            ("+CCFC", Form::Set) => match command.number(1) {
-                Some(2) => Reply::line("+CCFC: 0,255"),
-                Some(0..=4) => Reply::ok(),
-                _ => Reply::error(),
-            },
+            ("+CCFC", Form::Set) => self.telephony.forward(command),
             ("+CCFC", Form::Test) => Reply::line("+CCFC: (0,1,2,3,4,5)"),
             ("+CCWA", Form::Set) if command.number(1) == Some(2) => {
                 Reply::line(format!("+CCWA: {},1", self.settings.number("+CCWA", 0)))
@@ -183,6 +179,7 @@ impl Modem {
                 if !self.pcm_allowed() {
                     return Reply::error();
                 }
+                self.count_pcm_call();
                 if self.pcm.refusals > 0 {
                     self.pcm.refusals -= 1;
                     return Reply::error();

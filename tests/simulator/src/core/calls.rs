@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::books::{CallRecord, Direction};
+use super::line::Command;
 use super::reply::Reply;
 use super::result_code::Code;
 use super::schedule::{Action, CallStep};
-use super::{Modem, Refused, port::PortId};
-use crate::control::{CallAudio, OutgoingPolicy, Refusal, RingOptions};
+use super::{Modem, Output, Refused, port::PortId};
+use crate::control::{CallAudio, DtmfWay, OutgoingPolicy, Refusal, RingOptions};
 
 /// `<stat>` of `+CLCC`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub(crate) struct Call {
     pub(crate) state: CallState,
     pub(crate) number: String,
     withheld: bool,
+    name: String,
     pub(crate) started: Instant,
     pub(crate) answered: Option<Instant>,
     pub(crate) audio: CallAudio,
@@ -50,15 +52,79 @@ pub(crate) struct Telephony {
     policy: OutgoingPolicy,
     policies: Vec<(String, OutgoingPolicy)>,
     pub(crate) last_cause: &'static str,
+    /// Changes of calls are not reported.
+    pub(crate) muted: bool,
+    /// Call forwardings in the network, by `<reason>` (27.007 7.11).
+    forwardings: std::collections::BTreeMap<u32, Forwarding>,
+}
+
+/// A call forwarding that was registered.
+#[derive(Debug, Clone)]
+struct Forwarding {
+    active: bool,
+    number: String,
+    classes: u32,
+    time: Option<u32>,
 }
 
 impl Telephony {
+    /// `AT+CCFC` (27.007 7.11): the answer of the network.
+    pub(crate) fn forward(&mut self, command: &Command) -> Reply {
+        let (Some(reason @ 0..=3), Some(mode)) = (command.number(0), command.number(1)) else {
+            return Reply::error();
+        };
+        match mode {
+            0 | 1 => match self.forwardings.get_mut(&reason) {
+                Some(known) => {
+                    known.active = mode == 1;
+                    Reply::ok()
+                }
+                // 27.007 9.2.1: operation not allowed.
+                None => Reply::cme(3),
+            },
+            2 => Reply::line(match self.forwardings.get(&reason) {
+                Some(known) => {
+                    let time = known.time.map(|time| format!(",,,{time}")).unwrap_or_default();
+                    format!(
+                        "+CCFC: {},{},\"{}\",{}{time}",
+                        u8::from(known.active),
+                        known.classes,
+                        known.number,
+                        type_of_number(&known.number)
+                    )
+                }
+                None => "+CCFC: 0,255".to_owned(),
+            }),
+            3 => {
+                let number = command.value(2).unwrap_or_default().trim_matches('"').to_owned();
+                if number.is_empty() {
+                    return Reply::error();
+                }
+                let known = Forwarding {
+                    active: true,
+                    number,
+                    classes: command.number(4).unwrap_or(7),
+                    time: command.number(7),
+                };
+                self.forwardings.insert(reason, known);
+                Reply::ok()
+            }
+            4 => {
+                self.forwardings.remove(&reason);
+                Reply::ok()
+            }
+            _ => Reply::error(),
+        }
+    }
+
     pub(crate) fn new(policy: OutgoingPolicy) -> Self {
         Self {
             sequence: 0,
             policy,
             policies: Vec::new(),
             last_cause: "No cause information available",
+            muted: false,
+            forwardings: std::collections::BTreeMap::new(),
         }
     }
 
@@ -184,6 +250,7 @@ impl Modem {
             state,
             number: options.from,
             withheld: options.number_withheld,
+            name: options.name,
             started: self.now,
             answered: None,
             audio: options.audio,
@@ -230,6 +297,10 @@ impl Modem {
             let (number, kind) = self.shown_number(id);
             let validity = u8::from(number.is_empty());
             self.unsolicited(&format!("+CLIP: \"{number}\",{kind},,,\"\",{validity}"));
+        }
+        let name = self.call(id).map(|call| call.name.clone()).unwrap_or_default();
+        if self.settings.is_on("+CNAP") && !name.is_empty() {
+            self.unsolicited(&format!("+CNAP: \"{name}\",0"));
         }
         let after = self.random.within(self.delays.ring);
         self.schedule.at(self.now + after, Action::Ring { call: id });
@@ -280,6 +351,7 @@ impl Modem {
             state: CallState::Dialing,
             number: number.to_owned(),
             withheld: false,
+            name: String::new(),
             started: self.now,
             answered: None,
             audio,
@@ -477,11 +549,14 @@ impl Modem {
     }
 
     /// The other party presses keys; the host hears of it with `AT+DDET=1`.
-    pub(super) fn remote_tones(&mut self, digits: &str) -> Result<(), Refused> {
+    pub(super) fn remote_tones(&mut self, digits: &str, way: DtmfWay) -> Result<(), Refused> {
         if !self.has_call_in(&[CallState::Active]) {
             return Err(Refused("there is no active call".to_owned()));
         }
-        if self.settings.is_on("+DDET") {
+        if way != DtmfWay::Reported {
+            self.outputs.push_back(Output::AudioTones(digits.to_owned()));
+        }
+        if way != DtmfWay::InBand && self.settings.is_on("+DDET") {
             for digit in digits.chars() {
                 self.unsolicited(&format!("+RXDTMF: {digit}"));
             }

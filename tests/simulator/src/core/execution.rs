@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::books::CommandRecord;
-use super::faults::{FaultAction, Phase};
+use super::faults::{AudioFault, FaultAction, Phase};
 use super::line;
 use super::port::{HELD_LIMIT, LINE_LIMIT, PAYLOAD_LIMIT, PortId, Running};
 use super::reply::{Entry, Outcome, Reply};
@@ -386,8 +386,15 @@ impl Modem {
             }
             FaultAction::StorageFull { storage } => self.messages.fill(&storage),
             FaultAction::RefusePcm { times } => self.pcm.refusals = times,
+            FaultAction::PcmWearsOut { times } => self.pcm.wears_out = Some(times).filter(|times| *times > 0),
+            FaultAction::MuteCallReports { muted } => self.telephony.muted = muted,
+            FaultAction::Reenumerate { ms, renumber } => self.reenumerate(ms, renumber),
             FaultAction::Audio(fault) => {
-                self.pcm.fault = fault;
+                self.pcm.fault = if fault == AudioFault::ByteSlip {
+                    AudioFault::None
+                } else {
+                    fault
+                };
                 self.outputs.push_back(Output::AudioFault(fault));
             }
             FaultAction::Registration { state } => self.set_registration(None, state),

@@ -179,6 +179,26 @@ pub enum FaultAction {
         /// So many times.
         times: u32,
     },
+    /// From the second call after each start on, `AT+CPCMREG=1` is refused at first; a restart of the module cures it until
+    /// the second call.
+    PcmWearsOut {
+        /// So many times at each call; 0: not any more.
+        times: u32,
+    },
+    /// The module reports no change of a call any more: neither `+CLCC` nor `VOICE CALL` nor `MISSED_CALL`. Its list is
+    /// still right.
+    MuteCallReports {
+        /// So, or as usual again.
+        muted: bool,
+    },
+    /// The device leaves the bus and comes back while the module and its calls go on.
+    Reenumerate {
+        /// After this time.
+        ms: u64,
+        /// The nodes come back with other numbers.
+        #[serde(default)]
+        renumber: bool,
+    },
     /// What the audio port does wrong.
     Audio(AudioFault),
     /// The network treats the modem differently.
@@ -221,6 +241,10 @@ pub enum AudioFault {
     },
     /// The module does not take what the host writes.
     DeadUplink,
+    /// Nothing comes from the module; what the host writes is taken.
+    DeadDownlink,
+    /// One byte of the downlink is lost; after that everything is normal.
+    ByteSlip,
     /// Its clock runs fast (positive) or slow.
     Clock {
         /// Parts per million.

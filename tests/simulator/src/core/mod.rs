@@ -157,6 +157,8 @@ pub enum Output {
     AudioOff,
     /// The flow goes wrong in this way from now on.
     AudioFault(AudioFault),
+    /// The other party's keys sound in the downlink.
+    AudioTones(String),
     /// A program of the host is killed.
     Kill {
         /// Its process id.
@@ -352,6 +354,7 @@ impl Modem {
             Action::Boot(stage) => self.boot(stage),
             Action::Leave { back } => self.leave(back),
             Action::Arrive => self.arrive(),
+            Action::Reappear => self.reappear(),
             Action::Registered { generation } => self.registered(generation),
             Action::Ring { call } => self.ring_again(call),
             Action::Progress { call, step } => self.call_progress(call, step),
@@ -411,6 +414,10 @@ impl Modem {
 
     /// A line on every port that gets unsolicited result codes (`AT+CATR`).
     fn unsolicited(&mut self, line: &str) {
+        let about_calls = ["+CLCC", "VOICE CALL", "MISSED_CALL"];
+        if self.telephony.muted && about_calls.iter().any(|prefix| line.starts_with(prefix)) {
+            return;
+        }
         self.unsolicited_lines(&[line.to_owned()]);
     }
 
@@ -478,6 +485,34 @@ impl Modem {
             Some(Return::After(ms)) => Duration::from_millis(ms),
         };
         self.schedule.at(self.now + after, Action::Arrive);
+    }
+
+    /// The device leaves the bus and comes back while the module goes on, as was seen at the set-up of calls.
+    fn reenumerate(&mut self, ms: u64, renumber: bool) {
+        if !self.attached {
+            return;
+        }
+        self.attached = false;
+        self.renumber = renumber;
+        self.books.detachments += 1;
+        for port in PortId::ALL {
+            self.port(port).reset();
+        }
+        self.pcm.flowing = None;
+        self.outputs.push_back(Output::Detached);
+        self.schedule.at(self.now + Duration::from_millis(ms), Action::Reappear);
+    }
+
+    fn reappear(&mut self) {
+        if self.attached || self.switched_off {
+            return;
+        }
+        self.attached = true;
+        self.outputs.push_back(Output::Attached {
+            composition: self.composition,
+            renumber: std::mem::take(&mut self.renumber),
+        });
+        self.update_audio();
     }
 
     fn arrive(&mut self) {

@@ -15,6 +15,10 @@ pub(crate) struct Pcm {
     pub(crate) fault: AudioFault,
     /// The call whose PCM flows, and whether it has been answered.
     pub(crate) flowing: Option<(u64, bool)>,
+    /// From the second call after a start on, `AT+CPCMREG=1` is refused so often (firmware LE20B05).
+    pub(crate) wears_out: Option<u32>,
+    /// Calls with audio since the start, and the latest.
+    calls: (u32, Option<u64>),
 }
 
 impl Default for Pcm {
@@ -23,6 +27,8 @@ impl Default for Pcm {
             refusals: 0,
             fault: AudioFault::None,
             flowing: None,
+            wears_out: None,
+            calls: (0, None),
         }
     }
 }
@@ -31,6 +37,7 @@ impl Pcm {
     pub(crate) fn power_down(&mut self) {
         self.flowing = None;
         self.refusals = 0;
+        self.calls = (0, None);
     }
 }
 
@@ -49,6 +56,22 @@ impl Modem {
                 .saturating_duration_since(call.answered.unwrap_or(call.started));
             carries_audio(call) && since >= settle
         })
+    }
+
+    /// A call asks for its audio: from the second one on a module that wears out refuses.
+    pub(super) fn count_pcm_call(&mut self) {
+        let asking = self.calls.iter().find(|call| carries_audio(call)).map(|call| call.id);
+        let (count, latest) = &mut self.pcm.calls;
+        if *latest == asking {
+            return;
+        }
+        *latest = asking;
+        *count += 1;
+        if *count > 1
+            && let Some(refusals) = self.pcm.wears_out
+        {
+            self.pcm.refusals = refusals;
+        }
     }
 
     /// Starts or stops the flow of PCM according to the calls and `AT+CPCMREG`.

@@ -35,7 +35,7 @@ impl Modem {
                 let id = id.ok_or_else(|| Refused("there is no call".to_owned()))?;
                 self.remote_hang_up(id);
             }
-            Request::Dtmf { digits } => self.remote_tones(&digits)?,
+            Request::Dtmf { digits, way } => self.remote_tones(&digits, way)?,
             Request::SetOutgoing { number, policy } => self.telephony.set_policy(number, policy),
             Request::SetSignal(signal) => self.set_signal(signal),
             Request::SetRegistration { domain, state } => self.set_registration(domain, state),

@@ -19,6 +19,8 @@ pub(crate) enum Action {
     Leave { back: Option<Return> },
     /// The ports come back.
     Arrive,
+    /// It comes back on the bus; the module never stopped.
+    Reappear,
     /// Registration with the network is complete.
     Registered { generation: u64 },
     /// One more ring of an incoming call.

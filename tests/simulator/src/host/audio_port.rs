@@ -37,6 +37,14 @@ pub(super) fn spawn_thread(port: Port, events: mpsc::Sender<Event>) -> io::Resul
     Ok(AudioLink::Thread { orders, wake })
 }
 
+/// Unix time, which another program on the machine can compare with its own.
+fn unix_us() -> u64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The state of the thread.
 struct Line {
     port: Port,
@@ -87,12 +95,17 @@ impl Line {
         match order {
             AudioOrder::On(flow) => {
                 self.stop();
-                match Pump::new(&flow, Instant::now()) {
+                match Pump::new(&flow, Instant::now(), unix_us()) {
                     Ok(pump) => self.pump = Some(pump),
                     Err(error) => tracing::error!(%error, cause = ?std::error::Error::source(&error), "no audio"),
                 }
             }
             AudioOrder::Off => self.stop(),
+            AudioOrder::Tones(keys) => {
+                if let Some(pump) = &mut self.pump {
+                    pump.press(&keys);
+                }
+            }
             AudioOrder::Fault(fault) => {
                 if let Some(pump) = &mut self.pump {
                     pump.set_fault(fault, Instant::now());
@@ -116,7 +129,7 @@ impl Line {
         if let Ok(count) = self.port.master.read(&mut buffer)
             && let Some(pump) = &mut self.pump
         {
-            pump.uplink(&buffer[..count]);
+            pump.uplink(&buffer[..count], unix_us());
         }
     }
 
@@ -149,7 +162,7 @@ pub(super) async fn run_task(
         let listens = pump.as_ref().is_none_or(Pump::accepts_uplink);
         let ended = tokio::select! {
             order = orders.recv() => match order {
-                Some(AudioOrder::On(flow)) => match Pump::new(&flow, now()) {
+                Some(AudioOrder::On(flow)) => match Pump::new(&flow, now(), unix_us()) {
                     Ok(next) => pump.replace(next),
                     Err(error) => {
                         tracing::error!(%error, "no audio");
@@ -157,6 +170,12 @@ pub(super) async fn run_task(
                     }
                 },
                 Some(AudioOrder::Off) => pump.take(),
+                Some(AudioOrder::Tones(keys)) => {
+                    if let Some(pump) = &mut pump {
+                        pump.press(&keys);
+                    }
+                    None
+                }
                 Some(AudioOrder::Fault(fault)) => {
                     if let Some(pump) = &mut pump {
                         pump.set_fault(fault, now());
@@ -168,7 +187,7 @@ pub(super) async fn run_task(
             read = stream.read(&mut buffer), if listens => match read {
                 Ok(count) if count > 0 => {
                     if let Some(pump) = &mut pump {
-                        pump.uplink(&buffer[..count]);
+                        pump.uplink(&buffer[..count], unix_us());
                     }
                     None
                 }

@@ -309,6 +309,7 @@ impl<B: Bench> Driver<B> {
                 }
                 Output::AudioOn(flow) => self.audio(AudioOrder::On(flow)),
                 Output::AudioOff => self.audio(AudioOrder::Off),
+                Output::AudioTones(keys) => self.audio(AudioOrder::Tones(keys)),
                 Output::AudioFault(fault) => self.audio(AudioOrder::Fault(fault)),
                 Output::Kill { pid } => kill_host(pid),
             }

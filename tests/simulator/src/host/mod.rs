@@ -57,6 +57,8 @@ enum AudioOrder {
     On(AudioFlow),
     Off,
     Fault(AudioFault),
+    /// The other party presses keys.
+    Tones(String),
 }
 
 /// The way to the audio port.

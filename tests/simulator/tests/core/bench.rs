@@ -60,6 +60,7 @@ impl Bench {
                         .push(format!("audio on {} {:?}", flow.sample_rate, flow.source));
                 }
                 Output::AudioOff => self.facts.push("audio off".to_owned()),
+                Output::AudioTones(keys) => self.facts.push(format!("tones {keys}")),
                 Output::AudioFault(fault) => self.facts.push(format!("audio {fault:?}")),
                 Output::Kill { pid } => self.facts.push(format!("kill {pid}")),
             }

@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use simulator::control::Request;
-use simulator::{CallAudio, Fault, FaultAction, OutgoingPolicy, Refusal, RingOptions};
+use simulator::{CallAudio, DtmfWay, Fault, FaultAction, OutgoingPolicy, Refusal, RingOptions};
 
 const CALLER: &str = "+447700900123";
 
@@ -188,11 +188,15 @@ fn tones_of_the_other_party_are_told_when_wanted() {
     let mut bench = Bench::quiet();
     ring(&mut bench, RingOptions::default());
     bench.set(&["ATA"]);
-    bench.tell(Request::Dtmf { digits: "1".to_owned() });
+    bench.tell(Request::Dtmf {
+        digits: "1".to_owned(),
+        way: DtmfWay::Reported,
+    });
     assert_eq!(bench.take(), "");
     bench.set(&["AT+DDET=1"]);
     bench.tell(Request::Dtmf {
         digits: "5#".to_owned(),
+        way: DtmfWay::Reported,
     });
     assert_eq!(bench.take(), "|+RXDTMF: 5||+RXDTMF: #|");
 }

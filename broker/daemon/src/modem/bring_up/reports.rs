@@ -5,7 +5,8 @@ use ::modem::call::State;
 
 use super::{BringUp, BringUpError};
 use crate::modem::reliance::{
-    CALL_REPORTS, CALLER_ID, DTMF_DETECTION, EXTENDED_RING, NARROW_AUDIO, NO_SLEEP, REGISTRATION, USSD_REPORTS,
+    CALL_REPORTS, CALL_WAITING, CALLER_ID, CALLER_NAME, DTMF_DETECTION, EXTENDED_RING, NARROW_AUDIO, NO_SLEEP,
+    REGISTRATION, USSD_REPORTS,
 };
 
 impl BringUp {
@@ -46,6 +47,8 @@ impl BringUp {
     async fn call_reports(&self) -> Result<(), BringUpError> {
         for reliance in [
             &CALLER_ID,
+            &CALLER_NAME,
+            &CALL_WAITING,
             &EXTENDED_RING,
             &CALL_REPORTS,
             &NARROW_AUDIO,

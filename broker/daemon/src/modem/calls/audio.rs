@@ -1,9 +1,12 @@
 //! The audio of a call, from the moment at which it becomes active.
 
-use ::modem::at::command;
+use ::modem::at::{Failure, command};
 use ::modem::call::CallKey;
 use ::modem::profile::sim7600;
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use super::{Audio, Done};
@@ -11,15 +14,22 @@ use crate::audio::{AudioConfig, AudioPath};
 use crate::config::{OnAbandoned, PortAddress};
 use crate::modem::serving::Serving;
 use crate::modem::{self, Work};
-use crate::port::at::{AtHandle, Lane};
+use crate::port::at::{AtError, AtHandle, Lane};
 use crate::port::{PortLock, open_audio};
 use crate::refusal::Refusal;
-use crate::resource::{AudioStatistics, CallAudio};
+use crate::resource::{AudioStatistics, CallAudio, CallState};
+
+/// How long the audio of a call may wait for the port, which the last call may still be closing.
+const TURN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whose turn it is at the audio port: one call's at a time, from before it is opened until after it is closed.
+pub(super) type AudioTurn = Arc<Mutex<()>>;
 
 /// The audio of a call, open.
 pub(in crate::modem) struct OpenAudio {
     pub(super) path: AudioPath,
     lock: Option<PortLock>,
+    _turn: OwnedMutexGuard<()>,
     pub(super) attempts: u32,
 }
 
@@ -60,12 +70,43 @@ impl Serving<'_> {
         let lock_directory = self.modem.setup.lock_directory.clone();
         let config = AudioConfig {
             uplink_queue_max: self.modem.setup.voice.uplink_queue_max,
+            detect_dtmf: self.modem.setup.voice.detect_dtmf,
         };
+        let turn = Arc::clone(&self.calls.audio_turn);
         let work: Work = Box::pin(async move {
-            let outcome = open_path(&at, &address, &lock_directory, config).await;
+            let outcome = match tokio::time::timeout(TURN_LIMIT, turn.lock_owned()).await {
+                Ok(turn) => open_path(&at, &address, &lock_directory, config, turn).await,
+                Err(_) => Err(NoAudio::Because("another call still has the audio port".to_owned())),
+            };
+            let outcome = match outcome {
+                Ok(open) => Ok(open),
+                Err(NoAudio::Because(cause)) => Err(cause),
+                // The port tells the actor so itself, and the call may go on with the next ports.
+                Err(NoAudio::PortsGone) => return modem::Done::Answered,
+            };
             modem::Done::Call(Done::AudioOpened(key, outcome))
         });
         self.start(work);
+    }
+
+    /// The audio port is the active call's: a call that is on hold meanwhile gives it away.
+    pub(super) async fn take_audio_from_others(&mut self, key: CallKey) {
+        let has_audio = |live: &&mut super::Live| live.key != key && matches!(live.audio, Audio::On(_));
+        let Some(other) = self.calls.live.iter_mut().find(has_audio) else {
+            return;
+        };
+        let other_key = other.key;
+        other.recording = None;
+        (other.call.audio, other.call.recording) = (CallAudio::Off, false);
+        if let Audio::On(open) = std::mem::replace(&mut other.audio, Audio::Off) {
+            other.call.audio_statistics = Some(open.statistics());
+            let at = self.link.at_calls.clone();
+            self.start(async move {
+                open.close(Some(&at)).await;
+                modem::Done::Answered
+            });
+        }
+        self.record_call(other_key).await;
     }
 
     pub(super) async fn audio_opened(&mut self, key: CallKey, outcome: Result<OpenAudio, String>) {
@@ -80,6 +121,21 @@ impl Serving<'_> {
             }
             return;
         };
+        if live.call.state == CallState::Held
+            && let Ok(open) = outcome
+        {
+            // Another call became the active one meanwhile.
+            live.audio = Audio::Off;
+            let at = self.link.at_calls.clone();
+            return self.start(async move {
+                open.close(Some(&at)).await;
+                modem::Done::Answered
+            });
+        }
+        let refused = match &outcome {
+            Ok(open) => open.attempts > 1,
+            Err(_) => true,
+        };
         match outcome {
             Ok(open) => {
                 live.call.audio = if open.attempts > 1 {
@@ -88,10 +144,21 @@ impl Serving<'_> {
                     CallAudio::On
                 };
                 let present = open.path.owner_present();
+                let (presses, problems) = (open.path.presses(), open.path.problems());
+                let record = live.record;
                 live.audio = Audio::On(open);
                 let attaching = std::mem::take(&mut live.attaching);
                 self.record_call(key).await;
                 self.watch_owner(key, present);
+                if let Some(presses) = presses {
+                    self.await_press(key, presses);
+                }
+                if let Some(problems) = problems {
+                    self.await_problems(key, problems);
+                }
+                if record {
+                    self.start_recording(key, None);
+                }
                 for (options, reply) in attaching {
                     self.attach_now(key, options, reply);
                 }
@@ -105,6 +172,9 @@ impl Serving<'_> {
                 live.audio = Audio::Failed(cause);
                 self.record_call(key).await;
             }
+        }
+        if refused && self.link.audio.is_some() && self.modem.setup.voice.reset_degraded_audio {
+            self.plan_audio_reset();
         }
     }
 }
@@ -126,17 +196,27 @@ impl OpenAudio {
     }
 }
 
+/// Why a call has no audio.
+enum NoAudio {
+    /// The AT port went away while it was opened.
+    PortsGone,
+    /// Anything else.
+    Because(String),
+}
+
 /// Opens the port first and keeps reading it, then switches PCM on: the order of the manual's example.
 async fn open_path(
     at: &AtHandle,
     address: &PortAddress,
     lock_directory: &std::path::Path,
     config: AudioConfig,
-) -> Result<OpenAudio, String> {
+    turn: OwnedMutexGuard<()>,
+) -> Result<OpenAudio, NoAudio> {
     let (fd, lock) = open_audio(address, lock_directory)
         .await
-        .map_err(|error| error.to_string())?;
-    let path = AudioPath::start(fd, config).map_err(|error| format!("start the audio thread: {error}"))?;
+        .map_err(|error| NoAudio::Because(error.to_string()))?;
+    let path =
+        AudioPath::start(fd, config).map_err(|error| NoAudio::Because(format!("start the audio thread: {error}")))?;
     crate::supervisor::spawn("audio session", "", path.task());
     let until = Instant::now() + sim7600::PCM_OPEN_WINDOW;
     tokio::time::sleep(sim7600::PCM_SETTLE).await;
@@ -144,13 +224,33 @@ async fn open_path(
     loop {
         attempts += 1;
         let refused = match at.execute(Lane::Urgent, command::pcm_on()).await {
-            Ok(response) if response.result.is_ok() => return Ok(OpenAudio { path, lock, attempts }),
+            Ok(response) if response.result.is_ok() => {
+                return Ok(OpenAudio {
+                    path,
+                    lock,
+                    _turn: turn,
+                    attempts,
+                });
+            }
             Ok(response) => response.result.to_string(),
+            // The port is gone, and every further attempt would say so too.
+            Err(
+                AtError::Closed
+                | AtError::Failed {
+                    failure: Failure::PortClosed { .. },
+                    ..
+                },
+            ) => {
+                path.close().await;
+                return Err(NoAudio::PortsGone);
+            }
             Err(error) => error.to_string(),
         };
         if Instant::now() + sim7600::PCM_RETRY_PAUSE >= until {
             path.close().await;
-            return Err(format!("AT+CPCMREG=1 was refused {attempts} times: {refused}"));
+            return Err(NoAudio::Because(format!(
+                "AT+CPCMREG=1 was refused {attempts} times: {refused}"
+            )));
         }
         if attempts == 1 {
             // Once, because a registration that was left over from a broken call is refused like this.

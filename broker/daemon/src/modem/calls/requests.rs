@@ -29,9 +29,10 @@ impl Serving<'_> {
         number: String,
         request_id: String,
         content_hash: ContentHash,
+        emergency: bool,
         reply: Reply<Call>,
     ) {
-        if let Err(refusal) = self.may_dial() {
+        if let Err(refusal) = self.may_dial(emergency) {
             // A repeated request gets its first answer also when a new one would be refused.
             let store = self.modem.setup.store.clone();
             self.start(async move {
@@ -50,7 +51,8 @@ impl Serving<'_> {
         let (at, store) = (self.link.at_calls.clone(), self.modem.setup.store.clone());
         self.start(async move {
             let call_id = call.id.clone();
-            let outcome = Box::new(dial(&at, &store, call, content_hash).await);
+            let lane = if emergency { Lane::Urgent } else { Lane::Normal };
+            let outcome = Box::new(dial(&at, lane, &store, call, content_hash).await);
             modem::Done::Call(Done::Dialled {
                 call_id,
                 outcome,
@@ -59,7 +61,27 @@ impl Serving<'_> {
         });
     }
 
-    pub(super) fn may_dial(&self) -> Result<(), Refusal> {
+    /// 22.101 10.1: emergency calls need no SIM and no network of one's own.
+    pub(super) fn may_dial(&self, emergency: bool) -> Result<(), Refusal> {
+        let status = &self.modem.status;
+        let needed = if emergency { Stage::Sim } else { Stage::Registering };
+        if status.stage < needed {
+            return Err(Refusal::ModemStarting {
+                stage: status.stage,
+                detail: status.stage_detail.clone(),
+            });
+        }
+        if !emergency {
+            self.may_reach_network()?;
+        }
+        if !self.calls.live.is_empty() || self.calls.dialing.is_some() {
+            return Err(Refusal::CallLimit { limit: CALL_LIMIT });
+        }
+        Ok(())
+    }
+
+    /// Whether something can be asked of the network.
+    pub(super) fn may_reach_network(&self) -> Result<(), Refusal> {
         let status = &self.modem.status;
         if status.stage < Stage::Registering {
             return Err(Refusal::ModemStarting {
@@ -74,9 +96,6 @@ impl Serving<'_> {
                 .circuit_switched
                 .map_or("unknown".to_owned(), |state| format!("{state:?}"));
             return Err(Refusal::NotRegistered { registration });
-        }
-        if !self.calls.live.is_empty() || self.calls.dialing.is_some() {
-            return Err(Refusal::CallLimit { limit: CALL_LIMIT });
         }
         Ok(())
     }
@@ -132,7 +151,7 @@ impl Serving<'_> {
         };
         match live.call.state {
             CallState::Active => drop(reply.send(Ok(live.call.clone()))),
-            CallState::Incoming => {
+            CallState::Incoming | CallState::Waiting => {
                 live.answering.push(reply);
                 let key = live.key;
                 self.start_answer(key);
@@ -143,11 +162,9 @@ impl Serving<'_> {
 
     pub(super) fn start_answer(&mut self, key: CallKey) {
         let at = self.link.at_calls.clone();
+        let command = self.calls.accept(key);
         self.start(async move {
-            let outcome = at
-                .execute(Lane::Urgent, command::answer())
-                .await
-                .map(|response| response.result);
+            let outcome = at.execute(Lane::Urgent, command).await.map(|response| response.result);
             modem::Done::Call(Done::Answered(key, outcome))
         });
     }
@@ -180,7 +197,7 @@ impl Serving<'_> {
             Ok(live) => live,
             Err(refusal) => return drop(reply.send(Err(refusal))),
         };
-        let ringing = live.call.state == CallState::Incoming;
+        let ringing = matches!(live.call.state, CallState::Incoming | CallState::Waiting);
         if reject && !ringing {
             return drop(reply.send(Err(Refusal::CallState { state: live.call.state })));
         }
@@ -201,12 +218,10 @@ impl Serving<'_> {
         live.asked_end.get_or_insert(cause);
         live.asked_at = Instant::now();
         let at = self.link.at_calls.clone();
+        // ATH is answered with OK and does nothing on this module; CHUP ends calls in every state.
+        let command = self.calls.release(key);
         self.start(async move {
-            // ATH is answered with OK and does nothing on this module; CHUP ends calls in every state.
-            let outcome = at
-                .execute(Lane::Urgent, command::hang_up())
-                .await
-                .map(|response| response.result);
+            let outcome = at.execute(Lane::Urgent, command).await.map(|response| response.result);
             modem::Done::Call(Done::HungUp(key, outcome))
         });
     }
@@ -265,9 +280,12 @@ impl Serving<'_> {
             (_, CallState::Incoming | CallState::Waiting) if !answer => {
                 drop(reply.send(Err(Refusal::CallState { state })))
             }
+            // While another call has the audio port.
+            (_, CallState::Held) => drop(reply.send(Err(Refusal::CallState { state }))),
             _ => {
                 live.attaching.push((options, reply));
-                if answer && state == CallState::Incoming && live.attaching.len() == 1 {
+                let rings = matches!(state, CallState::Incoming | CallState::Waiting);
+                if answer && rings && live.attaching.len() == 1 {
                     self.start_answer(key);
                 }
             }
@@ -311,14 +329,20 @@ impl Serving<'_> {
     }
 }
 
-async fn dial(at: &AtHandle, store: &Store, call: Call, content_hash: ContentHash) -> Result<Queued<Call>, Refusal> {
+async fn dial(
+    at: &AtHandle,
+    lane: Lane,
+    store: &Store,
+    call: Call,
+    content_hash: ContentHash,
+) -> Result<Queued<Call>, Refusal> {
     let command = command::dial(&call.number).map_err(|error| Refusal::PhoneNumberInvalid {
         field: "number",
         problem: error.to_string(),
     })?;
     let queued = store.remember_dial(call, &content_hash).await?;
     let Queued::New(call) = queued else { return Ok(queued) };
-    match at.execute(Lane::Normal, command).await {
+    match at.execute(lane, command).await {
         Ok(response) if response.result.is_ok() => Ok(Queued::New(call)),
         Ok(response) => Err(Refusal::refused("ATD", &response.result)),
         Err(AtError::Closed) => Err(Refusal::ModemDisconnected {

@@ -18,6 +18,9 @@ use crate::resource::{Degradation, Health, PortRole, PortState, Stage};
 /// How long the other port may take to show that it answers.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
+/// How long a module whose audio is degraded has to be idle before it is reset: a caller who was cut off calls again.
+const IDLE_BEFORE_RESET: Duration = Duration::from_secs(10);
+
 /// How long the audio of a call has to stand still before the call is dead: as long as a pause between two looks.
 const DEAD_AUDIO: Duration = Duration::from_secs(2);
 
@@ -50,6 +53,8 @@ pub(in crate::modem) struct Trouble {
     audio_seen: Option<(u64, Instant)>,
     /// The alarm, after everything was tried.
     gave_up: bool,
+    /// The module refused a call's audio at first. It is reset when nothing has needed it since this moment.
+    audio_refused: Option<Instant>,
 }
 
 impl Serving<'_> {
@@ -231,6 +236,12 @@ impl Serving<'_> {
         if let Some((step, port)) = self.trouble.deferred {
             return self.disrupt(step, port).await;
         }
+        if let Some(idle_since) = self.trouble.audio_refused
+            && self.may_be_reset()
+            && idle_since.elapsed() >= IDLE_BEFORE_RESET
+        {
+            return self.reset_for_audio().await;
+        }
         if self.modem.recovery.ladder.poll_timeout().is_none_or(|due| due > now()) {
             return None;
         }
@@ -244,6 +255,45 @@ impl Serving<'_> {
         let deferred = self.trouble.deferred.map(|_| Instant::now() + DEAD_AUDIO / 4);
         let ladder = self.modem.recovery.ladder.poll_timeout().map(Instant::from_std);
         deferred.into_iter().chain(ladder).min()
+    }
+
+    /// The module refused a call's audio at first. Only a restart is known to cure that (firmware LE20B05), so it gets one
+    /// when nothing needs it.
+    pub(in crate::modem) fn plan_audio_reset(&mut self) {
+        self.trouble.audio_refused = Some(Instant::now());
+    }
+
+    /// Whether nothing that a restart would end is going on. What is going on begins the wait anew.
+    fn may_be_reset(&mut self) -> bool {
+        let busy = self.calls.any_alive()
+            || self.messages.is_sending()
+            || self.ussd.session_id().is_some()
+            || self.terminal.is_taken()
+            || !self.brought_up();
+        if busy {
+            self.trouble.audio_refused = Some(Instant::now());
+        }
+        !busy
+    }
+
+    async fn reset_for_audio(&mut self) -> Option<End> {
+        self.trouble.audio_refused = None;
+        let evidence =
+            "the module refused the audio of a call at first, which makes audio unreliable until it restarts";
+        evidence.clone_into(&mut self.modem.recovery.evidence);
+        let decision = self.modem.recovery.ladder.trouble(now(), Evidence::AudioRefused);
+        if matches!(decision, Decision::Wait(_) | Decision::GiveUp(_)) {
+            // It works well enough to be left alone until the ladder's budget allows another reset.
+            tracing::warn!(
+                modem = self.modem.status.name,
+                evidence,
+                "the budget of resets is used up"
+            );
+            self.modem.recovery.ladder.answered(now());
+            self.modem.publish_recovery();
+            return None;
+        }
+        self.carry_out(decision, PortRole::At).await
     }
 
     async fn carry_out(&mut self, decision: Decision, port: PortRole) -> Option<End> {

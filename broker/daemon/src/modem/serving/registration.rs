@@ -78,6 +78,7 @@ impl Serving<'_> {
                     self.check_card(card).await;
                 }
                 let changed = network::apply_reading(&mut self.modem.network, reading);
+                self.modem.signals.keep(self.modem.network.signal.clone());
                 self.network_changed(changed).await;
                 if let Some(reply) = reply {
                     let _ = reply.send(Ok(self.modem.network.clone()));

@@ -61,6 +61,12 @@ pub fn caller_id_on() -> Command {
     Command::action("AT+CLIP=1", limit::SUPPLEMENTARY_SERVICE)
 }
 
+/// `AT+CNAP=1` (27.007 7.30): show the caller's name where the network knows it.
+#[must_use]
+pub fn caller_name_on() -> Command {
+    Command::action("AT+CNAP=1", limit::SUPPLEMENTARY_SERVICE)
+}
+
 /// `AT+CRC=1` (27.007 6.11): tell the kind of call with each ring.
 #[must_use]
 pub fn extended_ring() -> Command {
@@ -279,14 +285,37 @@ pub fn call_forwarding_query(reason: ForwardingReason) -> Result<Command, Invali
     })
 }
 
-/// `AT+CCFC=<reason>,3,"<number>",<type>,1` (27.007 7.11): forward voice calls.
+/// `AT+CCFC=<reason>,3,"<number>",<type>,<classx>[,,,<time>]` (27.007 7.11): forward calls of these classes, unanswered ones
+/// after so many seconds.
 ///
 /// # Errors
-/// [`InvalidArgument`] unless the number can be dialled.
-pub fn call_forwarding_register(reason: ForwardingReason, number: &str) -> Result<Command, InvalidArgument> {
+/// [`InvalidArgument`] unless the number can be dialled, there is a class, and the time is 5, 10, … 30 s and for
+/// [`ForwardingReason::NoReply`].
+pub fn call_forwarding_register(
+    reason: ForwardingReason,
+    number: &str,
+    classes: u8,
+    delay_s: Option<u8>,
+) -> Result<Command, InvalidArgument> {
     let number = dial_string("number", number)?;
     let number_type = if number.starts_with('+') { 145 } else { 129 };
-    let line = format!("AT+CCFC={},3,\"{number}\",{number_type},1", reason.number());
+    in_range("classes", u32::from(classes), 1..=255)?;
+    let delay = match delay_s {
+        None => String::new(),
+        Some(delay) if reason == ForwardingReason::NoReply && delay % 5 == 0 && (5..=30).contains(&delay) => {
+            format!(",,,{delay}")
+        }
+        Some(_) => {
+            return Err(InvalidArgument::new(
+                "delay",
+                "5, 10, … 30 s, for calls without an answer only",
+            ));
+        }
+    };
+    let line = format!(
+        "AT+CCFC={},3,\"{number}\",{number_type},{classes}{delay}",
+        reason.number()
+    );
     Ok(Command::action(line, limit::SUPPLEMENTARY_SERVICE))
 }
 

@@ -141,6 +141,10 @@ pub fn time_zone_reports() -> Command {
 pub enum Setting {
     /// `+CLIP` (27.007 7.6). Its read form also tells the network's side, as a second number.
     CallerId,
+    /// `+CNAP` (27.007 7.30)
+    CallerName,
+    /// `+CCWA` (27.007 7.12): reports of waiting calls, not the service in the network.
+    CallWaiting,
     /// `+CRC` (27.007 6.11)
     ExtendedRing,
     /// `+CLCC`: reports of the list of calls.
@@ -169,6 +173,8 @@ impl Setting {
     fn prefixes(self) -> &'static [&'static str] {
         match self {
             Self::CallerId => &["+CLIP"],
+            Self::CallerName => &["+CNAP"],
+            Self::CallWaiting => &["+CCWA"],
             Self::ExtendedRing => &["+CRC"],
             Self::CallListReports => &["+CLCC"],
             Self::PcmBandwidth => &["+CPCMBANDWIDTH"],

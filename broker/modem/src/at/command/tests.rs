@@ -46,7 +46,7 @@ const TEXT_ARGUMENTS: &[(&str, Constructor)] = &[
     ("USSD", ussd),
     ("operator", select_operator),
     ("forwarding", |value| {
-        call_forwarding_register(ForwardingReason::Busy, value)
+        call_forwarding_register(ForwardingReason::Busy, value, 1, None)
     }),
     ("character set", character_set),
     ("PDU", |value| send_message(1, value)),
@@ -112,8 +112,12 @@ fn arguments_appear_as_the_standard_writes_them() {
             "AT+CUSBPIDSWITCH=901A,1,1",
         ),
         (
-            call_forwarding_register(ForwardingReason::NoReply, "+15550100"),
+            call_forwarding_register(ForwardingReason::NoReply, "+15550100", 1, None),
             "AT+CCFC=2,3,\"+15550100\",145,1",
+        ),
+        (
+            call_forwarding_register(ForwardingReason::NoReply, "030901820", 5, Some(20)),
+            "AT+CCFC=2,3,\"030901820\",129,5,,,20",
         ),
         (call_forwarding_query(ForwardingReason::Unconditional), "AT+CCFC=0,2"),
         (

@@ -94,7 +94,7 @@ pub fn memory_after(process: &Process) -> anyhow::Result<Row> {
 }
 
 /// Processor time of all threads, also of those that have ended: the pool of blocking threads shrinks while nothing happens.
-fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+pub fn processor_time(pid: u32) -> anyhow::Result<Duration> {
     let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid)?))?;
     Ok(clock.now()?.into())
 }

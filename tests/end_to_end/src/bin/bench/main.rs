@@ -7,6 +7,9 @@
 
 mod bare;
 mod bring_up;
+mod calls;
+mod exact;
+mod failover;
 mod idle;
 mod latency;
 mod neighbour;
@@ -18,6 +21,7 @@ mod subscribers;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use end_to_end::{Process, Rig, Setup, binaries};
 use recovery::Trouble;
@@ -37,6 +41,9 @@ struct Arguments {
     /// Only these parts [default: all].
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
+    /// How long the four calls of `exact` last [default: 2, with --quick a third].
+    #[arg(long)]
+    minutes: Option<f64>,
 }
 
 /// What can be measured on its own.
@@ -62,6 +69,12 @@ enum Part {
     Neighbour,
     /// A thousand subscribers.
     Subscribers,
+    /// From a primary WAN that fails to packets that go through the modem. Needs root, and only when it is named.
+    Failover,
+    /// Rings, ends of calls, and how long audio takes each way.
+    Calls,
+    /// Four calls at once beside two CPU hogs, sample by sample.
+    Exact,
 }
 
 /// How much is measured.
@@ -76,6 +89,10 @@ struct Plan {
     replugs: usize,
     hangs: usize,
     crowds: &'static [usize],
+    failover: failover::Extent,
+    calls: usize,
+    audio: Duration,
+    exact: Duration,
 }
 
 const FULL: Plan = Plan {
@@ -88,6 +105,15 @@ const FULL: Plan = Plan {
     replugs: 100,
     hangs: 4,
     crowds: &[4, 1000],
+    failover: failover::Extent {
+        rounds: 9,
+        loss: Duration::from_secs(120),
+        flaps: 7,
+        kills: 10,
+    },
+    calls: 40,
+    audio: Duration::from_secs(60),
+    exact: Duration::from_secs(120),
 };
 
 const QUICK: Plan = Plan {
@@ -100,6 +126,15 @@ const QUICK: Plan = Plan {
     replugs: 10,
     hangs: 1,
     crowds: &[4],
+    failover: failover::Extent {
+        rounds: 3,
+        loss: Duration::from_secs(30),
+        flaps: 4,
+        kills: 3,
+    },
+    calls: 6,
+    audio: Duration::from_secs(10),
+    exact: Duration::from_secs(20),
 };
 
 /// How long the cable is out.
@@ -108,14 +143,20 @@ const UNPLUGGED: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let plan = if arguments.quick { QUICK } else { FULL };
+    let mut plan = if arguments.quick { QUICK } else { FULL };
+    if let Some(minutes) = arguments.minutes {
+        plan.exact = Duration::try_from_secs_f64(minutes * 60.0).context("--minutes is no length of time")?;
+    }
     let wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
-    let rows = measure(plan, wanted).await?;
+    let rows = measure(plan, &arguments.only, wanted).await?;
     report::print(&rows, arguments.json)
 }
 
-async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
+async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
+    if only == [Part::Failover] {
+        return failover::measure(plan.failover);
+    }
     if wanted(Part::Start) {
         rows.extend(idle::starts(plan.starts).await?);
     }
@@ -159,11 +200,21 @@ async fn measure(plan: Plan, wanted: impl Fn(Part) -> bool) -> anyhow::Result<Ve
         rows.extend(presence::replug(&rig, &broker, plan.replugs).await?);
         rows.extend(presence::hung(plan.hangs).await?);
     }
+    if wanted(Part::Calls) {
+        rows.extend(calls::control(&rig, &broker, plan.calls).await?);
+        rows.push(calls::hanging_up(&rig, &broker, plan.calls / 2).await?);
+        rows.extend(calls::audio(&rig, &broker, plan.audio).await?);
+        rows.push(calls::clearing(&rig, &broker, plan.calls).await?);
+    }
     rows.push(idle::memory_after(&process)?);
     if wanted(Part::Subscribers) {
         for connections in plan.crowds {
             rows.extend(subscribers::crowd(&rig, &process, *connections, plan.rounds.min(100)).await?);
         }
+    }
+    if wanted(Part::Exact) {
+        drop(process);
+        rows.extend(exact::calls(plan.exact).await?);
     }
     Ok(rows)
 }

@@ -59,6 +59,13 @@ impl Row {
         self
     }
 
+    /// Promises a median of at most `p50` and a 95th percentile of at most `p95`.
+    pub fn within(mut self, p50: f64, p95: f64) -> Row {
+        self.met = Some(self.p50 <= p50 && self.p95 <= p95);
+        self.target = format!("p50 <= {p50}, p95 <= {p95}");
+        self
+    }
+
     /// Promises a median of at least `p50`.
     pub fn at_least(mut self, p50: f64) -> Row {
         self.met = Some(self.p50 >= p50);

@@ -1,0 +1,348 @@
+//! Four calls at once while something else wants the processors: is every sample there, once and in its place?
+//!
+//! | modem | its clock | what crosses it |
+//! |---|---|---|
+//! | 1 | right | a counter signal in both directions |
+//! | 2 | 100 ppm fast | the same |
+//! | 3 | 100 ppm fast | a live speaker with a clock of its own, and pauses |
+//! | 4 | 100 ppm slow | the same |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use api::v1::stream_call_request::Request;
+use api::v1::stream_call_response::Response;
+use api::v1::{AudioFrame, AudioStatistics};
+use client::Broker;
+use client::call::CallStream;
+use end_to_end::{Process, Rig, Setup, binaries};
+use simulator::{AudioFault, CallAudio, FaultAction};
+use tokio::time::MissedTickBehavior;
+
+use crate::calls::{account, answered, hang_up};
+use crate::idle::processor_time;
+use crate::report::Row;
+
+/// Audio that an exact sender is ahead: what keeps a busy machine from running dry.
+const LEAD_SAMPLES: u64 = 8 * 400;
+
+/// The prebuffer of the live speakers.
+const PREBUFFER_MS: u32 = 60;
+
+/// How far the queue of a live speaker may be from its prebuffer: a frame for each of jitter, chunk and drift, and one that
+/// waits for a pause.
+const BAND_MS: u32 = 80;
+
+/// Frames of speech and of pause of a live speaker.
+const SPEECH: (u64, u64) = (60, 15);
+
+const OFFSET_PPM: i32 = 100;
+
+/// The fade behind the last sample of a signal breaks the order of its numbers.
+const FADE_SAMPLES: u64 = 40;
+
+/// A signal with `s[n] = n mod 65536`, without the zero: a modem plays zeros by itself.
+fn counter(first: u64, samples: u64) -> Request {
+    let signal: Vec<i16> = (first..first + samples).map(|n| n as u16 as i16).collect();
+    Request::Audio(client::audio::to_octets(&signal).into())
+}
+
+/// What the client saw of the downlink.
+#[derive(Default)]
+struct Downlink {
+    next: Option<(u64, i16)>,
+    samples: u64,
+    /// Samples that the index says are missing: counted by the broker.
+    missing: u64,
+    /// Samples that are not what the index says: lost, repeated or swapped without a word.
+    wrong: u64,
+}
+
+impl Downlink {
+    fn take(&mut self, frame: &AudioFrame) {
+        for (index, sample) in (frame.first_sample..).zip(client::audio::from_octets(&frame.pcm)) {
+            if let Some((next, value)) = self.next {
+                let jumped = index.wrapping_sub(next);
+                self.missing += jumped;
+                self.wrong += u64::from(sample != value.wrapping_add(jumped as u16 as i16));
+            }
+            self.next = Some((index + 1, sample.wrapping_add(1)));
+            self.samples += 1;
+        }
+    }
+}
+
+struct Outcome {
+    statistics: AudioStatistics,
+    downlink: Downlink,
+    sent: u64,
+    /// The deepest and the shallowest queue, once a second.
+    depth_ms: (u32, u32),
+}
+
+/// Sends a counter with a lead, as much as is heard, and checks what is heard.
+async fn exact(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome> {
+    let mut downlink = Downlink::default();
+    let mut sent = 0;
+    let mut depth_ms = (u32::MAX, 0);
+    stream.send(counter(1, LEAD_SAMPLES))?;
+    sent += LEAD_SAMPLES;
+    while Instant::now() < until {
+        match stream.next().await? {
+            Some(Response::Audio(frame)) => {
+                downlink.take(&frame);
+                let samples = frame.pcm.len() as u64 / 2;
+                stream.send(counter(sent + 1, samples))?;
+                sent += samples;
+            }
+            Some(Response::Statistics(statistics)) => note(&mut depth_ms, &statistics),
+            Some(_) => {}
+            None => anyhow::bail!("the stream ended"),
+        }
+    }
+    // Until all of it was played.
+    stream.send(Request::Mark("end".to_owned()))?;
+    loop {
+        match stream.next().await? {
+            Some(Response::Audio(frame)) => downlink.take(&frame),
+            Some(Response::Mark(_)) => break,
+            Some(_) => {}
+            None => anyhow::bail!("the stream ended"),
+        }
+    }
+    let statistics = hang_up(&mut stream).await?.audio_statistics.unwrap_or_default();
+    Ok(Outcome {
+        statistics,
+        downlink,
+        sent,
+        depth_ms,
+    })
+}
+
+fn note(depth_ms: &mut (u32, u32), statistics: &AudioStatistics) {
+    depth_ms.0 = depth_ms.0.min(statistics.uplink_queued_ms);
+    depth_ms.1 = depth_ms.1.max(statistics.uplink_queued_ms);
+}
+
+/// Speaks with pauses, by the machine's clock.
+async fn live(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome> {
+    let mut downlink = Downlink::default();
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (mut frames, mut depth_ms) = (0_u64, (u32::MAX, 0));
+    while Instant::now() < until {
+        tokio::select! {
+            _ = clock.tick() => {
+                let speaks = frames % (SPEECH.0 + SPEECH.1) < SPEECH.0;
+                let value = |n: i16| if speaks { 4000 - 50 * n } else { n % 8 };
+                let signal: Vec<i16> = (0..160).map(value).collect();
+                stream.send(Request::Audio(client::audio::to_octets(&signal).into()))?;
+                frames += 1;
+            }
+            response = stream.next() => match response? {
+                Some(Response::Audio(frame)) => downlink.take(&frame),
+                // The first seconds fill the queue.
+                Some(Response::Statistics(statistics)) if frames > 150 => note(&mut depth_ms, &statistics),
+                Some(_) => {}
+                None => anyhow::bail!("the stream ended"),
+            },
+        }
+    }
+    let statistics = hang_up(&mut stream).await?.audio_statistics.unwrap_or_default();
+    Ok(Outcome {
+        statistics,
+        downlink,
+        sent: frames * 160,
+        depth_ms,
+    })
+}
+
+/// Threads that never wait, one for each processor. They end with the value.
+struct Hogs(Arc<AtomicBool>);
+
+impl Hogs {
+    fn start() -> Hogs {
+        let stop = Arc::new(AtomicBool::new(false));
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let mut sum = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    for n in 0..100_000_u64 {
+                        sum = std::hint::black_box(sum.wrapping_add(n));
+                    }
+                }
+            });
+        }
+        Hogs(stop)
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn four_modems() -> Setup {
+    let modems = (0..4)
+        .map(|index| simulator::Config {
+            imei: format!("86758403000{:04}", [17, 25, 33, 41][index]),
+            imsi: format!("00101000000000{}", index + 1),
+            epoch: jiff::Timestamp::now(),
+            ..simulator::Config::default()
+        })
+        .collect();
+    Setup {
+        modems,
+        ..Setup::default()
+    }
+}
+
+pub async fn calls(duration: Duration) -> anyhow::Result<Vec<Row>> {
+    let rig = Rig::prepare(four_modems()).await?;
+    let process = Process::broker(rig.path(), rig.configuration())?;
+    let broker = process.connect(&rig.endpoint()).await?;
+    for index in 0..4 {
+        binaries::ready(&broker, &format!("sim{}", index + 1)).await?;
+    }
+    for (index, ppm) in [0, OFFSET_PPM, OFFSET_PPM, -OFFSET_PPM].into_iter().enumerate() {
+        let fault = FaultAction::Audio(AudioFault::Clock { ppm });
+        rig.sim_at(index).inject_now(fault).await?;
+    }
+    let outcomes = hold(&rig, &broker, &process, duration).await?;
+    rows(&rig, outcomes, duration).await
+}
+
+struct Outcomes {
+    calls: [Outcome; 4],
+    processor: Duration,
+}
+
+async fn hold(rig: &Rig, broker: &Broker, process: &Process, duration: Duration) -> anyhow::Result<Outcomes> {
+    let mut streams = Vec::new();
+    for index in 0..4 {
+        let prebuffer_ms = if index < 2 { 0 } else { PREBUFFER_MS };
+        streams.push(answered(rig, broker, index, CallAudio::Counter, prebuffer_ms).await?);
+    }
+    let [first, second, third, fourth]: [CallStream; 4] =
+        streams.try_into().map_err(|_| anyhow::anyhow!("four streams"))?;
+    let hogs = Hogs::start();
+    let before = processor_time(process.id()?)?;
+    let until = Instant::now() + duration;
+    let calls = tokio::try_join!(
+        exact(first, until),
+        exact(second, until),
+        live(third, until),
+        live(fourth, until)
+    )?;
+    let processor = processor_time(process.id()?)?.saturating_sub(before);
+    drop(hogs);
+    Ok(Outcomes {
+        calls: calls.into(),
+        processor,
+    })
+}
+
+async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Result<Vec<Row>> {
+    let (mut wrong, mut counted, mut uplink_wrong, mut underruns) = (0, 0, 0, 0);
+    let mut samples = 0;
+    for (index, outcome) in outcomes.calls.iter().enumerate() {
+        let account = account(rig, index).await?;
+        wrong += outcome.downlink.wrong;
+        counted += outcome.downlink.missing;
+        samples += outcome.downlink.samples;
+        underruns += outcome.statistics.uplink_underruns;
+        if index < 2 {
+            samples += outcome.sent;
+            // The step from silence to the first sample counts in some places; a sample that is lost or repeated changes the
+            // number of steps, one that is in another's place as well.
+            uplink_wrong += account.counter_steps.abs_diff(outcome.sent).saturating_sub(1);
+            uplink_wrong += account.counter_breaks.saturating_sub(FADE_SAMPLES);
+        }
+        // What the virtual modem could not hand over is not the broker's loss, but it must not be silent either.
+        counted += account.downlink_dropped_bytes / 2;
+    }
+    let live = &outcomes.calls[2..];
+    let depth = live.iter().map(|call| call.depth_ms.1).max().unwrap_or(0);
+    let corrections =
+        |call: &Outcome| call.statistics.uplink_drift_dropped_frames + call.statistics.uplink_drift_inserted_frames;
+    let share = outcomes.processor.as_secs_f64() / duration.as_secs_f64() / 4.0 * 100.0;
+    let ppm = outcomes
+        .calls
+        .each_ref()
+        .map(|call| f64::from(call.statistics.downlink_rate_ppm));
+    let lateness = outcomes
+        .calls
+        .iter()
+        .map(|call| f64::from(call.statistics.pacing_lateness_max_us) / 1000.0);
+    Ok(vec![
+        Row::new(
+            "exact, samples",
+            "samples that were checked, four calls with two CPU hogs",
+            "",
+            vec![samples as f64],
+        ),
+        Row::new(
+            "exact, downlink",
+            "samples lost, repeated or swapped that the index does not tell of",
+            "",
+            vec![wrong as f64],
+        )
+        .at_most(0.0, None),
+        Row::new(
+            "exact, uplink",
+            "the same to the modem, two calls",
+            "",
+            vec![uplink_wrong as f64],
+        )
+        .at_most(0.0, None),
+        Row::new(
+            "exact, counted",
+            "samples that were lost and counted",
+            "",
+            vec![counted as f64],
+        )
+        .at_most(0.0, None),
+        Row::new(
+            "underruns",
+            "times that uplink audio ran dry, four calls",
+            "",
+            vec![underruns as f64],
+        )
+        .at_most(0.0, None),
+        Row::new(
+            "depth",
+            "the deepest queue of the two live speakers, whose clocks are 100 ppm off, prebuffer 60 ms",
+            "ms",
+            vec![f64::from(depth)],
+        )
+        .at_most(f64::from(PREBUFFER_MS + BAND_MS), None),
+        Row::new(
+            "drift corrections",
+            "frames left out or put in for them, in their pauses",
+            "",
+            live.iter().map(|call| corrections(call) as f64).collect(),
+        ),
+        Row::new(
+            "clock",
+            "the modems' clocks as measured: 0, 100, 100, -100",
+            "ppm",
+            ppm.to_vec(),
+        ),
+        Row::new(
+            "lateness",
+            "how late the latest frame of each call was written",
+            "ms",
+            lateness.collect(),
+        ),
+        Row::new(
+            "processor, call",
+            "processor time of the broker for each call, in percent of one core",
+            "%",
+            vec![share],
+        )
+        .at_most(2.0, None),
+    ])
+}
