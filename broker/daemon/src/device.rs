@@ -12,5 +12,5 @@ mod scan;
 
 pub use bus::{Bus, Claim, Sighting, Watcher};
 pub use choice::{Unusable, choose};
-pub use power::{CycleError, Power};
+pub use power::{CycleError, Power, Switch};
 pub use scan::{Device, Form, scan};

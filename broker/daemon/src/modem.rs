@@ -213,7 +213,8 @@ pub enum Request {
         /// The status.
         reply: Reply<NetworkStatus>,
     },
-    /// Connects the data bearer.
+    /// Connects the data bearer. With a dynamic composition the module changes to the one for data if it has to, as soon as
+    /// no message is on its way; a call refuses it. Data is wanted until [`Request::DisconnectBearer`].
     ConnectBearer {
         /// Access point name; the configured or the carrier's if none.
         apn: Option<String>,
@@ -222,7 +223,7 @@ pub enum Request {
         /// The bearer, connected.
         reply: Reply<Bearer>,
     },
-    /// Disconnects it.
+    /// Disconnects it. With a dynamic composition the module changes back to the one for calls.
     DisconnectBearer {
         /// The bearer, disconnected.
         reply: Reply<Bearer>,
@@ -346,8 +347,8 @@ impl ModemHandle {
         self.recovery.borrow().clone()
     }
 
-    /// Says whether the modem is wanted as a way to the internet. With a dynamic composition it changes to the one for data
-    /// as soon as no call and no message is on its way.
+    /// Says whether the failover wants the modem as a way to the internet. With a dynamic composition the module changes to
+    /// the one for data, if it has to, as soon as no call and no message is on its way; nobody waits for that here.
     pub fn want_data(&self, wanted: bool) {
         self.want_data.send_replace(wanted);
     }

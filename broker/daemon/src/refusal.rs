@@ -7,7 +7,7 @@ use crate::modem::SimCode;
 use crate::resource::{CallState, MessageState, Persistence, Sequence, SimState, Stage, UssdState};
 
 /// Why a request cannot be done. Messages are for people and say what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant is described by its message")]
 pub enum Refusal {
     #[error("{field}: {problem}")]

@@ -23,6 +23,7 @@ mod request;
 mod retention;
 mod schema;
 mod search;
+mod switched_off;
 mod tail;
 mod usage;
 mod ussd;

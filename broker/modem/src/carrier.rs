@@ -270,8 +270,8 @@ mod tests {
             ("23410", "", "", "O2 UK"),
             ("23410", "giffgaff", "", "giffgaff"),
             ("23410", "GiffGaff", "", "giffgaff"),
-            ("23410", "", "0A", "Tesco Mobile UK"),
-            ("23410", "", "0b", "O2 UK"),
+            ("23410", "Tesco", "0A", "Tesco Mobile UK"),
+            ("23410", "", "0A", "O2 UK"),
             ("24601", "", "", "Telia Lietuva"),
             ("24602", "", "", "Bite Lietuva"),
             ("24603", "", "", "Tele2 Lietuva"),
@@ -296,7 +296,12 @@ mod tests {
 
     #[test]
     fn only_as_much_of_the_group_is_wanted_as_the_table_asks_for() {
-        assert_eq!(group_identifier_octets(&plmn("23410")), 1);
-        assert_eq!(group_identifier_octets(&plmn("26202")), 0);
+        // No group identifier of an operator of the ten countries is published.
+        assert_eq!(group_identifier_octets(&plmn("23410")), 0);
+        let row = Row::parse("234-10\t\t0AFF\tName\tCountry\tapn\t\t\tims\t").expect("all ten fields");
+        assert!(row.is_conditional());
+        for (gid1, fits) in [("0AFF", true), ("0aff01", true), ("0A", false), ("", false)] {
+            assert_eq!(row.fits(&evidence("any name", gid1)), fits, "{gid1}");
+        }
     }
 }

@@ -503,15 +503,67 @@ fn masked(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The header is shown where a piece is one whole frame: its first octet is 1, and its length that of what follows.
+/// QMI frames, one after the other: their headers, which TLVs are in them, and the values of those that are known to be
+/// about nobody. All others are zero: among them are APN, user and password of a session, PINs, numbers and positions.
 fn masked_frame(bytes: &[u8]) -> Vec<u8> {
-    let framed = bytes.len() > FRAME_HEADER
-        && bytes[0] == 1
-        && usize::from(u16::from_le_bytes([bytes[1], bytes[2]])) + 1 == bytes.len();
-    let header = if framed { FRAME_HEADER } else { 0 };
-    let mut shown = bytes[..header].to_vec();
+    let mut shown = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [1, low, high, ..] = *rest
+        && let Some((frame, after)) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high])) + 1)
+    {
+        shown.extend(masked_message(frame));
+        rest = after;
+    }
     shown.resize(bytes.len(), 0);
     shown
 }
+
+fn masked_message(frame: &[u8]) -> Vec<u8> {
+    // The control service counts its transactions in one octet.
+    let header = match frame.get(4) {
+        Some(0) => FRAME_HEADER - 1,
+        _ => FRAME_HEADER,
+    };
+    let Some((shown, mut tlvs)) = frame.split_at_checked(header) else {
+        return vec![0; frame.len()];
+    };
+    let mut shown = shown.to_vec();
+    let (service, id) = (frame[4], u16::from_le_bytes([frame[header - 4], frame[header - 3]]));
+    while let Some((&[kind, low, high], after)) = tlvs.split_first_chunk()
+        && let Some((value, after)) = after.split_at_checked(usize::from(u16::from_le_bytes([low, high])))
+    {
+        shown.extend([kind, low, high]);
+        // A request may use the type of the result for something else.
+        let is_result = frame[3] != 0 && kind == 2 && value.len() == 4;
+        if is_result || PLAIN_TLVS.contains(&(service, id, kind)) && frame[3] != 0 {
+            shown.extend_from_slice(value);
+        } else {
+            shown.resize(shown.len() + value.len(), 0);
+        }
+        tlvs = after;
+    }
+    shown.resize(frame.len(), 0);
+    shown
+}
+
+/// Service, message and type of what the modem says about sessions and the IMS, and about nobody: why a session was not
+/// started or has ended (WDS *Start Network* and *Packet Service Status*), and the states of IMSA.
+const PLAIN_TLVS: &[(u8, u16, u8)] = &[
+    (0x01, 0x0020, 0x10),
+    (0x01, 0x0020, 0x11),
+    (0x01, 0x0022, 0x01),
+    (0x01, 0x0022, 0x10),
+    (0x01, 0x0022, 0x11),
+    (0x01, 0x0022, 0x12),
+    (0x21, 0x0020, 0x11),
+    (0x21, 0x0020, 0x12),
+    (0x21, 0x0021, 0x10),
+    (0x21, 0x0021, 0x11),
+    (0x21, 0x0023, 0x10),
+    (0x21, 0x0023, 0x11),
+    (0x21, 0x0024, 0x10),
+    (0x21, 0x0024, 0x11),
+];
 
 /// Values between commas: what stands in quotes is masked, and so is every long number outside them.
 fn values_masked(text: &str) -> Vec<u8> {
@@ -685,6 +737,63 @@ mod tests {
         let pieces = redactor.push(ToModem, &8, &frame);
         assert_eq!(pieces[0].bytes[..13], frame[..13]);
         assert_eq!(pieces[0].bytes[13..], [0; 7]);
+    }
+
+    /// APN 0x14, user 0x17 and password 0x18 of *Start Network* (WDS 0x20), and the PIN of *Verify PIN* (DMS 0x28).
+    #[test]
+    fn of_qmi_messages_results_and_reasons_are_shown_and_no_other_values() {
+        use crate::qmi::message::{Kind, Message};
+        use crate::qmi::{Service, Tlvs};
+        let message = |service, kind, id, tlvs| Message {
+            service: Service(service),
+            client: 3,
+            transaction: 0x0102,
+            kind,
+            id,
+            tlvs,
+        };
+        let secrets = Tlvs::default()
+            .with(0x14, b"internet")
+            .with(0x17, b"klmno")
+            .with(0x18, b"7968");
+        let request = message(1, Kind::Request, 0x20, secrets).encode();
+        let pin = message(2, Kind::Request, 0x28, Tlvs::default().with(0x01, b"\x01\x047968")).encode();
+        // A value that stands where a result would be.
+        let odd = message(1, Kind::Request, 0x20, Tlvs::default().with(0x02, b"7968")).encode();
+        for frame in [&request, &pin, &odd] {
+            let shown = masked_frame(frame);
+            assert_eq!(shown.len(), frame.len());
+            assert_eq!(shown[..13], frame[..13]);
+            let leaked = |secret: &[u8]| shown.windows(secret.len()).any(|window| window == secret);
+            assert!(
+                [&b"7968"[..], b"klmno", b"internet"]
+                    .iter()
+                    .all(|secret| !leaked(secret)),
+                "{shown:?}"
+            );
+        }
+        assert_eq!(
+            masked_frame(&request)[13..16],
+            [0x14, 8, 0],
+            "which TLVs are in it is shown"
+        );
+        let refused = Tlvs::default()
+            .with(0x02, &[1, 0, 14, 0])
+            .with(0x10, &[3, 0])
+            .with(0x99, &[7]);
+        let response = message(1, Kind::Response, 0x20, refused).encode();
+        let two = [response.as_slice(), &response].concat();
+        let shown = masked_frame(&two);
+        let mut expected = response.clone();
+        if let Some(last) = expected.last_mut() {
+            *last = 0;
+        }
+        assert_eq!(shown, expected.repeat(2), "two in one read");
+        assert_eq!(
+            masked_frame(&two[1..]),
+            vec![0; two.len() - 1],
+            "cut frames show nothing"
+        );
     }
 
     /// Everything that is personal in it is a run of the letters k to w or of the digits 6 to 9, which nothing else has.

@@ -149,6 +149,10 @@ pub(crate) fn signal(signal: &Signal) -> String {
         measure("RSSI", signal.rssi_dbm, "dBm"),
     ];
     let measures = list(measures, ", ");
+    if measures.is_empty() && signal.quality_percent == 0 {
+        // Nothing was measured yet, which is not the same as a bad signal.
+        return String::new();
+    }
     let measures = if measures.is_empty() {
         String::new()
     } else {

@@ -259,6 +259,53 @@ async fn status_is_a_card_for_each_modem() {
     "#]],
     )
     .await;
+    // A modem that serves with an alarm, and one that was given up: neither looks well or on its way.
+    fake.with(|state| {
+        let reason = "port /dev/ttyUSB2 hangs; /dev/ttyUSB3 serves calls and messages together until it answers again";
+        state.modems[0].health = ModemHealth::Degraded.into();
+        state.modems[0].health_reason = reason.into();
+        state.modems[0].ports.clear();
+        let given_up = "the modem cannot be recovered: port /dev/ttyUSB2 does not answer; check its cable";
+        state.modems[1] = Modem {
+            name: "sim2".into(),
+            stage: ModemStage::Absent.into(),
+            stage_detail: given_up.into(),
+            stage_time: at(-40),
+            health: ModemHealth::Failed.into(),
+            health_reason: given_up.into(),
+            ..Modem::default()
+        };
+        let recovery = GetRecoveryResponse {
+            current_step: RecoveryStep::GiveUp.into(),
+            next_attempt_time: at(60),
+            detail: "port /dev/ttyUSB2 does not answer; nothing helped".into(),
+            ..GetRecoveryResponse::default()
+        };
+        state.recoveries.insert("sim2".into(), recovery);
+    });
+    let terminal = run_on(&fake, &["status"], Some(80)).await;
+    expect![[r#"
+        sim1  ready, degraded
+          health    degraded: port /dev/ttyUSB2 hangs; /dev/ttyUSB3 serves calls and
+                    messages together until it answers again
+          device    SIMCOM INCORPORATED SIMCOM_SIM7600G-H, firmware LE20B04SIM7600G22,
+                    IMEI 490154203237518
+          usb       1-1.2, composition 9001
+          sim       ready, ICCID 8949000000000000001
+          carrier   Telekom (26201), data APN internet.telekom, IMS APN ims
+          network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95
+                    dBm, RSRQ -10.5 dB)
+
+        sim2  absent
+          stage     since 2026-09-21 14:12:40
+          health    failed: the modem cannot be recovered: port /dev/ttyUSB2 does not
+                    answer; check its cable
+          recovery  gave up, port /dev/ttyUSB2 does not answer; nothing helped, next
+                    attempt at 2026-09-21 14:14:20
+          sim       not known yet
+          network   not known yet
+    "#]]
+    .assert_eq(&terminal);
     let json = run_on(&fake, &["--json", "status"], None).await;
     assert_eq!(json.lines().count(), 2);
     assert!(json.lines().all(|line| line.starts_with(r#"{"modem":{"#)), "{json}");

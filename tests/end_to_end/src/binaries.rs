@@ -52,6 +52,21 @@ impl Process {
         Process::start(directory, configuration, command)
     }
 
+    /// The same without `CAP_NET_ADMIN`, whoever starts it.
+    pub fn broker_without_network_rights(directory: &Path, configuration: &str) -> anyhow::Result<Process> {
+        let broker = program("modem-broker")?;
+        let command = if nix::unistd::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--inh-caps=-net_admin", "--bounding-set=-net_admin", "--"])
+                .arg(broker);
+            command
+        } else {
+            Command::new(broker)
+        };
+        Process::start(directory, configuration, command)
+    }
+
     fn start(directory: &Path, configuration: &str, mut command: Command) -> anyhow::Result<Process> {
         let path = directory.join("broker.toml");
         std::fs::write(&path, configuration)?;

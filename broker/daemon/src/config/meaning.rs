@@ -477,7 +477,11 @@ fn composition(section: &mut Section<'_>) -> Result<CompositionPolicy, ConfigErr
             .map(|at| at.value)
     };
     let mut one = |name| section.string(name)?.map(product).transpose();
-    let (voice, data) = (one("voice_composition")?, one("data_composition")?);
+    let voice = one("voice_composition")?;
+    let data = match section.string("data_composition")? {
+        Some(written) => Some(written.try_map(|written| data_composition(&written))?.value),
+        None => None,
+    };
     match written {
         Some(written) if written.value == "dynamic" => Ok(CompositionPolicy::Dynamic {
             voice: voice.unwrap_or(VOICE_COMPOSITION),
@@ -491,8 +495,18 @@ fn composition(section: &mut Section<'_>) -> Result<CompositionPolicy, ConfigErr
 
 /// QMI data and calls at once.
 const VOICE_COMPOSITION: u16 = 0x9001;
-/// The module is a router to the host (RNDIS).
-const DATA_COMPOSITION: u16 = 0x9011;
+const DATA_COMPOSITION: u16 = 0x9001;
+
+/// One in which the broker can connect the bearer. With RNDIS and ECM the module itself is the host's router.
+fn data_composition(written: &str) -> Result<u16, String> {
+    let product = composition_product(written)?;
+    match sim7600::composition(product) {
+        Some(composition) if composition.has_qmi() => Ok(product),
+        _ => Err(format!(
+            "{written} has no QMI port, by which the broker connects the bearer; 9001 has one"
+        )),
+    }
+}
 
 fn composition_product(written: &str) -> Result<u16, String> {
     let known = u16::from_str_radix(written, 16).ok().and_then(sim7600::composition);

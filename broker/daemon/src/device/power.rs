@@ -21,20 +21,18 @@ pub struct Power {
 
 /// Why a device could not be switched.
 #[derive(Debug, thiserror::Error)]
-pub enum CycleError {
-    /// There is no file to switch it with.
-    #[error("the device has no power switch in sysfs")]
-    NoSwitch,
-    /// The kernel did not take it.
-    #[error("write to {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+#[error("write to {}", path.display())]
+pub struct CycleError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    source: io::Error,
 }
+
+/// A file of sysfs that switches a device off and on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Switch(PathBuf);
 
 impl Power {
     /// Looks for the switches of a device by its directory.
@@ -52,33 +50,54 @@ impl Power {
         self.port.is_some()
     }
 
-    /// Switches it off and on again.
-    pub async fn cycle(&self, off_for: Duration) -> Result<(), CycleError> {
-        let mut result = Err(CycleError::NoSwitch);
-        for (path, off, on) in [(&self.port, "1", "0"), (&self.authorized, "0", "1")] {
-            let Some(path) = path else { continue };
-            result = switch(path, off, on, off_for).await;
-            match &result {
-                Ok(()) => return result,
-                Err(error) => tracing::debug!(error = error as &dyn std::error::Error, "this switch did not work"),
-            }
-        }
-        result
+    /// The switches that there are, the more thorough one first.
+    pub fn switches(&self) -> impl Iterator<Item = Switch> {
+        [&self.port, &self.authorized]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .map(Switch)
     }
 }
 
-async fn switch(path: &Path, off: &'static str, on: &'static str, off_for: Duration) -> Result<(), CycleError> {
-    write(path, off).await?;
-    tokio::time::sleep(off_for).await;
-    // A hub forgets a port that stays off, so switching on is tried again.
-    match write(path, on).await {
-        Ok(()) => Ok(()),
-        Err(_) => write(path, on).await,
+impl Switch {
+    /// A switch that was used before, by its file.
+    pub fn at(path: PathBuf) -> Switch {
+        Switch(path)
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// What is written to switch off and on: the two kinds of file count the other way round.
+    fn values(&self) -> (&'static str, &'static str) {
+        if self.0.ends_with("authorized") {
+            ("0", "1")
+        } else {
+            ("1", "0")
+        }
+    }
+
+    /// Switches off.
+    pub async fn off(&self) -> Result<(), CycleError> {
+        write(&self.0, self.values().0).await
+    }
+
+    /// Switches on.
+    pub async fn on(&self) -> Result<(), CycleError> {
+        let (_, on) = self.values();
+        // A hub forgets a port that stays off, so that it is tried again.
+        match write(&self.0, on).await {
+            Ok(()) => Ok(()),
+            Err(_) => write(&self.0, on).await,
+        }
     }
 }
 
 async fn write(path: &Path, value: &'static str) -> Result<(), CycleError> {
-    let failed = |source| CycleError::Write {
+    let failed = |source| CycleError {
         path: path.to_owned(),
         source,
     };
@@ -103,10 +122,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_device_without_a_switch_says_so() {
+    async fn a_switch_that_is_gone_does_not_become_a_file() {
         let directory = tempfile::tempdir().unwrap();
-        let power = Power::of(directory.path());
-        assert!(matches!(power.cycle(Duration::ZERO).await, Err(CycleError::NoSwitch)));
+        assert_eq!(Power::of(directory.path()).switches().count(), 0);
+        let switch = Switch::at(directory.path().join("authorized"));
+        assert!(switch.on().await.is_err());
+        assert!(!switch.path().exists());
     }
 
     #[tokio::test]
@@ -122,8 +143,14 @@ mod tests {
         std::os::unix::fs::symlink(&port, device.join("port")).unwrap();
         let power = Power::of(&device);
         assert!(power.has_port());
-        power.cycle(Duration::ZERO).await.unwrap();
-        assert_eq!(std::fs::read_to_string(port.join("disable")).unwrap(), "0\n");
-        assert_eq!(std::fs::read_to_string(device.join("authorized")).unwrap(), "1\n");
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap().trim().to_owned();
+        let switches: Vec<Switch> = power.switches().collect();
+        assert!(switches[0].path().ends_with("disable") && switches[1].path().ends_with("authorized"));
+        for (switch, off, on) in [(&switches[0], "1", "0"), (&switches[1], "0", "1")] {
+            switch.off().await.unwrap();
+            assert_eq!(read(switch.path()), off);
+            switch.on().await.unwrap();
+            assert_eq!(read(switch.path()), on);
+        }
     }
 }

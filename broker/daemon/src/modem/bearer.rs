@@ -82,6 +82,7 @@ impl Data {
                 address,
                 sysfs: setup.sysfs.clone(),
                 lock_directory: setup.lock_directory.clone(),
+                trace: setup.trace.clone(),
             },
             port: None,
             interface: None,
@@ -144,6 +145,11 @@ impl Serving<'_> {
         }
         self.bearer_not_ready("the QMI port is being opened".to_owned()).await;
         self.start_opening(Duration::ZERO);
+    }
+
+    /// Whether the port is on its way to be open for the first time.
+    pub(super) fn data_is_opening(&self) -> bool {
+        self.data.place.address.is_some() && self.data.port.is_none() && self.data.failures == 0
     }
 
     fn start_opening(&mut self, after: Duration) {

@@ -1,5 +1,7 @@
 //! Restarting the module because somebody asked for it, or because the configuration wants another USB composition.
 
+mod wanted;
+
 use std::time::Duration;
 
 use ::modem::at::command::{self, Functionality};
@@ -12,9 +14,10 @@ use super::{ModemActor, Reply};
 use crate::config::CompositionPolicy;
 use crate::port::at::{AtHandle, Lane};
 use crate::refusal::Refusal;
-use crate::resource::{Degradation, Health, MessageState, ModemStatus, Stage};
+use crate::resource::{BearerState, Degradation, Health, MessageState, ModemStatus, Stage};
+use wanted::Awaited;
 
-/// Between two switches that the broker makes by itself: each takes the modem away for half a minute.
+/// Before the broker switches by itself to the same composition again: a module that leaves it has a reason.
 const DWELL: Duration = Duration::from_secs(600);
 
 /// How long a module may take to answer in its new composition.
@@ -39,8 +42,12 @@ pub(super) struct Switching {
 #[derive(Default)]
 pub(super) struct Switches {
     pending: Option<Switching>,
-    /// When the broker switched by itself last.
-    last: Option<Instant>,
+    /// Where the broker switched to by itself last, and when.
+    last: Option<(u16, Instant)>,
+    /// The bearer is to be connected, or was until somebody disconnects it.
+    data_wanted: bool,
+    /// Who waits for a composition with data.
+    awaited: Option<Awaited>,
     /// A composition that the policy wants and the module does not take.
     unreachable: Option<u16>,
 }
@@ -171,7 +178,10 @@ impl Serving<'_> {
     /// A switch that the policy wants is not tried again: the module said why not.
     async fn not_switched(&mut self, product: u16, refusal: Refusal, reply: Option<Reply<ModemStatus>>) {
         let passing = matches!(refusal, Refusal::CallState { .. } | Refusal::MessageState { .. });
-        if reply.is_none() && !passing {
+        if passing && reply.is_none() {
+            // It follows as soon as nothing is in its way.
+            self.modem.switches.last = None;
+        } else if reply.is_none() {
             self.modem.switches.unreachable = Some(product);
             let reason = format!("the configuration wants composition {product:04X}: {refusal}");
             tracing::error!(
@@ -218,16 +228,20 @@ impl Serving<'_> {
             // Once: a module that comes back in another one has a reason.
             CompositionPolicy::Fixed(_) if switches.last.is_some() => return,
             CompositionPolicy::Fixed(product) => product,
-            CompositionPolicy::Dynamic { voice, data } => {
-                if *self.modem.want_data.borrow() {
-                    data
-                } else {
-                    voice
-                }
-            }
+            CompositionPolicy::Dynamic { voice, .. } => match (self.wants_data(), self.data_is_elsewhere()) {
+                (true, Some(data)) => data,
+                (true, None) => return,
+                (false, _) => voice,
+            },
         };
-        let rested = switches.last.is_none_or(|last| last.elapsed() >= DWELL);
-        let quiet = self.modem.status.stage == Stage::Ready && self.may_switch(wanted).is_ok();
+        let rested = switches
+            .last
+            .is_none_or(|(last, when)| last != wanted || when.elapsed() >= DWELL);
+        let in_use = !matches!(
+            self.modem.bearer.state,
+            BearerState::NotReady | BearerState::Disconnected
+        );
+        let quiet = self.modem.status.stage == Stage::Ready && !in_use && self.may_switch(wanted).is_ok();
         if wanted == present || switches.unreachable == Some(wanted) || !rested || !quiet {
             return;
         }
@@ -237,7 +251,7 @@ impl Serving<'_> {
             to = format!("{wanted:04x}"),
             "the configuration wants another composition"
         );
-        self.modem.switches.last = Some(Instant::now());
+        self.modem.switches.last = Some((wanted, Instant::now()));
         self.switch_composition(wanted, None);
     }
 }
@@ -269,6 +283,7 @@ impl ModemActor {
 
     /// Nobody is kept waiting for a module that does not come back.
     pub(super) fn give_up_switch(&mut self) {
+        self.give_up_wanted_data();
         if let Some(switching) = self
             .switches
             .pending

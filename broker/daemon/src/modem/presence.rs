@@ -54,6 +54,7 @@ impl ModemActor {
     /// Lives until the shutdown.
     pub async fn run(mut self) {
         self.recall_recovery().await;
+        self.heal_switches().await;
         // Ends with the shutdown only.
         let Err(Stopping) = self.live().await;
     }
@@ -75,6 +76,8 @@ impl ModemActor {
             self.device.clone_from(&found.device);
             // Ports that cannot be opened are tried again and again; that is told once.
             if !self.ports_refused {
+                self.status.health = Health::Degraded;
+                self.status.health_reason = "coming up: opening the ports".to_owned();
                 self.enter(Stage::Enumerated, "opening the ports").await;
             }
             let (name, locks) = (self.status.name.clone(), self.setup.lock_directory.clone());
@@ -315,10 +318,15 @@ impl ModemActor {
         self.status.ports = absence.ports;
         self.status.health = Health::Failed;
         self.status.health_reason = absence.detail.clone();
-        self.network = NetworkStatus::default();
         self.status.carrier = None;
         self.status.degradations.clear();
-        self.sim = Sim::default();
+        // Nobody is to read of a network or a SIM that went away with the modem.
+        if std::mem::take(&mut self.network) != NetworkStatus::default() {
+            self.recorder.record(Change::Network(self.network.clone())).await;
+        }
+        if std::mem::take(&mut self.sim) != Sim::default() {
+            self.recorder.record(Change::Sim(self.sim.clone())).await;
+        }
         self.remove_port_map().await;
         self.enter(Stage::Absent, absence.detail).await;
     }

@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use super::link::Link;
 use super::presence::Stopping;
 use super::{Absence, ModemActor};
-use crate::device::CycleError;
+use crate::device::{CycleError, Switch};
 use crate::resource::{Change, Health};
+use crate::store::Store;
 use crate::supervisor;
 
 pub(super) use serving::{Done, Trouble};
@@ -188,6 +189,36 @@ impl ModemActor {
         }
     }
 
+    /// Switches on what an earlier process switched off and did not live to switch on.
+    pub(super) async fn heal_switches(&self) {
+        let switched_off = match self.setup.store.switched_off(&self.status.name).await {
+            Ok(switched_off) => switched_off,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "what an earlier run switched off is not known"
+                );
+                return;
+            }
+        };
+        for switch in switched_off.into_iter().map(Switch::at) {
+            let path = switch.path().display().to_string();
+            tracing::warn!(modem = self.status.name, path, "an earlier run switched the device off");
+            if switch.path().exists()
+                && let Err(error) = switch.on().await
+            {
+                tracing::error!(
+                    modem = self.status.name,
+                    error = &error as &dyn std::error::Error,
+                    "it could not be switched on; give the broker the right to write there, or write there yourself: 1 to \
+                     authorized, 0 to disable"
+                );
+                continue;
+            }
+            forget(&switch, &self.setup.store, &self.status.name).await;
+        }
+    }
+
     /// Opening a port hangs in the kernel.
     pub(super) async fn open_hung(&mut self) -> Result<(), Stopping> {
         self.recovery.evidence = self.status.health_reason.clone();
@@ -302,12 +333,19 @@ impl ModemActor {
     }
 
     async fn cycle_usb(&mut self) -> Result<Outcome, Stopping> {
-        let Some(power) = self.device.as_ref().map(|device| device.power.clone()) else {
+        let device = self.device.as_ref();
+        let switches: Vec<Switch> = device
+            .map(|device| device.power.switches().collect())
+            .unwrap_or_default();
+        if switches.is_empty() {
             return Ok(Outcome::Impossible);
-        };
+        }
         self.record_step(Step::CycleUsb).await;
+        let (store, name) = (self.setup.store.clone(), self.status.name.clone());
         // A task of its own: once it is off it has to be switched on again, also when the broker stops meanwhile.
-        let mut cycle = supervisor::spawn("usb power", &self.status.name, async move { power.cycle(OFF).await });
+        let mut cycle = supervisor::spawn("usb power", &self.status.name, async move {
+            cycle(switches, &store, &name).await
+        });
         let outcome = match self.meanwhile(&mut cycle).await {
             Ok(outcome) => outcome,
             Err(Stopping) => {
@@ -317,7 +355,7 @@ impl ModemActor {
         };
         match outcome {
             Ok(Ok(())) => self.returned(RETURN_LIMIT).await,
-            Ok(Err(CycleError::NoSwitch)) | Err(_) => Ok(Outcome::Impossible),
+            Err(_) => Ok(Outcome::Impossible),
             Ok(Err(error)) => {
                 tracing::warn!(
                     modem = self.status.name,
@@ -476,6 +514,37 @@ enum Outcome {
     Helped,
     Failed,
     Impossible,
+}
+
+/// Switches a device off and on by the first of its switches that works. What is off is in the store until it is on again.
+async fn cycle(switches: Vec<Switch>, store: &Store, modem: &str) -> Result<(), CycleError> {
+    let mut result = Ok(());
+    for switch in switches {
+        if let Err(error) = store.remember_switched_off(modem, switch.path()).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "that the device is being switched off could not be stored"
+            );
+        }
+        result = switch.off().await;
+        if result.is_ok() {
+            tokio::time::sleep(OFF).await;
+            // What stays off is still remembered, so that the next start tries it again.
+            switch.on().await?;
+        }
+        forget(&switch, store, modem).await;
+        match &result {
+            Ok(()) => break,
+            Err(error) => tracing::debug!(error = error as &dyn std::error::Error, "this switch did not work"),
+        }
+    }
+    result
+}
+
+async fn forget(switch: &Switch, store: &Store, modem: &str) {
+    if let Err(error) = store.forget_switched_off(modem, switch.path()).await {
+        tracing::warn!(%error, "a device that is on is still remembered as switched off");
+    }
 }
 
 async fn close(link: Option<Link>) {

@@ -1,5 +1,9 @@
 //! The actor's turns while the ports are open.
 
+mod card;
+mod degradation;
+mod registration;
+
 use std::time::Duration;
 
 use ::modem::at::Urc;
@@ -18,16 +22,18 @@ use super::messages::Messages;
 use super::port_map::PortMap;
 use super::presence::TURN_INTERVAL;
 use super::recovery::Trouble;
-use super::sim::{self, Card, SimOperation};
+use super::sim;
 use super::terminal::TerminalHold;
 use super::ussd::Ussd;
-use super::{Done, ModemActor, Reply, Request, Work, network};
+use super::{Done, ModemActor, Request, Work, network};
 use crate::config::OnAbandoned;
 use crate::port::at::{AtEvent, Lane};
 use crate::port::qmi::QmiEvent;
 use crate::refusal::Refusal;
-use crate::resource::{Change, Degradation, Health, PortRole, PortState, Sim, SimState, Stage};
-use crate::store::PinMemory;
+use crate::resource::{Change, Degradation, Health, PortRole, PortState, SimState, Stage};
+use degradation::Alarms;
+
+pub(super) use card::SimOutcome;
 
 /// How often signal and cell are read while nothing happens. Together with the calls' own polls this keeps an idle modem
 /// below six commands a minute.
@@ -63,8 +69,7 @@ pub(super) struct Serving<'a> {
     pub(super) trouble: Trouble,
     /// Ends the bring-up, which watches the SIM for as long as the ports are open.
     end_bring_up: watch::Sender<()>,
-    /// What was told last about the module's message storages.
-    storage_alarm: Option<String>,
+    alarms: Alarms,
 }
 
 /// Why serving ended.
@@ -94,15 +99,6 @@ impl End {
             | End::Restarting(reason) => reason,
         }
     }
-}
-
-/// What an operation on the SIM came to.
-pub(super) struct SimOutcome {
-    operation: SimOperation,
-    result: Result<Sim, Refusal>,
-    /// State and attempts afterwards, where they could be read.
-    after: Option<Sim>,
-    reply: Reply<Sim>,
 }
 
 enum Turn {
@@ -186,7 +182,7 @@ impl<'a> Serving<'a> {
             status_pending: false,
             trouble: Trouble::default(),
             end_bring_up,
-            storage_alarm: None,
+            alarms: Alarms::default(),
         }
     }
 
@@ -313,6 +309,9 @@ impl<'a> Serving<'a> {
                 self.yield_ussd_to_call().await;
             }
             self.assess_storages().await;
+            self.assess_voice().await;
+            self.follow_wanted_data().await;
+            self.follow_composition_policy();
             self.start_message_work();
         }
         end
@@ -343,39 +342,15 @@ impl<'a> Serving<'a> {
         self.work.push(Box::pin(work));
     }
 
-    /// Tells people when a storage of the module fills up, and when it is empty again.
-    async fn assess_storages(&mut self) {
-        let alarm = self.messages.storage_alarm();
-        if alarm == self.storage_alarm {
-            return;
-        }
-        let status = &mut self.modem.status;
-        if let Some(last) = std::mem::replace(&mut self.storage_alarm, alarm.clone()) {
-            status.degradations.retain(|degradation| degradation.reason != last);
-        }
-        if let Some(reason) = alarm {
-            tracing::warn!(modem = status.name, reason, "the module's message storage fills up");
-            status.degradations.push(Degradation {
-                stage: Stage::Sms,
-                reason,
-            });
-        }
-        self.modem.judge(None);
-        self.modem.record_status().await;
-    }
-
     /// Whatever follows from what is known now.
     fn start_message_work(&mut self) {
         if let Some(work) = self.port_map.due(&self.modem.status) {
             self.start(async move { Done::PortMap(work.await) });
         }
-        for work in self.messages.due(self.is_registered()) {
+        let may_send = self.is_registered() && !self.holds_messages_back();
+        for work in self.messages.due(may_send) {
             self.work.push(work);
         }
-    }
-
-    pub(super) fn is_registered(&self) -> bool {
-        self.modem.network.is_registered()
     }
 
     pub(super) fn path_of(&self, role: PortRole) -> String {
@@ -422,84 +397,6 @@ impl<'a> Serving<'a> {
         }
     }
 
-    /// The modem said how the SIM is. One that was ready and is not any more takes everything with it that came from it.
-    async fn sim_heard_of(&mut self, state: SimState) {
-        match (self.modem.sim.state, state) {
-            (_, SimState::Unknown) => {}
-            (SimState::Ready, SimState::Ready) => {}
-            (SimState::Ready, lost) => self.lose_sim(lost).await,
-            // The sequence reads the rest of it.
-            _ => drop(self.sim_told.send(())),
-        }
-    }
-
-    async fn lose_sim(&mut self, state: SimState) {
-        tracing::warn!(
-            modem = self.modem.status.name,
-            ?state,
-            "the SIM went away or was exchanged"
-        );
-        self.modem.sim = Sim {
-            state,
-            ..Sim::default()
-        };
-        self.modem.recorder.record(Change::Sim(self.modem.sim.clone())).await;
-        self.sim_changes.send_modify(|changes| *changes += 1);
-    }
-
-    /// The card that answers now, beside the one that was brought up.
-    async fn check_card(&mut self, card: Card) {
-        let known = &self.modem.sim;
-        if known.state != SimState::Ready {
-            return;
-        }
-        match card {
-            Card::Obstacle(state) => self.lose_sim(state).await,
-            Card::Present(iccid) if !known.iccid.is_empty() && iccid != known.iccid => {
-                self.lose_sim(SimState::Unknown).await;
-            }
-            Card::Present(_) => {}
-        }
-    }
-
-    pub(super) async fn network_changed(&mut self, changed: bool) {
-        let registered = self.is_registered();
-        self.registered
-            .send_if_modified(|known| std::mem::replace(known, registered) != registered);
-        if changed {
-            self.modem
-                .recorder
-                .record(Change::Network(self.modem.network.clone()))
-                .await;
-        }
-        self.guard_roaming().await;
-        if !self.brought_up {
-            return;
-        }
-        match (self.modem.status.stage, registered) {
-            (Stage::Ready, false) => self.registration_lost().await,
-            (Stage::Registering, true) => self.become_ready().await,
-            _ => {}
-        }
-    }
-
-    async fn registration_lost(&mut self) {
-        self.modem.status.health = Health::Degraded;
-        self.modem.status.health_reason = if self.modem.radio_off {
-            "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
-        } else {
-            "registration was lost; check antenna and coverage".to_owned()
-        };
-        self.modem
-            .enter(Stage::Registering, "registration was lost, the modem is searching")
-            .await;
-    }
-
-    async fn become_ready(&mut self) {
-        self.modem.become_ready().await;
-        self.read_status(None);
-    }
-
     async fn enter_stage(&mut self, stage: Stage, detail: String) {
         let waits_for_somebody = stage == Stage::Sim
             && matches!(
@@ -513,28 +410,6 @@ impl<'a> Serving<'a> {
             (Health::Degraded, format!("coming up: {}", stage.name()))
         };
         self.modem.enter(stage, detail).await;
-    }
-
-    async fn degraded(&mut self, stage: Stage, reason: String) {
-        tracing::warn!(modem = self.modem.status.name, stage = stage.name(), reason, "degraded");
-        self.forget_degradation(stage);
-        self.modem.status.degradations.push(Degradation { stage, reason });
-    }
-
-    /// What is known of the storages' filling is not the stage's to forget.
-    fn forget_degradation(&mut self, stage: Stage) {
-        let alarm = &self.storage_alarm;
-        self.modem
-            .status
-            .degradations
-            .retain(|known| known.stage != stage || alarm.as_ref() == Some(&known.reason));
-    }
-
-    async fn restored(&mut self, stage: Stage) {
-        tracing::info!(modem = self.modem.status.name, stage = stage.name(), "works now");
-        self.forget_degradation(stage);
-        self.modem.judge(None);
-        self.modem.record_status().await;
     }
 
     /// Why the ports are to be closed, if they are.
@@ -575,7 +450,7 @@ impl<'a> Serving<'a> {
             Progress::SimLost => {
                 self.brought_up = false;
                 self.messages.become_unusable();
-                self.storage_alarm = None;
+                self.alarms.forget();
                 self.modem.status.carrier = None;
                 // What is wrong with the module itself is still wrong.
                 let of_the_module = |known: &Degradation| known.stage < Stage::Sim;
@@ -683,8 +558,8 @@ impl<'a> Serving<'a> {
                 apn,
                 default_route,
                 reply,
-            } => self.connect_bearer(apn, default_route, reply).await,
-            Request::DisconnectBearer { reply } => self.disconnect_bearer(reply).await,
+            } => self.connect_data(apn, default_route, reply).await,
+            Request::DisconnectBearer { reply } => self.disconnect_data(reply).await,
             Request::OperateSim {
                 operation,
                 spend_last_attempt,
@@ -692,65 +567,6 @@ impl<'a> Serving<'a> {
             } => self.operate_sim(operation, spend_last_attempt, reply),
             Request::GetStorage { reply } => self.messages.report_storages(reply),
         }
-    }
-
-    fn operate_sim(&mut self, operation: SimOperation, spend_last_attempt: bool, reply: Reply<Sim>) {
-        let at = self.link.at.clone();
-        let store = self.modem.setup.store.clone();
-        let name = self.modem.status.name.clone();
-        let memory = PinMemory::new(&name, &self.modem.sim.iccid);
-        self.start(async move {
-            let result = sim::operate(&at, &name, &operation, spend_last_attempt).await;
-            if result.is_ok() {
-                // What the broker refuses to try by itself may be right from now on.
-                let forgotten = match operation.proven_pin() {
-                    Some(pin) => store.forget_this_pin(&memory, pin.expose()).await,
-                    None => store.forget_pin(&memory).await,
-                };
-                if let Err(error) = forgotten {
-                    tracing::warn!(modem = name, %error, "a PIN that works is still remembered as refused");
-                }
-            }
-            let after = match &result {
-                Ok(after) => Some(after.clone()),
-                Err(_) => sim::read_state(&at).await.ok(),
-            };
-            Done::Sim(Box::new(SimOutcome {
-                operation,
-                result,
-                after,
-                reply,
-            }))
-        });
-    }
-
-    async fn sim_operated(&mut self, outcome: SimOutcome) {
-        let SimOutcome {
-            operation,
-            result,
-            after,
-            reply,
-        } = outcome;
-        let before = self.modem.sim.clone();
-        let known = &mut self.modem.sim;
-        if let Some(after) = &after {
-            known.pin_attempts_left = after.pin_attempts_left;
-            known.puk_attempts_left = after.puk_attempts_left;
-        }
-        if let (SimOperation::SetPinLock { enabled, .. }, Ok(_)) = (&operation, &result) {
-            known.pin_lock_enabled = Some(*enabled);
-        }
-        let answer = result.map(|after| Sim {
-            state: after.state,
-            ..known.clone()
-        });
-        if *known != before {
-            self.modem.recorder.record(Change::Sim(self.modem.sim.clone())).await;
-        }
-        if let Some(after) = after {
-            self.sim_heard_of(after.state).await;
-        }
-        let _ = reply.send(answer);
     }
 
     async fn deadline(&mut self) -> Option<End> {
@@ -762,53 +578,7 @@ impl<'a> Serving<'a> {
             self.messages.sweep_if_due();
         }
         self.call_deadline().await;
-        self.follow_composition_policy();
         self.ussd_deadline().await;
         self.recovery_due().await
-    }
-
-    /// Reads the status of the network soon.
-    pub(super) fn read_network(&mut self) {
-        if !self.status_pending {
-            self.read_status(None);
-        }
-    }
-
-    pub(super) fn read_status(&mut self, reply: Option<super::Reply<crate::resource::NetworkStatus>>) {
-        self.status_pending |= reply.is_none();
-        let lane = if reply.is_some() {
-            Lane::Normal
-        } else {
-            Lane::Background
-        };
-        let at = self.link.at.clone();
-        self.start(async move { Done::Network(network::read(&at, lane).await, reply) });
-    }
-
-    async fn status_read(
-        &mut self,
-        reading: Result<network::Reading, crate::port::at::AtError>,
-        reply: Option<super::Reply<crate::resource::NetworkStatus>>,
-    ) {
-        self.status_pending &= reply.is_some();
-        match reading {
-            Ok(reading) => {
-                if let Some(card) = reading.card.clone() {
-                    self.check_card(card).await;
-                }
-                let changed = network::apply_reading(&mut self.modem.network, reading);
-                self.modem.signals.keep(self.modem.network.signal.clone());
-                self.network_changed(changed).await;
-                if let Some(reply) = reply {
-                    let _ = reply.send(Ok(self.modem.network.clone()));
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "the network status was not read");
-                if let Some(reply) = reply {
-                    let _ = reply.send(Err(error.into()));
-                }
-            }
-        }
     }
 }

@@ -17,8 +17,11 @@ use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::patience::bounded;
+use super::trace::{Direction, Trace};
 use super::{OpenError, OpenPort, PortLock, PortStream, serial};
 use crate::config::PortAddress;
+use crate::resource::PortRole;
 
 /// Requests that may wait for the task before the next one has to wait outside.
 const REQUEST_DEPTH: usize = 16;
@@ -41,12 +44,18 @@ pub async fn open(address: &PortAddress, lock_directory: &Path) -> Result<OpenPo
         address: address.clone(),
         kind,
     };
-    let lock = serial::acquire(path, lock_directory).map_err(fail)?;
-    let stream = open_path(path).map_err(|error| fail(serial::kind_of(path, error)))?;
-    Ok(OpenPort {
-        stream: Box::new(stream),
-        lock: Some(lock),
-    })
+    let (path, directory) = (path.clone(), lock_directory.to_owned());
+    let runtime = tokio::runtime::Handle::current();
+    let open = move || {
+        let lock = serial::acquire(&path, &directory)?;
+        let _runtime = runtime.enter();
+        let stream = open_path(&path).map_err(|error| serial::kind_of(&path, error))?;
+        Ok(OpenPort {
+            stream: Box::new(stream),
+            lock: Some(lock),
+        })
+    };
+    bounded(open).await.map_err(fail)
 }
 
 fn open_path(path: &Path) -> io::Result<impl PortStream + use<>> {
@@ -105,7 +114,8 @@ impl QmiHandle {
 pub struct QmiTask {
     stream: Box<dyn PortStream>,
     /// Dropped after the stream: fields are dropped in the order of their declaration.
-    _lock: Option<PortLock>,
+    lock: Option<PortLock>,
+    trace: Trace,
     client: Client,
     jobs: mpsc::Receiver<Job>,
     events: mpsc::Sender<QmiEvent>,
@@ -113,11 +123,12 @@ pub struct QmiTask {
 }
 
 /// Makes the handle and the task of a QMI port.
-pub fn start(port: OpenPort, events: mpsc::Sender<QmiEvent>) -> (QmiHandle, QmiTask) {
+pub fn start(port: OpenPort, trace: Trace, events: mpsc::Sender<QmiEvent>) -> (QmiHandle, QmiTask) {
     let (jobs, receiver) = mpsc::channel(REQUEST_DEPTH);
     let task = QmiTask {
         stream: port.stream,
-        _lock: port.lock,
+        lock: port.lock,
+        trace,
         client: Client::new(),
         jobs: receiver,
         events,
@@ -142,9 +153,13 @@ impl QmiTask {
         }
         self.client.close();
         let _ = self.drain().await;
+        let QmiTask {
+            stream, lock, events, ..
+        } = self;
+        super::close(OpenPort { stream, lock }).await;
         if let Err(reason) = end {
             // The actor may already be gone; then nobody has to know.
-            let _ = self.events.send(QmiEvent::Closed(reason)).await;
+            let _ = events.send(QmiEvent::Closed(reason)).await;
         }
     }
 
@@ -195,7 +210,10 @@ impl QmiTask {
         let now = Instant::now().into_std();
         match wake {
             Wake::Input(Ok(0)) => return Err("end of file: the device went away".to_owned()),
-            Wake::Input(Ok(count)) => self.client.handle_input(now, &buffer[..count]),
+            Wake::Input(Ok(count)) => {
+                self.trace.record(PortRole::Qmi, Direction::FromModem, &buffer[..count]);
+                self.client.handle_input(now, &buffer[..count]);
+            }
             Wake::Input(Err(error)) => return Err(format!("read: {error}")),
             Wake::Deadline => self.client.handle_timeout(now),
             Wake::Job(_) => {}
@@ -222,6 +240,7 @@ impl QmiTask {
     }
 
     async fn write(&mut self, frame: &[u8]) -> Result<(), String> {
+        self.trace.record(PortRole::Qmi, Direction::ToModem, frame);
         match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(frame)).await {
             Ok(result) => result.map_err(|error| format!("write: {error}")),
             Err(_) => Err("write: the port takes no octets".to_owned()),

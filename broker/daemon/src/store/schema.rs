@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_recovery.sql"),
     include_str!("migrations/0006_places.sql"),
     include_str!("migrations/0007_data_usage.sql"),
+    include_str!("migrations/0008_switched_off.sql"),
 ];
 
 /// How long to wait for somebody else's lock, such as an administrator's `sqlite3`.

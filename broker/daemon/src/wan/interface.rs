@@ -161,6 +161,11 @@ fn driver_of(sysfs: &Path, device: &Path, node: &Path) -> Option<String> {
 
 fn has_capability(number: u32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    grants(&status, number)
+}
+
+/// Whether a status of `proc(5)` has a capability among the effective ones.
+fn grants(status: &str, number: u32) -> bool {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     effective
         .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())

@@ -11,6 +11,7 @@ use super::InterfaceRole::{self, At, Audio, Diagnostics, Mbim, Modem, Network, N
 pub const VENDOR: u16 = 0x1e0e;
 
 /// The product id under which a module shows nothing but a disk with the vendor's drivers for other systems (ZeroCD).
+/// usb-modeswitch-data knows no other one of this vendor.
 pub const STORAGE_PRODUCT: u16 = 0xf000;
 
 /// A USB composition: which functions the module shows, in the order of their interfaces.
@@ -43,6 +44,12 @@ impl Composition {
     #[must_use]
     pub fn has_data(&self) -> bool {
         [Qmi, Mbim, Network].into_iter().any(|role| self.has(role))
+    }
+
+    /// Whether it has the QMI port by which a data session is set up.
+    #[must_use]
+    pub fn has_qmi(&self) -> bool {
+        self.has(Qmi)
     }
 
     /// What cannot be had in it, in words for people.

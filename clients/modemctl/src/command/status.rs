@@ -162,9 +162,14 @@ fn card(
         lines: vec![heading],
     };
     let since = present::time(modem.stage_time, &console.zone);
+    // Why a modem is not there is its health as well, and said there.
+    let detail = match modem.health_reason.contains(&modem.stage_detail) {
+        true => String::new(),
+        false => modem.stage_detail.clone(),
+    };
     let stage = match (modem.stage(), since.is_empty()) {
-        (ModemStage::Ready, _) | (_, true) => modem.stage_detail.clone(),
-        _ => present::list([modem.stage_detail.clone(), format!("since {since}")], ", "),
+        (ModemStage::Ready, _) | (_, true) => detail,
+        _ => present::list([detail, format!("since {since}")], ", "),
     };
     card.add("stage", Tone::Warning, &stage);
     let health = word!(modem.health(), "MODEM_HEALTH_");
@@ -227,7 +232,13 @@ fn recovery_text(recovery: &GetRecoveryResponse, console: &Console) -> String {
     if recovery.current_step() == RecoveryStep::Unspecified {
         return String::new();
     }
-    let step = word!(recovery.current_step(), "RECOVERY_STEP_").replace('-', " ");
+    let step = match recovery.current_step() {
+        // Nobody is told to give up.
+        RecoveryStep::GiveUp => "gave up".to_owned(),
+        // The detail names the step.
+        _ if !recovery.detail.is_empty() && recovery.next_attempt_time.is_none() => String::new(),
+        step => word!(step, "RECOVERY_STEP_").replace('-', " "),
+    };
     let next = present::time(recovery.next_attempt_time, &console.zone);
     present::list([step, recovery.detail.clone(), named("next attempt at", &next)], ", ")
 }
@@ -235,13 +246,19 @@ fn recovery_text(recovery: &GetRecoveryResponse, console: &Console) -> String {
 /// The stage with a bar, which a pipe does not get.
 fn bar(console: &Console, modem: &Modem, stage: &str) -> String {
     let tone = present::stage_tone(modem.stage());
+    match (modem.stage(), modem.health()) {
+        // Green must not be what is seen first of a modem that has something to say.
+        (ModemStage::Ready, health @ (ModemHealth::Degraded | ModemHealth::Failed)) => {
+            let health = format!("{stage}, {}", word!(health, "MODEM_HEALTH_"));
+            return console.paint(present::health_tone(modem.health()), &health);
+        }
+        // It is not on its way anywhere.
+        (ModemStage::Ready | ModemStage::Absent, _) => return console.paint(tone, stage),
+        _ => {}
+    }
     let stage = console.paint(tone, stage);
-    if console.width.is_none() || modem.stage() == ModemStage::Ready {
-        return if modem.stage() == ModemStage::Ready {
-            stage
-        } else {
-            format!("{stage} {} %", modem.progress_percent)
-        };
+    if console.width.is_none() {
+        return format!("{stage} {} %", modem.progress_percent);
     }
     let filled = (modem.progress_percent as usize * BAR / 100).min(BAR);
     let bar = format!("{}{}", "█".repeat(filled), "░".repeat(BAR - filled));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::v1::{CancelRequest, ReplyRequest, StartRequest, UssdEndCause, UssdSession, UssdState};
 use client::json::to_value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic::{Response, Status};
 
 use super::present as required;
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(660);
 
 pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Result<(), Failure> {
     let mut replies = Replies::new(options.replies);
+    // From here on, so that no Ctrl-C falls between two waits.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let request = StartRequest {
         modem: session.modem.clone(),
         code: options.code,
@@ -26,7 +29,7 @@ pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Res
     };
     let mut service = session.broker.ussd();
     let started = service.start(request.clone());
-    let mut now = match interruptible(session, started).await? {
+    let mut now = match interruptible(session, &mut interrupt, started).await? {
         Some(answer) => required(answer.session)?,
         None => {
             // The same request is not started twice: it tells which session it made.
@@ -40,7 +43,7 @@ pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Res
         if now.state() != UssdState::UserAction {
             return end(&now);
         }
-        let Some(text) = replies.next(session).await else {
+        let Some(text) = replies.next(session, &mut interrupt).await else {
             return interrupted(session, &now.session_id).await;
         };
         let session_id = now.session_id.clone();
@@ -50,7 +53,7 @@ pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Res
         };
         let mut service = session.broker.ussd();
         let replied = service.reply(request);
-        now = match interruptible(session, replied).await? {
+        now = match interruptible(session, &mut interrupt, replied).await? {
             Some(answer) => required(answer.session)?,
             None => return interrupted(session, &session_id).await,
         };
@@ -60,12 +63,13 @@ pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Res
 /// Waits for the network's next word; `None` after Ctrl-C.
 async fn interruptible<T>(
     session: &mut Session<'_>,
+    interrupt: &mut Signal,
     request: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<Option<T>, Failure> {
     let waited = async {
         tokio::select! {
             answer = tokio::time::timeout(LIMIT, request) => Some(answer),
-            _ = tokio::signal::ctrl_c() => None,
+            _ = interrupt.recv() => None,
         }
     };
     match session
@@ -137,7 +141,7 @@ impl Replies {
         }
     }
 
-    async fn next(&mut self, session: &mut Session<'_>) -> Option<String> {
+    async fn next(&mut self, session: &mut Session<'_>, interrupt: &mut Signal) -> Option<String> {
         if let Some(text) = self.given.next() {
             return Some(text);
         }
@@ -148,7 +152,7 @@ impl Replies {
         let typed = self.typed.get_or_insert_with(|| session.console.typed());
         let line = tokio::select! {
             line = typed.line() => line,
-            _ = tokio::signal::ctrl_c() => None,
+            _ = interrupt.recv() => None,
         };
         line.map(|line| line.trim_end().to_owned())
             .filter(|line| !line.is_empty())

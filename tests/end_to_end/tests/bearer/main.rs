@@ -3,6 +3,7 @@
 //! `--ignored` where it can.
 
 mod connecting;
+mod dynamic;
 mod namespace;
 mod refusing;
 #[path = "../real_time/call.rs"]

@@ -4,7 +4,7 @@ use api::v1::{
     BearerState, ConnectBearerRequest, ErrorReason, GetBearerRequest, GetNetworkStatusRequest, Ims, ImsRegistration,
     ImsService, ModemStage, PortRole, PortState,
 };
-use end_to_end::{LIMIT, Naming, Rig, Setup, reason, until};
+use end_to_end::{LIMIT, Naming, Process, Rig, Setup, binaries, reason, until};
 use simulator::PacketNetwork;
 
 async fn ims(rig: &Rig, what: &str, fits: impl Fn(&Ims) -> bool) -> anyhow::Result<Ims> {
@@ -100,5 +100,54 @@ async fn a_qmi_port_that_does_not_answer_is_silent_and_the_modem_is_ready_all_th
         ims.registration() == ImsRegistration::Registered
     })
     .await?;
+    rig.stop().await
+}
+
+/// A process that may not configure network interfaces says so before anybody connects, and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_right_to_configure_interfaces_the_bearer_names_it() -> anyhow::Result<()> {
+    let rig = Rig::prepare(Setup::default()).await?;
+    let process = Process::broker_without_network_rights(rig.path(), rig.configuration())?;
+    let broker = process.connect(&rig.endpoint()).await?;
+    binaries::ready(&broker, "sim1").await?;
+    until("the bearer says what it lacks", LIMIT, async || {
+        let bearer = broker.network().get_bearer(GetBearerRequest::default()).await?;
+        let bearer = bearer.into_inner().bearer.unwrap_or_default();
+        Ok(bearer
+            .detail
+            .contains("AmbientCapabilities=CAP_NET_ADMIN")
+            .then_some(()))
+    })
+    .await?;
+    let refused = broker.network().connect_bearer(ConnectBearerRequest::default()).await;
+    let refused = refused.expect_err("it may not");
+    assert_eq!(reason(&refused), Some(ErrorReason::DataNotReady));
+    assert!(refused.message().contains("CAP_NET_ADMIN"), "{}", refused.message());
+    rig.stop().await
+}
+
+/// A network without a circuit-switched domain, and an IMS that does not take the modem: then nobody can call.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_modem_that_can_be_called_in_no_domain_says_so() -> anyhow::Result<()> {
+    let rig = Rig::start().await?;
+    let health = async |what: &str, fits: fn(&str) -> bool| {
+        until(what, LIMIT, async || {
+            let modem = rig.ready("sim1").await?;
+            Ok(fits(&modem.health_reason).then_some(()))
+        })
+        .await
+    };
+    let registered = |ims: &Ims| ims.registration() == ImsRegistration::Registered;
+    ims(&rig, "the IMS is registered", registered).await?;
+    let denied = simulator::RegistrationState::Denied;
+    rig.sim().set_registration(Some(simulator::Domain::Cs), denied).await?;
+    // Voice over LTE is enough.
+    health("it is well", |reason| reason.is_empty()).await?;
+    rig.sim()
+        .set_ims(Some(simulator::ImsRegistration::NotRegistered))
+        .await?;
+    health("nobody can call", |reason| reason.contains("VoLTE")).await?;
+    rig.sim().set_ims(None).await?;
+    health("it is well again", |reason| reason.is_empty()).await?;
     rig.stop().await
 }

@@ -309,3 +309,32 @@ async fn one_unanswered_command_is_resynchronised_and_forgotten() -> anyhow::Res
     until("it is well", LIMIT, well).await?;
     rig.stop().await
 }
+
+/// A module that refuses what it has to do, until its radio was off and on: no milder step helps, no harsher one is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_refuses_until_its_radio_was_off_is_not_reset() -> anyhow::Result<()> {
+    let rig = Rig::with(Setup {
+        unplugged: true,
+        ..Setup::default()
+    })
+    .await?;
+    let refuse = FaultAction::RefuseUntilRadioCycled {
+        code: simulator::Code::Error,
+    };
+    rig.sim()
+        .inject(Fault::on_command("+CMEE=1", Phase::Before, refuse))
+        .await?;
+    let mut news = rig.news().await?;
+    rig.sim().replug(false).await?;
+    news.modem("it comes up", |modem| modem.stage() == ModemStage::Ready)
+        .await?;
+    assert_eq!(tried(&rig).await?, [RecoveryStep::ReopenPort, RecoveryStep::CycleRadio]);
+    let told = |line: &str| line == "AT+CFUN=4" || line == "AT+CFUN=1" || line == "AT+CRESET";
+    let books = rig.sim().books().await?;
+    let lines = books.commands.records.iter().map(|command| command.line.as_str());
+    assert_eq!(
+        lines.filter(|line| told(line)).collect::<Vec<_>>(),
+        ["AT+CFUN=4", "AT+CFUN=1"]
+    );
+    rig.stop().await
+}

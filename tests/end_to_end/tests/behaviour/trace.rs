@@ -91,7 +91,7 @@ async fn the_trace_shows_the_dialogue_and_nothing_personal() -> anyhow::Result<(
     ] {
         assert!(shown.contains(expected), "{expected} is not in {shown}");
     }
-    for port in [PortRole::At, PortRole::AtCalls] {
+    for port in [PortRole::At, PortRole::AtCalls, PortRole::Qmi] {
         for direction in [TraceDirection::FromModem, TraceDirection::ToModem] {
             let both = |entry: &&TraceEntry| entry.port() == port && entry.direction() == direction;
             assert!(entries.iter().any(|entry| both(&entry)), "{port:?} {direction:?}");

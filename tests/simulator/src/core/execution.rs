@@ -153,6 +153,7 @@ impl Modem {
         for (phase, action) in std::mem::take(&mut running.strikes) {
             match action {
                 FaultAction::Refuse { code } if phase == Phase::Before => refused = Some(code),
+                FaultAction::RefuseUntilRadioCycled { code } => refused = Some(code),
                 FaultAction::EchoTwice => {
                     let echo = format!("{}\r", self.port(port).last_line);
                     self.emit(port.function(), echo.as_bytes());
@@ -403,6 +404,7 @@ impl Modem {
             | FaultAction::LoseReply
             | FaultAction::Delay { .. }
             | FaultAction::Refuse { .. }
+            | FaultAction::RefuseUntilRadioCycled { .. }
             | FaultAction::LosePrompt
             | FaultAction::ResetAfterPrompt
             | FaultAction::EchoTwice => {}

@@ -119,6 +119,11 @@ pub enum FaultAction {
         /// With this one.
         code: Code,
     },
+    /// The same at every fitting command, until the radio is switched off and on again.
+    RefuseUntilRadioCycled {
+        /// With this one.
+        code: Code,
+    },
     /// An unsolicited line inside the reply, between its lines and its result code; at once without a command.
     InjectUnsolicited {
         /// Without line ends.
@@ -262,6 +267,12 @@ impl Script {
         self.entries.clear();
     }
 
+    /// The radio was switched on.
+    pub(crate) fn radio_cycled(&mut self) {
+        self.entries
+            .retain(|(fault, _)| !matches!(fault.action, FaultAction::RefuseUntilRadioCycled { .. }));
+    }
+
     pub(crate) fn pending(&self) -> Vec<Fault> {
         self.entries.iter().map(|(fault, _)| fault.clone()).collect()
     }
@@ -287,7 +298,8 @@ impl Script {
                 return true;
             }
             striking.push((*phase, fault.action.clone()));
-            fault.count == 0 || *seen + 1 < (*nth).max(1) + fault.count
+            let lasts = matches!(fault.action, FaultAction::RefuseUntilRadioCycled { .. });
+            lasts || fault.count == 0 || *seen + 1 < (*nth).max(1) + fault.count
         });
         striking
     }

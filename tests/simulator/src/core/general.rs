@@ -274,6 +274,9 @@ impl Modem {
         }
         let before = std::mem::replace(&mut self.general.functionality, fun);
         if before != fun {
+            if fun == 1 {
+                self.script.radio_cycled();
+            }
             self.radio_changed();
         }
         Reply::ok().into()

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::config::PortAddress;
 use crate::port::OpenErrorKind;
 use crate::port::qmi::{self, QmiEvent, QmiHandle};
+use crate::port::trace::Trace;
 use crate::resource::{Ims, ImsRegistration, ImsService, PortState};
 use crate::supervisor;
 use crate::wan::interface::{Interface, NotReady};
@@ -27,6 +28,7 @@ pub(in crate::modem) struct Place {
     pub(super) address: Option<PortAddress>,
     pub(super) sysfs: PathBuf,
     pub(super) lock_directory: PathBuf,
+    pub(super) trace: Trace,
 }
 
 /// An open port.
@@ -62,7 +64,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
         failed(state, error.to_string())
     })?;
     let (sender, events) = mpsc::channel(EVENT_DEPTH);
-    let (handle, task) = qmi::start(port, sender);
+    let (handle, task) = qmi::start(port, place.trace.clone(), sender);
     let task = supervisor::spawn("qmi port", &place.modem, task.run());
     if let Err(error) = synchronise(&handle).await {
         return Err(failed(PortState::Silent, format!("the QMI port {address}: {error}")));

@@ -169,7 +169,12 @@ impl Serving<'_> {
     /// The module refuses what it has to do to come up.
     pub(in crate::modem) async fn refused(&mut self, reason: String) -> Option<End> {
         self.modem.recovery.evidence.clone_from(&reason);
-        match self.modem.recovery.ladder.trouble(now(), Evidence::Refused) {
+        let mut decision = self.modem.recovery.ladder.trouble(now(), Evidence::Refused);
+        if decision == Decision::Take(Step::SwitchPort) {
+            // Both ports answer, and behind both is the same module.
+            decision = self.modem.recovery.ladder.impossible(now());
+        }
+        match decision {
             Decision::Take(Step::CycleRadio) => self.carry_out(Decision::Take(Step::CycleRadio), PortRole::At).await,
             Decision::Take(step) => Some(End::Recover(step, reason)),
             Decision::Nothing | Decision::Wait(_) | Decision::GiveUp(_) => Some(End::Gone(reason)),
@@ -208,6 +213,10 @@ impl Serving<'_> {
                 self.trouble.silent.insert(other);
                 let decision = self.modem.recovery.ladder.failed(now());
                 self.carry_out(decision, silent).await
+            }
+            // What came up and was refused begins again; whether that helped is seen then.
+            Done::RadioCycled(true) if !self.brought_up() => {
+                Some(End::Recover(Step::ReopenPort, self.modem.recovery.evidence.clone()))
             }
             Done::RadioCycled(true) => {
                 self.recovered().await;

@@ -43,7 +43,7 @@ fn port(stream: DuplexStream) -> OpenPort {
 async fn client_ids_are_given_back_when_nobody_holds_the_port_any_more() {
     let (ours, theirs) = tokio::io::duplex(4096);
     let (events, _kept) = mpsc::channel(1);
-    let (handle, task) = start(port(ours), events);
+    let (handle, task) = start(port(ours), Trace::new(0), events);
     let use_it = async move {
         handle.ask(dms::get_revision()).await.unwrap();
     };
@@ -63,7 +63,7 @@ async fn client_ids_are_given_back_when_nobody_holds_the_port_any_more() {
 async fn a_port_that_goes_away_ends_every_request_and_is_told() {
     let (ours, theirs) = tokio::io::duplex(4096);
     let (events, mut told) = mpsc::channel(4);
-    let (handle, task) = start(port(ours), events);
+    let (handle, task) = start(port(ours), Trace::new(0), events);
     let ask = handle.ask(dms::get_revision());
     let unplug = async {
         tokio::task::yield_now().await;

@@ -59,3 +59,30 @@ fn an_interface_that_the_kernel_does_not_have_is_an_error_of_its_own() {
     let error = interface.set_raw_ip().unwrap_err().to_string();
     assert!(error.contains("nosuchlink0"), "{error}");
 }
+
+#[test]
+fn a_missing_right_is_told_apart_from_everything_else_and_says_what_to_do() {
+    for (status, granted) in [
+        ("Name:\tx\nCapEff:\t000001ffffffffff\n", true),
+        ("CapPrm:\t000001ffffffffff\nCapEff:\t0000000000000000\n", false),
+        ("CapEff:\t0000000000001000\n", true),
+        ("CapEff:\t000001ffffffefff\n", false),
+        ("CapEff:\tnonsense\n", false),
+        ("", false),
+    ] {
+        assert_eq!(grants(status, CAP_NET_ADMIN), granted, "{status}");
+    }
+    let root = sysfs("qmi_wwan", Some("wwan0"), "N");
+    let interface = Interface::beside(root.path(), Path::new(NODE)).unwrap();
+    // What the kernel says to a process that lost the right, or never had it in this network namespace (EPERM, EACCES).
+    for errno in [1, 13] {
+        let error = interface.link_failed(io::Error::from_raw_os_error(errno));
+        assert!(matches!(error, NotReady::Capability), "{error}");
+        assert!(
+            error.to_string().contains("AmbientCapabilities=CAP_NET_ADMIN"),
+            "{error}"
+        );
+    }
+    let error = interface.link_failed(io::Error::from_raw_os_error(19));
+    assert!(matches!(error, NotReady::Link { .. }), "{error}");
+}

@@ -12,6 +12,7 @@ mod exact;
 mod failover;
 mod idle;
 mod latency;
+mod neighbour;
 mod presence;
 mod recovery;
 mod report;
@@ -64,6 +65,8 @@ enum Part {
     Recovery,
     /// From a pulled cable or a hang to the news of it, and to service.
     Presence,
+    /// A modem beside one that is dead.
+    Neighbour,
     /// A thousand subscribers.
     Subscribers,
     /// From a primary WAN that fails to packets that go through the modem. Needs root, and only when it is named.
@@ -100,7 +103,7 @@ const FULL: Plan = Plan {
     queue: 200,
     silence: Duration::from_secs(60),
     replugs: 100,
-    hangs: 2,
+    hangs: 4,
     crowds: &[4, 1000],
     failover: failover::Extent {
         rounds: 9,
@@ -160,6 +163,9 @@ async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> an
     if wanted(Part::BringUp) {
         rows.extend(bring_up::bring_up(plan.starts, plan.cold_starts).await?);
     }
+    if wanted(Part::Neighbour) {
+        rows.extend(neighbour::dead(plan.rounds.min(300)).await?);
+    }
     let rig = Rig::prepare(Setup::default()).await?;
     let process = Process::broker(rig.path(), rig.configuration())?;
     let broker = process.connect(&rig.endpoint()).await?;
@@ -192,7 +198,7 @@ async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> an
     }
     if wanted(Part::Presence) {
         rows.extend(presence::replug(&rig, &broker, plan.replugs).await?);
-        rows.extend(presence::hung(&rig, &broker, plan.hangs).await?);
+        rows.extend(presence::hung(plan.hangs).await?);
     }
     if wanted(Part::Calls) {
         rows.extend(calls::control(&rig, &broker, plan.calls).await?);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use api::v1::{GetNetworkStatusRequest, Modem, ModemStage, PortRole, PortState};
 use client::Broker;
-use end_to_end::{Journal, LIMIT, Rig, until};
+use end_to_end::{Journal, LIMIT, Process, Rig, Setup, binaries, until};
 use simulator::{Cure, FaultAction, Function};
 
 use crate::report::Row;
@@ -51,50 +51,58 @@ async fn served(broker: &Broker) -> anyhow::Result<()> {
     until("the modem answers", LIMIT * 2, ask).await
 }
 
-/// One port hangs for ever, the other takes over; and the whole module hangs until it is reset. The clock of the first two
-/// rows starts when the first question stays without an answer for its whole limit of 5 s.
-pub async fn hung(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Result<[Row; 3]> {
+/// One port hangs for ever, the other takes over; and the whole module hangs until it is reset. Each time with a broker and a
+/// modem of its own, since what a ladder did before decides how soon it does it again. The clock starts with the first
+/// question, which stays without an answer for its whole limit of 5 s.
+pub async fn hung(rounds: usize) -> anyhow::Result<[Row; 3]> {
     let (mut noticed, mut taken_over, mut reset) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds * 2 {
-        let whole = round % 2 == 1;
-        let mut news = Journal::now(broker).await?;
-        served(broker).await?;
-        let port = (!whole).then_some(Function::At);
-        rig.sim()
-            .inject_now(FaultAction::Hang {
-                port,
-                until: Cure::Reset,
-            })
-            .await?;
-        let asked = Instant::now();
-        let answered = served(broker);
-        let seen = async {
-            let silent = |modem: &Modem| {
-                let silent = |port: &api::v1::Port| port.role() == PortRole::At && port.state() == PortState::Silent;
-                modem.ports.iter().any(silent)
-            };
-            news.modem("the hang is noticed", silent).await?;
-            anyhow::Ok(asked.elapsed())
-        };
-        let (seen, answered) = tokio::join!(seen, answered);
-        answered?;
-        noticed.push(millis(seen?));
-        if whole {
-            reset.push(millis(asked.elapsed()));
-            continue;
+        let port = (round % 2 == 0).then_some(Function::At);
+        let (seen, back) = hang(port).await?;
+        noticed.push(millis(seen));
+        if port.is_some() {
+            taken_over.push(millis(back));
+        } else {
+            reset.push(millis(back));
         }
-        taken_over.push(millis(asked.elapsed()));
-        // The module is reset for the next round.
-        rig.sim().unplug().await?;
-        rig.sim().replug(false).await?;
-        news.modem("it is ready", is(ModemStage::Ready)).await?;
     }
     let seen = "question to a hung port -> event that the port is silent; the question's own limit is 5 s of it";
     let over = "question to a port that hangs for good -> the other port answers instead";
     let back = "question to a module whose every port hangs -> it was reset and answers";
     Ok([
-        Row::new("hung: noticed", seen, "ms", noticed).at_most(10_000.0, None),
+        Row::new("hung: noticed", seen, "ms", noticed).at_most(10_000.0, Some(10_000.0)),
         Row::new("hung port: back", over, "ms", taken_over).at_most(30_000.0, Some(30_000.0)),
         Row::new("hung module: back", back, "ms", reset).at_most(30_000.0, Some(30_000.0)),
     ])
+}
+
+/// When the hang of a port, or of all of them, is noticed, and when there is an answer again.
+async fn hang(port: Option<Function>) -> anyhow::Result<(Duration, Duration)> {
+    let rig = Rig::prepare(Setup::default()).await?;
+    let process = Process::broker(rig.path(), rig.configuration())?;
+    let broker = process.connect(&rig.endpoint()).await?;
+    binaries::ready(&broker, "sim1").await?;
+    served(&broker).await?;
+    let mut news = Journal::now(&broker).await?;
+    let hang = FaultAction::Hang {
+        port,
+        until: Cure::Reset,
+    };
+    rig.sim().inject_now(hang).await?;
+    let asked = Instant::now();
+    let answered = async {
+        served(&broker).await?;
+        anyhow::Ok(asked.elapsed())
+    };
+    let seen = async {
+        let silent = |modem: &Modem| {
+            let silent = |port: &api::v1::Port| port.role() == PortRole::At && port.state() == PortState::Silent;
+            modem.ports.iter().any(silent)
+        };
+        news.modem("the hang is noticed", silent).await?;
+        anyhow::Ok(asked.elapsed())
+    };
+    let outcome = tokio::try_join!(seen, answered)?;
+    rig.stop().await?;
+    Ok(outcome)
 }

@@ -1,0 +1,95 @@
+//! The registration and the status of the network while the ports are open.
+
+use super::super::{Done, Reply, network};
+use super::Serving;
+use crate::port::at::{AtError, Lane};
+use crate::resource::{Change, Health, NetworkStatus, Stage};
+
+impl Serving<'_> {
+    pub(in crate::modem) fn is_registered(&self) -> bool {
+        self.modem.network.is_registered()
+    }
+
+    pub(in crate::modem) async fn network_changed(&mut self, changed: bool) {
+        let registered = self.is_registered();
+        self.registered
+            .send_if_modified(|known| std::mem::replace(known, registered) != registered);
+        if changed {
+            self.modem
+                .recorder
+                .record(Change::Network(self.modem.network.clone()))
+                .await;
+        }
+        self.guard_roaming().await;
+        if !self.brought_up {
+            return;
+        }
+        match (self.modem.status.stage, registered) {
+            (Stage::Ready, false) => self.registration_lost().await,
+            (Stage::Registering, true) => self.become_ready().await,
+            _ => {}
+        }
+    }
+
+    pub(super) async fn registration_lost(&mut self) {
+        self.modem.status.health = Health::Degraded;
+        self.modem.status.health_reason = if self.modem.radio_off {
+            "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
+        } else {
+            "registration was lost; check antenna and coverage".to_owned()
+        };
+        self.modem
+            .enter(Stage::Registering, "registration was lost, the modem is searching")
+            .await;
+    }
+
+    pub(super) async fn become_ready(&mut self) {
+        self.modem.become_ready().await;
+        self.read_status(None);
+    }
+
+    /// Reads the status of the network soon.
+    pub(in crate::modem) fn read_network(&mut self) {
+        if !self.status_pending {
+            self.read_status(None);
+        }
+    }
+
+    pub(in crate::modem) fn read_status(&mut self, reply: Option<Reply<NetworkStatus>>) {
+        self.status_pending |= reply.is_none();
+        let lane = if reply.is_some() {
+            Lane::Normal
+        } else {
+            Lane::Background
+        };
+        let at = self.link.at.clone();
+        self.start(async move { Done::Network(network::read(&at, lane).await, reply) });
+    }
+
+    pub(super) async fn status_read(
+        &mut self,
+        reading: Result<network::Reading, AtError>,
+        reply: Option<Reply<NetworkStatus>>,
+    ) {
+        self.status_pending &= reply.is_some();
+        match reading {
+            Ok(reading) => {
+                if let Some(card) = reading.card.clone() {
+                    self.check_card(card).await;
+                }
+                let changed = network::apply_reading(&mut self.modem.network, reading);
+                self.modem.signals.keep(self.modem.network.signal.clone());
+                self.network_changed(changed).await;
+                if let Some(reply) = reply {
+                    let _ = reply.send(Ok(self.modem.network.clone()));
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the network status was not read");
+                if let Some(reply) = reply {
+                    let _ = reply.send(Err(error.into()));
+                }
+            }
+        }
+    }
+}
