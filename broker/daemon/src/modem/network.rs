@@ -7,6 +7,7 @@ use ::modem::at::command;
 use ::modem::at::reply::{self, Domain, SystemInformation};
 use ::modem::at::{Command, Urc};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::sim::Card;
 use crate::port::at::{AtError, AtHandle, Lane};
@@ -42,9 +43,28 @@ pub(super) struct Reading {
     system: Option<SystemInformation>,
     rssi_dbm: Option<f64>,
     operator: Option<String>,
-    registrations: Vec<(Domain, RegistrationState)>,
+    /// With the instant of the question.
+    registrations: Vec<(Domain, RegistrationState, Instant)>,
     /// The SIM in the modem, because what it tells when it is pulled is often lost.
     pub(super) card: Option<Card>,
+}
+
+/// When the modem last told of a registration by itself. A round of questions takes a while, and what the modem tells
+/// meanwhile is newer than an answer it gave before.
+#[derive(Default)]
+pub(super) struct Told(Vec<(Domain, Instant)>);
+
+impl Told {
+    /// The modem told of this domain now.
+    fn note(&mut self, domain: Domain) {
+        self.0.retain(|(known, _)| *known != domain);
+        self.0.push((domain, Instant::now()));
+    }
+
+    /// Whether an answer to a question of that instant is out of date.
+    fn outdates(&self, domain: Domain, asked: Instant) -> bool {
+        self.0.iter().any(|(known, told)| *known == domain && *told > asked)
+    }
 }
 
 /// Asks for everything that is in a status. A question that the firmware does not know is left out of the reading; only a
@@ -53,11 +73,12 @@ pub(super) async fn read(at: &AtHandle, lane: Lane) -> Result<Reading, AtError> 
     let mut reading = Reading::default();
     let ask = |command: Command| async { at.execute(lane, command).await };
     for domain in [Domain::Cs, Domain::Ps, Domain::Eps] {
+        let asked = Instant::now();
         let response = ask(command::registration(domain)).await?;
         if let Ok(registration) = reply::registration(&response.lines, domain) {
             reading
                 .registrations
-                .push((domain, registration_state(registration.state)));
+                .push((domain, registration_state(registration.state), asked));
         }
     }
     let response = ask(command::system_information()).await?;
@@ -75,11 +96,13 @@ pub(super) async fn read(at: &AtHandle, lane: Lane) -> Result<Reading, AtError> 
     Ok(reading)
 }
 
-/// Folds a reading in. True when something changed that is worth an event.
-pub(super) fn apply_reading(status: &mut NetworkStatus, reading: Reading) -> bool {
+/// Folds a reading in, but for what is out of date by now. True when something changed that is worth an event.
+pub(super) fn apply_reading(status: &mut NetworkStatus, told: &Told, reading: Reading) -> bool {
     let before = status.clone();
-    for (domain, state) in reading.registrations {
-        set_registration(status, domain, state);
+    for (domain, state, asked) in reading.registrations {
+        if !told.outdates(domain, asked) {
+            set_registration(status, domain, state);
+        }
     }
     let now = Timestamp::now();
     status.signal = Signal {
@@ -154,13 +177,13 @@ fn differs(before: &NetworkStatus, after: &NetworkStatus) -> bool {
 }
 
 /// Folds an unsolicited code in: `None` when it is about something else, otherwise whether something changed.
-pub(super) fn apply_urc(status: &mut NetworkStatus, urc: &Urc) -> Option<bool> {
+pub(super) fn apply_urc(status: &mut NetworkStatus, told: &mut Told, urc: &Urc) -> Option<bool> {
     match urc {
-        Urc::Registration(registration) => Some(set_registration(
-            status,
-            registration.domain,
-            registration_state(registration.state),
-        )),
+        Urc::Registration(registration) => {
+            told.note(registration.domain);
+            let state = registration_state(registration.state);
+            Some(set_registration(status, registration.domain, state))
+        }
         _ => None,
     }
 }
@@ -196,6 +219,26 @@ fn tenths(value: i32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_older_than_what_the_modem_told_is_left_out() {
+        let mut status = NetworkStatus::default();
+        let mut told = Told::default();
+        let answer = |state, asked| Reading {
+            registrations: vec![(Domain::Cs, state, asked)],
+            ..Reading::default()
+        };
+        let before = Instant::now();
+        let denied = reply::Registration::parse("+CREG: 3").unwrap();
+        assert_eq!(
+            apply_urc(&mut status, &mut told, &Urc::Registration(denied)),
+            Some(true)
+        );
+        apply_reading(&mut status, &told, answer(RegistrationState::Home, before));
+        assert_eq!(status.circuit_switched, Some(RegistrationState::Denied));
+        apply_reading(&mut status, &told, answer(RegistrationState::Home, Instant::now()));
+        assert_eq!(status.circuit_switched, Some(RegistrationState::Home));
+    }
 
     #[test]
     fn the_history_is_bounded_and_begins_where_somebody_asks() {

@@ -64,6 +64,7 @@ pub(super) struct Serving<'a> {
     sim_told: watch::Sender<()>,
     port_map: PortMap,
     brought_up: bool,
+    told: network::Told,
     next_status: Instant,
     status_pending: bool,
     pub(super) trouble: Trouble,
@@ -178,6 +179,7 @@ impl<'a> Serving<'a> {
             sim_told,
             port_map: PortMap::new(modem_port_map),
             brought_up: false,
+            told: network::Told::default(),
             next_status: Instant::now() + STATUS_INTERVAL,
             status_pending: false,
             trouble: Trouble::default(),
@@ -384,7 +386,7 @@ impl<'a> Serving<'a> {
         }
         if about_calls {
             self.call_urc(urc).await;
-        } else if let Some(changed) = network::apply_urc(&mut self.modem.network, &urc) {
+        } else if let Some(changed) = network::apply_urc(&mut self.modem.network, &mut self.told, &urc) {
             self.network_changed(changed).await;
         } else if let Urc::Ussd(said) = &urc {
             self.ussd_said(said).await;

@@ -344,10 +344,6 @@ async fn an_absent_modem_refuses_what_needs_it_and_may_be_asked_again() -> anyho
 async fn what_is_not_built_yet_says_so_with_a_reason() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     for method in [
-        "VoiceService/Hold",
-        "VoiceService/Resume",
-        "VoiceService/SetCallForwarding",
-        "VoiceService/GetCallForwarding",
         "NetworkService/ScanOperators",
         "NetworkService/SelectOperator",
         "NetworkService/SetNetworkModes",

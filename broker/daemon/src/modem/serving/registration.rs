@@ -77,7 +77,7 @@ impl Serving<'_> {
                 if let Some(card) = reading.card.clone() {
                     self.check_card(card).await;
                 }
-                let changed = network::apply_reading(&mut self.modem.network, reading);
+                let changed = network::apply_reading(&mut self.modem.network, &self.told, reading);
                 self.modem.signals.keep(self.modem.network.signal.clone());
                 self.network_changed(changed).await;
                 if let Some(reply) = reply {
