@@ -12,6 +12,7 @@ mod link;
 mod location;
 mod messages;
 mod network;
+mod operators;
 mod port_map;
 mod presence;
 mod recorder;
@@ -28,6 +29,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::modem::at::reply::FoundOperator;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -40,7 +42,8 @@ use crate::port::terminal::Terminal;
 use crate::port::trace::Trace;
 use crate::refusal::Refusal;
 use crate::resource::{
-    Bearer, Call, Fix, Forwarding, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession,
+    AccessTechnology, Bearer, Call, Fix, Forwarding, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim,
+    UssdSession,
 };
 use crate::store::Store;
 use crate::systemd::Progress;
@@ -53,6 +56,7 @@ pub use calls::{Attachment, CallUpdate};
 pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
 pub use network::SignalHistory;
+pub use operators::technology_of;
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
 pub use reliance::is_relied_on;
@@ -213,6 +217,27 @@ pub enum Request {
         /// The status.
         reply: Reply<NetworkStatus>,
     },
+    /// Scans for operators. Dropping the answer aborts it.
+    ScanOperators {
+        /// What was found.
+        reply: Reply<Vec<FoundOperator>>,
+    },
+    /// Selects an operator.
+    SelectOperator {
+        /// MCC and MNC, validated; `None`: the modem selects.
+        plmn: Option<String>,
+        /// In which technology; any if none.
+        technology: Option<AccessTechnology>,
+        /// The status afterwards.
+        reply: Reply<NetworkStatus>,
+    },
+    /// Sets which technologies may be used.
+    SetNetworkModes {
+        /// These, the preferred one first; at least one.
+        technologies: Vec<AccessTechnology>,
+        /// The status afterwards.
+        reply: Reply<NetworkStatus>,
+    },
     /// Connects the data bearer. With a dynamic composition the module changes to the one for data if it has to, as soon as
     /// no message is on its way; a call refuses it. Data is wanted until [`Request::DisconnectBearer`].
     ConnectBearer {
@@ -289,7 +314,10 @@ impl Request {
             Request::OperateSim { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::GetFix { reply } => drop(reply.send(Err(refusal()))),
             Request::Execute { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::RefreshNetwork { reply } => drop(reply.send(Err(refusal()))),
+            Request::ScanOperators { reply } => drop(reply.send(Err(refusal()))),
+            Request::RefreshNetwork { reply }
+            | Request::SelectOperator { reply, .. }
+            | Request::SetNetworkModes { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::GetStorage { reply } => drop(reply.send(Err(refusal()))),
             Request::ConnectBearer { reply, .. } | Request::DisconnectBearer { reply } => {
                 drop(reply.send(Err(refusal())));

@@ -853,6 +853,12 @@ pub struct NetworkStatus {
     /// Registration with the IMS.
     #[serde(default)]
     pub ims: Ims,
+    /// Somebody selected the operator.
+    #[serde(default)]
+    pub manual_selection: Option<bool>,
+    /// Technologies that may be used, the preferred one first; empty while that is not known.
+    #[serde(default)]
+    pub allowed_technologies: Vec<AccessTechnology>,
     /// When it was last read or told.
     pub update_time: Timestamp,
 }

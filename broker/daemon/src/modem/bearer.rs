@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, wds};
+use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, nas, wds};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -105,6 +105,11 @@ impl Data {
             },
             None => std::future::pending().await,
         }
+    }
+
+    /// The QMI port, while it is open.
+    pub(super) fn qmi(&self) -> Option<QmiHandle> {
+        self.port.as_ref().map(|port| port.handle.clone())
     }
 
     /// Ends with the packet side, whatever it waits for.
@@ -326,6 +331,11 @@ impl Serving<'_> {
                     let mut ims = self.modem.network.ims.clone();
                     opening::fold_services(&mut ims, services);
                     self.set_ims(ims).await;
+                }
+            }
+            (Service::NAS, nas::SIGNAL_INFO) => {
+                if let Ok(Some(signal)) = nas::signal_changed(indication) {
+                    self.signal_told(signal).await;
                 }
             }
             (Service::WDS, wds::PACKET_SERVICE_STATUS) => {
