@@ -342,6 +342,12 @@ pub struct DataConfig {
     pub roaming: bool,
     /// Metric of the default route through the modem.
     pub metric: u32,
+    /// Largest packet, instead of what the network says.
+    pub mtu: Option<u32>,
+    /// The profile of the modem that a session is started with.
+    pub profile: Option<u8>,
+    /// How long the QMI port is left alone after the modem appeared.
+    pub delay: Duration,
 }
 
 /// Versions of IP that a bearer carries.
@@ -374,6 +380,9 @@ impl Default for DataConfig {
             roaming: false,
             // Behind Ethernet (100) and WLAN (600) of NetworkManager and dhcpcd.
             metric: 700,
+            mtu: None,
+            profile: None,
+            delay: Duration::ZERO,
         }
     }
 }

@@ -86,6 +86,7 @@ fn all_frames_in_a_row_are_cut_at_the_right_places_in_any_chunks() {
 fn requests_are_those_of_qmicli() {
     let session = Session {
         apn: "internet".to_owned(),
+        profile: None,
         authentication: Authentication::Both,
         user: "u".to_owned(),
         password: "p".to_owned(),

@@ -459,10 +459,17 @@ fn data(mut section: Section<'_>) -> Result<DataConfig, ConfigError> {
     };
     let roaming = section.boolean("roaming")?.unwrap_or(default.roaming);
     let metric = section.integer("metric", 1..=u64::from(u32::MAX))?;
+    // 8200 3.1 for IPv6, and what a SIM7600 takes at most.
+    let mtu = section.integer("mtu", 1280..=1500)?;
+    let profile = section.integer("profile", 1..=24)?;
+    let delay = section.integer("delay_seconds", 0..=300)?;
     section.finish()?;
     Ok(DataConfig {
         families,
         roaming,
+        mtu: mtu.and_then(|mtu| u32::try_from(mtu).ok()),
+        profile: profile.and_then(|profile| u8::try_from(profile).ok()),
+        delay: delay.map_or(default.delay, Duration::from_secs),
         metric: metric
             .and_then(|metric| u32::try_from(metric).ok())
             .unwrap_or(default.metric),
@@ -563,7 +570,8 @@ fn carrier(mut section: Section<'_>) -> Result<CarrierConfig, ConfigError> {
             let meant = written.try_map(|written| match written.as_str() {
                 "pap" => Ok(Authentication::Pap),
                 "chap" => Ok(Authentication::Chap),
-                other => Err(format!("expected \"pap\" or \"chap\", found {other:?}")),
+                "both" => Ok(Authentication::Both),
+                other => Err(format!("expected \"pap\", \"chap\" or \"both\", found {other:?}")),
             })?;
             meant.value
         }

@@ -12,6 +12,7 @@ mod keyboard;
 mod killed;
 mod location;
 mod message_faults;
+mod operators;
 mod processes;
 mod queue;
 mod receiving;

@@ -29,22 +29,30 @@ impl Serving<'_> {
         match (self.modem.status.stage, registered) {
             (Stage::Ready, false) => self.registration_lost().await,
             (Stage::Registering, true) => self.become_ready().await,
+            // What somebody set meanwhile may be why.
+            (Stage::Registering, false) if self.modem.status.health_reason != self.why_not_registered() => {
+                self.registration_lost().await;
+            }
             _ => {}
         }
     }
 
     pub(super) async fn registration_lost(&mut self) {
         self.modem.status.health = Health::Degraded;
-        self.modem.status.health_reason = if self.modem.radio_off {
+        self.modem.status.health_reason = self.why_not_registered();
+        self.modem
+            .enter(Stage::Registering, "registration was lost, the modem is searching")
+            .await;
+    }
+
+    fn why_not_registered(&self) -> String {
+        if self.modem.radio_off {
             "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
         } else if let Some(restriction) = operators::restriction(&self.modem.network) {
             format!("registration was lost, and {restriction}")
         } else {
             "registration was lost; check antenna and coverage".to_owned()
-        };
-        self.modem
-            .enter(Stage::Registering, "registration was lost, the modem is searching")
-            .await;
+        }
     }
 
     pub(super) async fn become_ready(&mut self) {
