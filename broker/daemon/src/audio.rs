@@ -8,6 +8,7 @@
 //! crosses as an atomic position: `clear` tells the thread up to where queued audio is to be dropped.
 
 mod bell;
+mod buffering;
 mod driver_queue;
 mod owner;
 mod priority;
@@ -28,8 +29,8 @@ use crate::resource::{AudioProblems, AudioStatistics};
 
 pub use owner::{Listener, Owner};
 pub use recording::{Recording, record};
-pub use session::AttachOptions;
 use session::Session;
+pub use session::{AttachOptions, PREBUFFER_MAX_MS};
 
 /// How a call's audio is treated.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +55,8 @@ struct Counters {
     /// Octets of the uplink ring that were dropped by a clear.
     uplink_cleared: AtomicU64,
     downlink_frames_lost: AtomicU64,
-    prebuffer_ms: AtomicU64,
+    /// How the owner's audio is queued, as [`buffering`] writes it.
+    buffering: AtomicU64,
     /// Frames that were due while the port took nothing.
     write_stalls: AtomicU64,
     uplink_skipped_frames: AtomicU64,

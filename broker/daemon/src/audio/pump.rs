@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use modem::pcm::{FRAME_BYTES, FRAME_SAMPLES, Frame, Framer, Pacer, Playout, Source};
+use modem::pcm::{Buffering, FRAME_BYTES, FRAME_SAMPLES, Frame, Framer, Pacer, Playout, Source};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -15,13 +15,13 @@ use rtrb::{Consumer, Producer};
 use tokio::sync::oneshot;
 
 use super::bell::Bell;
-use super::{Cleared, Counters, add, driver_queue, load, micros, priority, raise};
+use super::{Cleared, Counters, add, buffering, driver_queue, load, micros, priority, raise};
 
 /// Frames that the driver may hold. What it holds is played whatever a `clear` says, and a backlog that builds up while the
 /// module takes nothing would delay the whole rest of the call.
 const DRIVER_FRAMES: usize = 2;
 
-/// The longest a turn waits, so that a `clear` and a change of the prebuffer are seen without a wake-up of their own.
+/// The longest a turn waits, so that a `clear` and another sender are seen without a wake-up of their own.
 const TURN_MAX: Duration = Duration::from_millis(20);
 
 /// The pump's ends of the rings.
@@ -96,7 +96,8 @@ struct Pump {
     framer: Framer,
     pacer: Pacer,
     playout: Playout,
-    prebuffer_ms: u64,
+    /// What the playout was told, as the session wrote it.
+    buffering: u64,
     /// A frame that the port did not take whole. The rest must follow, or every later sample would be torn apart.
     unwritten: Frame,
     unwritten_from: usize,
@@ -125,8 +126,8 @@ impl Pump {
             ends,
             framer: Framer::default(),
             pacer: Pacer::new(Duration::ZERO),
-            playout: Playout::new(Duration::ZERO),
-            prebuffer_ms: 0,
+            playout: Playout::new(Buffering::default()),
+            buffering: 0,
             unwritten: Frame {
                 first_sample: 0,
                 pcm: [0; FRAME_BYTES],
@@ -302,10 +303,10 @@ impl Pump {
 
     fn fill(&mut self) {
         let counters = Arc::clone(&self.ends.counters);
-        let prebuffer_ms = load(&counters.prebuffer_ms);
-        if prebuffer_ms != self.prebuffer_ms {
-            self.prebuffer_ms = prebuffer_ms;
-            self.playout.set_prebuffer(Duration::from_millis(prebuffer_ms));
+        let written = load(&counters.buffering);
+        if written != self.buffering {
+            self.buffering = written;
+            self.playout.set_buffering(buffering::read(written));
         }
         let filled = self
             .playout
@@ -368,6 +369,12 @@ impl Source for Ring<'_> {
             let (first, second) = chunk.as_slices();
             into[..first.len()].copy_from_slice(first);
             into[first.len()..].copy_from_slice(second);
+            chunk.commit_all();
+        }
+    }
+
+    fn discard(&mut self, count: usize) {
+        if let Ok(chunk) = self.0.read_chunk(count) {
             chunk.commit_all();
         }
     }
