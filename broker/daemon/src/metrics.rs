@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::modem::Modems;
 use crate::store::Store;
 
-pub use call_totals::{AudioSource, CallTotals, Counted};
+pub use call_totals::{AudioFigures, AudioSource, CallTotals, Counted};
 pub use histogram::{Distribution, Histogram};
 pub use listener::{MetricsListenError, MetricsListener};
 

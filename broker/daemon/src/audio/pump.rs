@@ -226,7 +226,11 @@ impl Pump {
         add(&counters.downlink_bytes, count as u64);
         add(&counters.downlink_short_reads, u64::from(count < FRAME_BYTES));
         match self.last_read.replace(now) {
-            Some(last) => raise(&counters.downlink_gap_max_us, micros(now.saturating_sub(last))),
+            Some(last) => {
+                let gap = micros(now.saturating_sub(last));
+                raise(&counters.downlink_gap_max_us, gap);
+                counters.times.gaps.observe(gap);
+            }
             None => {
                 counters.first_read_us.store(micros(now), Ordering::Release);
                 counters.first_read_bytes.store(count as u64, Ordering::Release);
@@ -246,7 +250,9 @@ impl Pump {
             // Nothing is due before the read that it is written for.
             let due = due.max(self.last_read.unwrap_or_default());
             if !due.is_zero() {
-                raise(&self.ends.counters.lateness_max_us, micros(now.saturating_sub(due)));
+                let late = micros(now.saturating_sub(due));
+                raise(&self.ends.counters.lateness_max_us, late);
+                self.ends.counters.times.lateness.observe(late);
             }
             if self.unwritten_from < FRAME_BYTES || self.driver_is_full() {
                 add(&self.ends.counters.write_stalls, 1);
@@ -289,6 +295,7 @@ impl Pump {
         add(&counters.uplink_cleared, drop as u64);
         let latency = micros(self.began.elapsed()).saturating_sub(load(&counters.clear_asked_us));
         counters.clear_latency_us.store(latency, Ordering::Release);
+        counters.times.clears.observe(latency);
         self.publish_taken();
         self.playout.cleared();
         drop > 0

@@ -15,6 +15,7 @@ use super::bell::{Bell, Ear, bell};
 use super::owner::{Listener, Owner, OwnerEnd};
 use super::pump::Ends;
 use super::{AlreadyOwned, AudioConfig, Cleared, Counters, Downlink, Heard, buffering, load, micros};
+use crate::metrics::{AudioFigures, AudioSource};
 use crate::resource::{AudioProblem, AudioProblems, AudioStatistics};
 
 /// Octets of one millisecond.
@@ -521,6 +522,24 @@ impl Session {
             downlink_unowned_frames = self.downlink_unowned.load(Ordering::Relaxed),
             "audio closed"
         );
+    }
+}
+
+impl AudioSource for Session {
+    fn audio(&self) -> AudioFigures {
+        let times = &self.counters.times;
+        AudioFigures {
+            statistics: self.statistics(),
+            gaps: times.gaps.distribution(),
+            lateness: times.lateness.distribution(),
+            clears: times.clears.distribution(),
+            cleared_samples: load(&self.counters.uplink_cleared) / 2,
+            problems: self
+                .shared()
+                .problems
+                .as_ref()
+                .map_or_else(AudioProblems::default, |problems| *problems.borrow()),
+        }
     }
 }
 

@@ -141,8 +141,11 @@ impl CallTotals {
         let cause = call.end_cause.map_or("unknown", cause_name);
         *totals.ends.entry((direction_name(call.direction), cause)).or_default() += 1;
         if let (Some(answered), Some(ended)) = (call.answer_time, call.end_time) {
-            let talked = u64::try_from((ended - answered).total(jiff::Unit::Microsecond).unwrap_or(0.0) as i64);
-            let histogram = totals.talked.get_or_insert_with(|| Box::new(Histogram::new(TALKED_BOUNDS_US)));
+            // A clock that was set back meanwhile makes it nothing.
+            let talked = u64::try_from(ended.duration_since(answered).as_micros());
+            let histogram = totals
+                .talked
+                .get_or_insert_with(|| Box::new(Histogram::new(TALKED_BOUNDS_US)));
             histogram.observe(talked.unwrap_or(0));
         }
         totals.pcm_open_attempts += call

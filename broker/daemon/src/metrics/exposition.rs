@@ -40,7 +40,8 @@ impl Exposition {
 
     fn begin(&mut self, name: &'static str, kind: &str, help: &str) -> Family<'_> {
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
-        self.text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        self.text
+            .push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
         Family { page: self, name }
     }
 

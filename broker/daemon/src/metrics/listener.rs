@@ -100,7 +100,11 @@ async fn respond<B>(request: Request<B>, sources: Sources) -> Result<Response<St
     } else {
         *response.body_mut() = page::make(&sources).await;
     }
-    let kind = if is_page { "text/plain; version=0.0.4; charset=utf-8" } else { "text/plain; charset=utf-8" };
+    let kind = if is_page {
+        "text/plain; version=0.0.4; charset=utf-8"
+    } else {
+        "text/plain; charset=utf-8"
+    };
     let kind = hyper::header::HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)

@@ -1,9 +1,11 @@
 //! What is on the page.
 
+use super::Sources;
+use ::modem::recovery::Step;
+
 use super::call_totals::{AudioFigures, Shown};
 use super::exposition::{Exposition, Kind};
 use super::histogram::Distribution;
-use super::Sources;
 use crate::modem::{ModemHandle, RecoveryStatus, Snapshot};
 use crate::resource::{AudioProblem, AudioStatistics, Health, Stage};
 
@@ -43,10 +45,18 @@ pub(super) async fn make(sources: &Sources) -> String {
         rows.push(Row::read(modem, sources).await);
     }
     let mut page = Exposition::default();
-    page.family("modem_broker_build_info", Kind::Gauge, "The version of the broker; always 1.")
-        .count(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    page.family("modem_broker_events_total", Kind::Counter, "Events in the journal since it was begun.")
-        .count(&[], sources.store.latest().0);
+    page.family(
+        "modem_broker_build_info",
+        Kind::Gauge,
+        "The version of the broker; always 1.",
+    )
+    .count(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.family(
+        "modem_broker_events_total",
+        Kind::Counter,
+        "Events in the journal since it was begun.",
+    )
+    .count(&[], sources.store.latest().0);
     states(&mut page, &rows);
     queues(&mut page, &rows);
     recovery(&mut page, &rows);
@@ -59,7 +69,11 @@ pub(super) async fn make(sources: &Sources) -> String {
 }
 
 fn states(page: &mut Exposition, rows: &[Row]) {
-    let mut family = page.family("modem_stage", Kind::Gauge, "1 for the stage of service that the modem is at.");
+    let mut family = page.family(
+        "modem_stage",
+        Kind::Gauge,
+        "1 for the stage of service that the modem is at.",
+    );
     for row in rows {
         for stage in Stage::ALL {
             let here = u64::from(row.snapshot.status.stage == stage);
@@ -96,12 +110,31 @@ fn queues(page: &mut Exposition, rows: &[Row]) {
     }
 }
 
+fn step_label(step: Step) -> &'static str {
+    match step {
+        Step::Resynchronise => "resynchronise",
+        Step::ReopenPort => "reopen_port",
+        Step::SwitchPort => "switch_port",
+        Step::CycleRadio => "cycle_radio",
+        Step::ResetModule => "reset_module",
+        Step::CycleUsb => "cycle_usb",
+        Step::PowerHook => "power_hook",
+    }
+}
+
 fn recovery(page: &mut Exposition, rows: &[Row]) {
     let steps = |row: &Row| -> Vec<(&'static str, u64, u64, u32)> {
         row.recovery
             .counters
             .iter()
-            .map(|counter| (counter.step.name(), counter.attempts, counter.successes, counter.budget_left))
+            .map(|counter| {
+                (
+                    step_label(counter.step),
+                    counter.attempts,
+                    counter.successes,
+                    counter.budget_left,
+                )
+            })
             .collect()
     };
     let mut family = page.family(
@@ -144,13 +177,19 @@ fn recovery(page: &mut Exposition, rows: &[Row]) {
 }
 
 fn network(page: &mut Exposition, rows: &[Row]) {
-    let mut family = page.family("modem_registered", Kind::Gauge, "1 while the modem is registered in a network.");
+    let mut family = page.family(
+        "modem_registered",
+        Kind::Gauge,
+        "1 while the modem is registered in a network.",
+    );
     for row in rows {
         family.count(&[("modem", &row.name)], row.snapshot.network.is_registered().into());
     }
     type Measure = fn(&Row) -> Option<f64>;
     let measures: [(&'static str, &str, Measure); 4] = [
-        ("modem_signal_rssi_dbm", "Received signal strength.", |row| row.snapshot.network.signal.rssi_dbm),
+        ("modem_signal_rssi_dbm", "Received signal strength.", |row| {
+            row.snapshot.network.signal.rssi_dbm
+        }),
         ("modem_signal_rsrp_dbm", "Power of the LTE reference signal.", |row| {
             row.snapshot.network.signal.rsrp_dbm
         }),
@@ -183,7 +222,11 @@ fn calls(page: &mut Exposition, rows: &[Row]) {
             family.count(&[("modem", modem), ("state", state)], *count);
         }
     }
-    let mut family = page.family("modem_calls_total", Kind::Counter, "Calls that are over, by cause of their end.");
+    let mut family = page.family(
+        "modem_calls_total",
+        Kind::Counter,
+        "Calls that are over, by cause of their end.",
+    );
     for (modem, calls) in shown(rows) {
         for ((direction, cause), count) in &calls.ends {
             family.count(&[("modem", modem), ("direction", direction), ("cause", cause)], *count);
@@ -206,40 +249,78 @@ fn calls(page: &mut Exposition, rows: &[Row]) {
 type Counter = fn(&AudioStatistics) -> u64;
 
 /// The counters of a call's audio: name, meaning, where it is.
-const AUDIO_COUNTERS: [(&str, &str, Counter); 20] = [
-    ("modem_pcm_rx_bytes_total", "Octets read from the modem.", |of| of.downlink_samples * 2),
-    ("modem_pcm_rx_frames_total", "Frames of 20 ms read from the modem.", |of| {
-        of.downlink_samples / modem::pcm::FRAME_SAMPLES as u64
+const AUDIO_COUNTERS: [(&str, &str, Counter); 18] = [
+    ("modem_pcm_rx_bytes_total", "Octets read from the modem.", |of| {
+        of.downlink_samples * 2
     }),
-    ("modem_pcm_rx_delivered_frames_total", "Frames that owners were given.", |of| of.downlink_frames),
-    ("modem_pcm_rx_dropped_samples_total", "Samples dropped because an owner did not read.", |of| {
-        of.downlink_dropped_samples
+    (
+        "modem_pcm_rx_frames_total",
+        "Frames of 20 ms read from the modem.",
+        |of| of.downlink_samples / ::modem::pcm::FRAME_SAMPLES as u64,
+    ),
+    (
+        "modem_pcm_rx_delivered_frames_total",
+        "Frames that owners were given.",
+        |of| of.downlink_frames,
+    ),
+    (
+        "modem_pcm_rx_dropped_samples_total",
+        "Samples dropped because an owner did not read.",
+        |of| of.downlink_dropped_samples,
+    ),
+    ("modem_pcm_rx_short_reads_total", "Reads shorter than a frame.", |of| {
+        of.downlink_short_reads
     }),
-    ("modem_pcm_rx_short_reads_total", "Reads shorter than a frame.", |of| of.downlink_short_reads),
-    ("modem_pcm_rx_discontinuities_total", "Jumps in the sample index that owners saw.", |of| {
-        of.downlink_discontinuities
-    }),
-    ("modem_pcm_rx_byte_slips_total", "Lost octets that were noticed and healed.", |of| {
-        of.downlink_byte_slips
-    }),
-    ("modem_pcm_tx_frames_total", "Frames written to the modem, silence included.", |of| of.uplink_frames),
-    ("modem_pcm_tx_bytes_total", "Octets written to the modem, silence included.", |of| {
-        of.uplink_samples * 2
-    }),
-    ("modem_pcm_tx_silence_frames_total", "Frames of silence, because nothing was queued.", |of| {
-        of.uplink_silence_frames
-    }),
-    ("modem_pcm_tx_underruns_total", "Times audio ran dry in its middle.", |of| of.uplink_underruns),
-    ("modem_pcm_tx_underrun_ms_total", "Silence within interrupted audio.", |of| of.uplink_underrun_ms),
-    ("modem_pcm_tx_overflow_ms_total", "Audio refused because the queue was full.", |of| {
-        of.uplink_dropped_samples / 8
-    }),
-    ("modem_pcm_tx_write_stalls_total", "Frames that were due while the modem took nothing.", |of| {
-        of.uplink_write_stalls
-    }),
-    ("modem_pcm_tx_partial_writes_total", "Writes of which the modem took a part.", |of| {
-        of.uplink_partial_writes
-    }),
+    (
+        "modem_pcm_rx_discontinuities_total",
+        "Jumps in the sample index that owners saw.",
+        |of| of.downlink_discontinuities,
+    ),
+    (
+        "modem_pcm_rx_byte_slips_total",
+        "Lost octets that were noticed and healed.",
+        |of| of.downlink_byte_slips,
+    ),
+    (
+        "modem_pcm_tx_frames_total",
+        "Frames written to the modem, silence included.",
+        |of| of.uplink_frames,
+    ),
+    (
+        "modem_pcm_tx_bytes_total",
+        "Octets written to the modem, silence included.",
+        |of| of.uplink_samples * 2,
+    ),
+    (
+        "modem_pcm_tx_silence_frames_total",
+        "Frames of silence, because nothing was queued.",
+        |of| of.uplink_silence_frames,
+    ),
+    (
+        "modem_pcm_tx_underruns_total",
+        "Times audio ran dry in its middle.",
+        |of| of.uplink_underruns,
+    ),
+    (
+        "modem_pcm_tx_underrun_ms_total",
+        "Silence within interrupted audio.",
+        |of| of.uplink_underrun_ms,
+    ),
+    (
+        "modem_pcm_tx_overflow_ms_total",
+        "Audio refused because the queue was full.",
+        |of| of.uplink_dropped_samples / 8,
+    ),
+    (
+        "modem_pcm_tx_write_stalls_total",
+        "Frames that were due while the modem took nothing.",
+        |of| of.uplink_write_stalls,
+    ),
+    (
+        "modem_pcm_tx_partial_writes_total",
+        "Writes of which the modem took a part.",
+        |of| of.uplink_partial_writes,
+    ),
     (
         "modem_drift_frames_dropped_total",
         "Frames of live senders left out, because their clock is faster or they came late.",
@@ -250,11 +331,11 @@ const AUDIO_COUNTERS: [(&str, &str, Counter); 20] = [
         "Frames of silence put in, because the clock of a live sender is slower.",
         |of| of.uplink_drift_inserted_frames,
     ),
-    ("modem_grpc_listener_dropped_frames_total", "Frames that slow listeners lost.", |of| {
-        of.listener_dropped_frames
-    }),
-    ("modem_pcm_rx_samples_total", "Samples read from the modem.", |of| of.downlink_samples),
-    ("modem_pcm_tx_samples_total", "Samples written to the modem, silence included.", |of| of.uplink_samples),
+    (
+        "modem_grpc_listener_dropped_frames_total",
+        "Frames that slow listeners lost.",
+        |of| of.listener_dropped_frames,
+    ),
 ];
 
 fn audio_counters(page: &mut Exposition, rows: &[Row]) {
@@ -277,11 +358,24 @@ fn audio_counters(page: &mut Exposition, rows: &[Row]) {
 fn audio_times(page: &mut Exposition, rows: &[Row]) {
     type Times = fn(&AudioFigures) -> &Distribution;
     let histograms: [(&'static str, &str, f64, Times); 3] = [
-        ("modem_pcm_rx_gap_seconds", "Time between two reads from the modem.", SECOND, |of| &of.gaps),
-        ("modem_pacing_lateness_ms", "How late frames were written, against their due time.", MILLISECOND, |of| {
-            &of.lateness
-        }),
-        ("modem_clear_latency_ms", "From a clear to the drop of what it meant.", MILLISECOND, |of| &of.clears),
+        (
+            "modem_pcm_rx_gap_seconds",
+            "Time between two reads from the modem.",
+            SECOND,
+            |of| &of.gaps,
+        ),
+        (
+            "modem_pacing_lateness_ms",
+            "How late frames were written, against their due time.",
+            MILLISECOND,
+            |of| &of.lateness,
+        ),
+        (
+            "modem_clear_latency_ms",
+            "From a clear to the drop of what it meant.",
+            MILLISECOND,
+            |of| &of.clears,
+        ),
     ];
     for (name, help, unit, times) in histograms {
         let mut family = page.histogram(name, help);
@@ -295,11 +389,17 @@ fn audio_times(page: &mut Exposition, rows: &[Row]) {
 fn audio_now(page: &mut Exposition, rows: &[Row]) {
     type Moment = fn(&AudioStatistics) -> f64;
     let moments: [(&'static str, &str, Moment); 3] = [
-        ("modem_play_queue_ms", "Audio that waits to be played.", |of| of.uplink_queued_ms.into()),
-        ("modem_rx_rate_ppm", "The modem's clock against the broker's.", |of| of.downlink_rate_ppm.into()),
-        ("modem_pcm_tx_outq_max_bytes", "Octets that the driver held at most in this call.", |of| {
-            of.driver_queue_max_bytes.into()
+        ("modem_play_queue_ms", "Audio that waits to be played.", |of| {
+            of.uplink_queued_ms.into()
         }),
+        ("modem_rx_rate_ppm", "The modem's clock against the broker's.", |of| {
+            of.downlink_rate_ppm.into()
+        }),
+        (
+            "modem_pcm_tx_outq_max_bytes",
+            "Octets that the driver held at most in this call.",
+            |of| of.driver_queue_max_bytes.into(),
+        ),
     ];
     let now = || shown(rows).filter_map(|(modem, calls)| Some((modem, calls.now.as_ref()?)));
     for (name, help, moment) in moments {
@@ -308,7 +408,11 @@ fn audio_now(page: &mut Exposition, rows: &[Row]) {
             family.value(&[("modem", modem)], moment(&figures.statistics));
         }
     }
-    let mut family = page.family("modem_rms_dbov", Kind::Gauge, "Level against full scale, -Inf for digital silence.");
+    let mut family = page.family(
+        "modem_rms_dbov",
+        Kind::Gauge,
+        "Level against full scale, -Inf for digital silence.",
+    );
     for (modem, figures) in now() {
         let statistics = &figures.statistics;
         for (dir, level) in [("rx", statistics.downlink_rms_dbov), ("tx", statistics.uplink_rms_dbov)] {
@@ -316,10 +420,17 @@ fn audio_now(page: &mut Exposition, rows: &[Row]) {
             family.value(&[("modem", modem), ("dir", dir)], level);
         }
     }
-    let mut family = page.family("modem_clipped_ratio", Kind::Gauge, "Share of the samples at either end of the scale.");
+    let mut family = page.family(
+        "modem_clipped_ratio",
+        Kind::Gauge,
+        "Share of the samples at either end of the scale.",
+    );
     for (modem, figures) in now() {
         let statistics = &figures.statistics;
-        for (dir, ppm) in [("rx", statistics.downlink_clipped_ppm), ("tx", statistics.uplink_clipped_ppm)] {
+        for (dir, ppm) in [
+            ("rx", statistics.downlink_clipped_ppm),
+            ("tx", statistics.uplink_clipped_ppm),
+        ] {
             family.value(&[("modem", modem), ("dir", dir)], f64::from(ppm) / 1e6);
         }
     }
