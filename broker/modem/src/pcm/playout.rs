@@ -470,8 +470,10 @@ mod tests {
     #[test]
     fn live_audio_that_came_late_does_not_stay_late() {
         // Speech with a pause of a fifth of a second in each 1.2 s; speech alone; nothing but a pause.
-        let talk: fn(usize) -> bool = |n| n % 60 < 50;
-        let (speech, pause): (fn(usize) -> bool, fn(usize) -> bool) = (|_| true, |_| false);
+        type Loud = fn(usize) -> bool;
+        let talk: Loud = |n| n % 60 < 50;
+        let speech: Loud = |_| true;
+        let pause: Loud = |_| false;
         for (what, supply, late, seconds, loud, depth, lost) in [
             ("a little late", Supply::Live, 10, 10, talk, 2..=4, 0..=0),
             ("half a second", Supply::Live, 25, 10, talk, 2..=4, 0..=0),
