@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is allowed for debugging.
     pub diagnostics: DiagnosticsConfig,
+    /// Figures for Prometheus.
+    pub metrics: MetricsConfig,
     /// Where modems are looked for.
     pub discovery: DiscoveryConfig,
     /// How calls are treated.
@@ -154,6 +156,13 @@ pub struct DiagnosticsConfig {
     pub raw_at: bool,
     /// How much of what crosses the ports of each modem is kept in memory; nothing for zero.
     pub trace_bytes: usize,
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Where `GET /metrics` is answered, on loopback; nowhere if none.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[discovery]`.

@@ -37,6 +37,7 @@ use tokio::time::Instant;
 use crate::audio;
 use crate::config::{ModemConfig, VoiceConfig};
 use crate::device::{Bus, Device, Sighting};
+use crate::metrics::CallTotals;
 use crate::port::at::AtError;
 use crate::port::terminal::Terminal;
 use crate::port::trace::Trace;
@@ -375,6 +376,11 @@ impl ModemHandle {
         self.recovery.borrow().clone()
     }
 
+    /// Requests that the actor has not looked at yet.
+    pub fn requests_waiting(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
+    }
+
     /// Says whether the failover wants the modem as a way to the internet. With a dynamic composition the module changes to
     /// the one for data, if it has to, as soon as no call and no message is on its way; nobody waits for that here.
     pub fn want_data(&self, wanted: bool) {
@@ -476,6 +482,8 @@ pub struct Setup {
     pub progress: Progress,
     /// Where what crosses the ports is kept.
     pub trace: Trace,
+    /// What its calls come to, if anybody wants to know.
+    pub totals: Option<Arc<CallTotals>>,
 }
 
 /// Work that was started and reports back.
@@ -551,7 +559,12 @@ pub fn open(
         status: status.clone(),
         ..Snapshot::default()
     });
-    let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
+    let (recorder, task) = recorder::open(
+        setup.store.clone(),
+        setup.config.name.clone(),
+        snapshot,
+        setup.totals.clone(),
+    );
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
     let (want_data, data_wanted) = watch::channel(false);
     let signals = SignalHistory::default();

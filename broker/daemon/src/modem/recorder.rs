@@ -4,8 +4,11 @@
 //! go through a bounded queue to one task, which commits them in order and only then publishes the new snapshot and runs what
 //! was waiting for the commit.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, watch};
 
+use crate::metrics::CallTotals;
 use crate::resource::{Bearer, Change, ModemStatus, NetworkStatus, Sim};
 use crate::store::Store;
 
@@ -44,9 +47,15 @@ pub(super) struct RecorderTask {
     store: Store,
     modem: String,
     snapshot: watch::Sender<Snapshot>,
+    totals: Option<Arc<CallTotals>>,
 }
 
-pub(super) fn open(store: Store, modem: String, snapshot: watch::Sender<Snapshot>) -> (Recorder, RecorderTask) {
+pub(super) fn open(
+    store: Store,
+    modem: String,
+    snapshot: watch::Sender<Snapshot>,
+    totals: Option<Arc<CallTotals>>,
+) -> (Recorder, RecorderTask) {
     let (entries, receiver) = mpsc::channel(DEPTH);
     (
         Recorder { entries },
@@ -55,6 +64,7 @@ pub(super) fn open(store: Store, modem: String, snapshot: watch::Sender<Snapshot
             store,
             modem,
             snapshot,
+            totals,
         },
     )
 }
@@ -110,6 +120,9 @@ impl RecorderTask {
     }
 
     fn publish(&self, change: Change) {
+        if let (Change::Call(call), Some(totals)) = (&change, &self.totals) {
+            totals.record(call);
+        }
         self.snapshot.send_modify(|snapshot| match change {
             Change::Modem(status) => snapshot.status = status,
             Change::Sim(sim) => snapshot.sim = sim,

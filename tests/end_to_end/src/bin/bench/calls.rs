@@ -8,7 +8,7 @@ use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{
     Call, CallState, HangUpRequest, RejectRequest, SendMessageRequest, StreamCallAttach, StreamCallClear,
-    StreamCallHangUp,
+    StreamCallHangUp, UplinkAudio,
 };
 use client::Broker;
 use client::call::CallStream;
@@ -65,6 +65,12 @@ pub async fn answered(
         call_id: call.call_id,
         answer: true,
         prebuffer_ms,
+        uplink: if prebuffer_ms > 0 {
+            UplinkAudio::Live
+        } else {
+            UplinkAudio::Finished
+        }
+        .into(),
         ..Default::default()
     };
     Ok(CallStream::attach(broker, attach).await?)
