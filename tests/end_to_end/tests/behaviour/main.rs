@@ -1,6 +1,7 @@
 //! What the broker does, seen from its clients on one side and from the virtual modem's books on the other.
 
 mod bring_up;
+mod call_commands;
 mod consumers;
 mod crash;
 mod data;
