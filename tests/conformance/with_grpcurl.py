@@ -81,7 +81,6 @@ def checks(program, stand):
     yield "unary over the unix socket", lambda: with_json.unary(unix)
     yield "send a message once", lambda: with_json.send_once(tcp)
     yield "error with details", lambda: with_json.bad_argument(tcp)
-    yield "what is not built", lambda: with_json.not_built(tcp)
     yield "health", lambda: with_json.health(tcp)
     yield "server stream WatchEvents", lambda: with_json.watch(tcp, stand)
     for place, client in (("", tcp), (" over the unix socket", unix)):

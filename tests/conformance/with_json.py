@@ -12,7 +12,6 @@ SERVICES = [
     for noun in ("Modem", "Sim", "Sms", "Voice", "Ussd", "Network", "Location", "Event", "Diagnostics")
 ]
 # Something that the contract defines and that is not built yet.
-NOT_BUILT = "modembroker.v1.NetworkService/SelectOperator"
 
 
 def require_ready(client):
@@ -63,14 +62,6 @@ def bad_argument(client):
     require(info["metadata"] == {"field": "page_size"}, f"metadata {info['metadata']}")
     violations = details["BadRequest"]["fieldViolations"]
     require([violation["field"] for violation in violations] == ["page_size"], f"BadRequest {violations}")
-
-
-def not_built(client):
-    """What is not built yet says so."""
-    code, details = client.error(NOT_BUILT, {})
-    require(code == "UNIMPLEMENTED", f"code {code}")
-    info = details["ErrorInfo"]
-    require(info.get("reason") == "NOT_BUILT_YET", f"ErrorInfo {info}")
 
 
 def health(client):

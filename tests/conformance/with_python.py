@@ -121,14 +121,6 @@ def not_found(client):
     require((info.reason, dict(info.metadata)) == ("MODEM_NOT_FOUND", {"modem": "nobody"}), f"ErrorInfo {info}")
 
 
-def not_built(client):
-    """What is not built yet says so."""
-    service, method = with_json.NOT_BUILT.removeprefix("modembroker.v1.").split("/")
-    code, details = client.error(service, method)
-    require(code == grpc.StatusCode.UNIMPLEMENTED, f"code {code}")
-    require(details["ErrorInfo"].reason == "NOT_BUILT_YET", f"ErrorInfo {details['ErrorInfo']}")
-
-
 def health(client):
     """Check and Watch of the standard health service."""
     stub = health_pb2_grpc.HealthStub(client.channel)
@@ -223,7 +215,6 @@ def checks(stand):
     yield "unary over TCP", lambda: unary(client)
     yield "error with details in the trailers", lambda: bad_argument(client)
     yield "error that names a modem", lambda: not_found(client)
-    yield "what is not built", lambda: not_built(client)
     yield "health Check and Watch", lambda: health(client)
     yield "server stream WatchEvents", lambda: watch(client, stand)
     yield "bidirectional StreamCall", lambda: with_json.on_a_free_line(stream_call, client, stand)

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""Judges the simulator: do gammu, gammu-smsd and smstools, made for real modems, take it for one?
+"""Judges the simulator: do gammu, gammu-smsd, smstools and qmicli, made for real modems, take it for one?
 
     check.py --programs DIR
 
-Each sends and receives single, long and UCS2 messages through a virtual modem of its own, and the network's books are
-compared with what it says. One line for each test: "ok …" or "FAILED …: why"; what went wrong is shown only then.
+The first three send and receive single, long and UCS2 messages through a virtual modem of their own, and the network's books
+are compared with what they say; qmicli uses the QMI port, also by way of libqmi's own proxy. One line for each test: "ok …" or "FAILED …: why"; what went wrong is shown only then.
 
 `gammu monitor` is not among the tests: gammu 1.42 ends it with "Unknown response" at AT+CBC, which a SIM7600 answers with a
 voltage (+CBC: 3.843V, as owners report) and gammu expects as charge and percent. It does so with the real module too.
 """
 
 import argparse
+import os
 import re
+import shlex
 import shutil
 import sys
 import threading
@@ -230,7 +232,76 @@ cs_convert = yes
     TESTS = (("smstools receives", receive), ("smstools sends, and gets the reports", send))
 
 
-JUDGES = {"gammu": Gammu, "gammu-smsd": GammuDaemon, "smsd": Smstools}
+class Qmicli:
+    """libqmi's command line on the control channel, which is a pseudo terminal here, and libqmi's proxy before it."""
+
+    def __init__(self, modem):
+        self.modem = modem
+        self.port = modem.dev / "cdc-wdm0"
+
+    def _run(self, *arguments, proxy=False):
+        options = ["--device-open-qmi", *(["--device-open-proxy"] if proxy else [])]
+        return ["qmicli", "-d", str(self.port.resolve()), *options, *arguments]
+
+    def _ask(self, *arguments, says=()):
+        done = run(self._run(*arguments), seconds=LIMIT_S)
+        require(done.status == 0, f"qmicli {arguments[0]}: status {done.status}: {done.stdout[-300:]}{done.stderr[-300:]}")
+        for fact in says:
+            require(fact in done.stdout, f"qmicli {arguments[0]} does not say {fact}: {done.stdout}")
+        return done.stdout
+
+    def identify(self):
+        self._ask("--get-service-version-info", says=("wds (1.67)", "nas (1.25)"))
+        self._ask("--dms-get-ids", says=(IMEI,))
+        self._ask("--dms-get-model", says=("SIMCOM_SIM7600G-H",))
+
+    def network(self):
+        serving = lambda: "registered" in self._ask("--nas-get-serving-system")
+        until(LIMIT_S, "a registered modem", serving)
+        self._ask("--nas-get-serving-system", says=("Registration state: 'registered'", "Test Network"))
+        self._ask("--nas-get-signal-info", says=("RSRP: '-95 dBm'", "SNR: '12.0 dB'"))
+        self._ask("--nas-network-scan", says=("Test Network", "Other Network", "forbidden"))
+        self._ask("--nas-set-system-selection-preference=lte|umts")
+        self._ask("--nas-get-system-selection-preference", says=("umts, lte",))
+        self._ask("--nas-set-system-selection-preference=gsm|umts|lte")
+
+    def data(self):
+        until(LIMIT_S, "a registered modem", lambda: "'registered'" in self._ask("--nas-get-serving-system"))
+        self._ask("--wda-set-data-format=raw-ip", says=("raw-ip",))
+        said = self._ask("--wds-start-network=apn=internet,ip-type=4", "--client-no-release-cid", says=("handle",))
+        client = re.search(r"CID: '(\d+)'", said).group(1)
+        kept = (f"--client-cid={client}", "--client-no-release-cid")
+        self._ask("--wds-get-packet-service-status", *kept, says=("'connected'",))
+        self._ask("--wds-get-current-settings", *kept, says=("10.64.0.2", "192.0.2.53", "1420"))
+        handle = re.search(r"handle: '(\d+)'", said).group(1)
+        self._ask(f"--wds-stop-network={handle}", f"--client-cid={client}")
+
+    def proxy(self):
+        """The proxy's name belongs to a network namespace, so that this one is nobody else's."""
+        program = next((path for path in PROXIES if Path(path).exists()), None)
+        if program is None:
+            raise Skipped("qmi-proxy is not installed")
+        if os.geteuid() != 0:
+            raise Skipped("qmi-proxy serves root only")
+        asked = shlex.join(self._run("--dms-get-ids", proxy=True))
+        script = f"{program} --no-exit & proxy=$!; sleep 0.5; {asked}; status=$?; kill $proxy; exit $status"
+        done = run(["unshare", "--net", "sh", "-c", script], seconds=LIMIT_S)
+        require(done.status == 0 and IMEI in done.stdout, f"qmi-proxy: {done.stdout[-300:]}{done.stderr[-300:]}")
+
+    TESTS = (
+        ("qmicli identifies the module", identify),
+        ("qmicli sees the network", network),
+        ("qmicli connects", data),
+        ("qmicli by way of qmi-proxy", proxy),
+    )
+
+
+class Skipped(Exception):
+    """Why a test cannot be held here."""
+
+
+PROXIES = ("/usr/libexec/qmi-proxy", "/usr/lib/libqmi/qmi-proxy")
+JUDGES = {"gammu": Gammu, "gammu-smsd": GammuDaemon, "smsd": Smstools, "qmicli": Qmicli}
 tell = threading.Lock()
 failures = []
 
@@ -245,6 +316,8 @@ def sit(judge, programs):
                 names.remove(name)
                 try:
                     test(bench)
+                except Skipped as why:
+                    report(f"skipped {name}: {why}")
                 except Failure as failure:
                     report(f"FAILED {name}: {str(failure)[:600]}", modem.log("judge") + modem.commands()[-12:])
                 else:

@@ -8,6 +8,7 @@
 //! crosses as an atomic position: `clear` tells the thread up to where queued audio is to be dropped.
 
 mod bell;
+mod buffering;
 mod driver_queue;
 mod owner;
 mod priority;
@@ -24,12 +25,13 @@ use bytes::Bytes;
 use modem::pcm::dtmf::Press;
 use tokio::sync::{mpsc, watch};
 
+use crate::metrics::{CallTotals, Counted, Histogram};
 use crate::resource::{AudioProblems, AudioStatistics};
 
 pub use owner::{Listener, Owner};
 pub use recording::{Recording, record};
-pub use session::AttachOptions;
 use session::Session;
+pub use session::{AttachOptions, PREBUFFER_MAX_MS};
 
 /// How a call's audio is treated.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +56,8 @@ struct Counters {
     /// Octets of the uplink ring that were dropped by a clear.
     uplink_cleared: AtomicU64,
     downlink_frames_lost: AtomicU64,
-    prebuffer_ms: AtomicU64,
+    /// How the owner's audio is queued, as [`buffering`] writes it.
+    buffering: AtomicU64,
     /// Frames that were due while the port took nothing.
     write_stalls: AtomicU64,
     uplink_skipped_frames: AtomicU64,
@@ -75,6 +78,39 @@ struct Counters {
     clear_asked_us: AtomicU64,
     clear_latency_us: AtomicU64,
     driver_max_bytes: AtomicU64,
+    times: Times,
+}
+
+/// How long things took on the audio thread.
+#[derive(Debug)]
+struct Times {
+    /// Between two reads.
+    gaps: Histogram,
+    /// From the moment at which a frame was due to its write.
+    lateness: Histogram,
+    /// From a clear to the drop of what it meant.
+    clears: Histogram,
+}
+
+/// Around the 20 and 40 ms in which modules send, and up to the standstill that is a problem.
+const GAP_BOUNDS_US: &[u64] = &[
+    10_000, 18_000, 22_000, 30_000, 42_000, 60_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
+];
+
+/// Up to two frames; later than that the other side hears it.
+const LATENESS_BOUNDS_US: &[u64] = &[250, 500, 1000, 2000, 5000, 10_000, 20_000, 40_000];
+
+/// A clear waits for the thread's next turn, 20 ms at most.
+const CLEAR_BOUNDS_US: &[u64] = &[1000, 2000, 5000, 10_000, 15_000, 20_000, 30_000, 45_000, 100_000];
+
+impl Default for Times {
+    fn default() -> Self {
+        Times {
+            gaps: Histogram::new(GAP_BOUNDS_US),
+            lateness: Histogram::new(LATENESS_BOUNDS_US),
+            clears: Histogram::new(CLEAR_BOUNDS_US),
+        }
+    }
 }
 
 /// Octets of the uplink ring that a clear dropped, as positions since the start.
@@ -151,6 +187,8 @@ pub struct Heard {
 pub struct AudioPath {
     session: Arc<Session>,
     stop: pump::Stop,
+    /// Held for its end.
+    _counted: Option<Counted>,
 }
 
 impl AudioPath {
@@ -158,7 +196,18 @@ impl AudioPath {
     pub fn start(fd: OwnedFd, config: AudioConfig) -> std::io::Result<AudioPath> {
         let (session, ends) = Session::new(config)?;
         let stop = pump::spawn(fd, ends)?;
-        Ok(AudioPath { session, stop })
+        Ok(AudioPath {
+            session,
+            stop,
+            _counted: None,
+        })
+    }
+
+    /// Counts this call for the totals of its modem, if anybody keeps some.
+    #[must_use]
+    pub fn counted(mut self, totals: Option<&Arc<CallTotals>>) -> Self {
+        self._counted = totals.map(|totals| totals.count(Arc::clone(&self.session) as _));
+        self
     }
 
     /// The task that carries frames between the rings and the owner; ends when the path does.

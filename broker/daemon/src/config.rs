@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is allowed for debugging.
     pub diagnostics: DiagnosticsConfig,
+    /// Figures for Prometheus.
+    pub metrics: MetricsConfig,
     /// Where modems are looked for.
     pub discovery: DiscoveryConfig,
     /// How calls are treated.
@@ -154,6 +156,13 @@ pub struct DiagnosticsConfig {
     pub raw_at: bool,
     /// How much of what crosses the ports of each modem is kept in memory; nothing for zero.
     pub trace_bytes: usize,
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Where `GET /metrics` is answered, on loopback; nowhere if none.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[discovery]`.
@@ -342,6 +351,12 @@ pub struct DataConfig {
     pub roaming: bool,
     /// Metric of the default route through the modem.
     pub metric: u32,
+    /// Largest packet, instead of what the network says.
+    pub mtu: Option<u32>,
+    /// The profile of the modem that a session is started with.
+    pub profile: Option<u8>,
+    /// How long the QMI port is left alone after the modem appeared.
+    pub delay: Duration,
 }
 
 /// Versions of IP that a bearer carries.
@@ -374,6 +389,9 @@ impl Default for DataConfig {
             roaming: false,
             // Behind Ethernet (100) and WLAN (600) of NetworkManager and dhcpcd.
             metric: 700,
+            mtu: None,
+            profile: None,
+            delay: Duration::ZERO,
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod config;
 pub mod device;
+pub mod metrics;
 pub mod modem;
 pub mod port;
 pub mod refusal;
@@ -14,12 +15,15 @@ pub mod systemd;
 pub mod tail;
 pub mod wan;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use config::Config;
+use metrics::MetricsListener;
 use modem::{ModemHandle, Modems, Setup};
 use resource::DataUsage;
 use server::Context;
@@ -32,6 +36,9 @@ pub enum RunError {
     /// A listener could not be had.
     #[error(transparent)]
     Listen(#[from] server::listen::ListenError),
+    /// The metrics could not be served.
+    #[error(transparent)]
+    Metrics(#[from] metrics::MetricsListenError),
     /// The store could not be opened.
     #[error("failed to open the store {path}")]
     Store {
@@ -55,6 +62,10 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// disturbs the first.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
     let listeners = server::listen::bind(&config.broker).await?;
+    let metrics_listener = match config.metrics.listen {
+        Some(address) => Some(MetricsListener::bind(address).await?),
+        None => None,
+    };
     let path = config.broker.database();
     let store = Store::open(&path)
         .await
@@ -71,6 +82,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         .get_or_insert_with(|| config.broker.state_directory.join("recordings"));
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
+    let mut totals = BTreeMap::new();
     for modem in &config.modems {
         if let Err(error) = store.recover(&modem.name).await {
             tracing::error!(
@@ -79,8 +91,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
                 "what the last run left open was not settled"
             );
         }
+        if metrics_listener.is_some() {
+            totals.insert(modem.name.clone(), Arc::default());
+        }
         let setup = Setup {
             config: modem.clone(),
+            totals: totals.get(&modem.name).cloned(),
             voice: voice.clone(),
             bus: bus.clone(),
             sysfs: config.discovery.sysfs.clone(),
@@ -112,6 +128,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         emergency_calls: config.voice.emergency_calls,
         shutdown: stopping,
     };
+    let scraped = metrics_listener.map(|listener| {
+        let (modems, store) = (context.modems.clone(), context.store.clone());
+        let sources = metrics::Sources { modems, store, totals };
+        supervisor::spawn("metrics", "", listener.serve(sources))
+    });
     let routes = server::routes(context.clone()).await;
     let status = supervisor::spawn("systemd", "", systemd::keep_told(context.modems.clone()));
     systemd::ready();
@@ -124,6 +145,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     retention.abort();
     bus_watcher.abort();
     status.abort();
+    if let Some(scraped) = scraped {
+        scraped.abort();
+    }
     for task in tasks {
         if tokio::time::timeout(STOP_LIMIT, task).await.is_err() {
             tracing::warn!("a modem did not let go of its ports in time");

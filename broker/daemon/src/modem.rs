@@ -12,6 +12,7 @@ mod link;
 mod location;
 mod messages;
 mod network;
+mod operators;
 mod port_map;
 mod presence;
 mod recorder;
@@ -28,6 +29,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::modem::at::reply::FoundOperator;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -35,12 +37,14 @@ use tokio::time::Instant;
 use crate::audio;
 use crate::config::{ModemConfig, VoiceConfig};
 use crate::device::{Bus, Device, Sighting};
+use crate::metrics::CallTotals;
 use crate::port::at::AtError;
 use crate::port::terminal::Terminal;
 use crate::port::trace::Trace;
 use crate::refusal::Refusal;
 use crate::resource::{
-    Bearer, Call, Fix, Forwarding, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim, UssdSession,
+    AccessTechnology, Bearer, Call, Fix, Forwarding, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim,
+    UssdSession,
 };
 use crate::store::Store;
 use crate::systemd::Progress;
@@ -53,6 +57,7 @@ pub use calls::{Attachment, CallUpdate};
 pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
 pub use network::SignalHistory;
+pub use operators::technology_of;
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
 pub use reliance::is_relied_on;
@@ -213,6 +218,27 @@ pub enum Request {
         /// The status.
         reply: Reply<NetworkStatus>,
     },
+    /// Scans for operators. Dropping the answer aborts it.
+    ScanOperators {
+        /// What was found.
+        reply: Reply<Vec<FoundOperator>>,
+    },
+    /// Selects an operator.
+    SelectOperator {
+        /// MCC and MNC, validated; `None`: the modem selects.
+        plmn: Option<String>,
+        /// In which technology; any if none.
+        technology: Option<AccessTechnology>,
+        /// The status afterwards.
+        reply: Reply<NetworkStatus>,
+    },
+    /// Sets which technologies may be used.
+    SetNetworkModes {
+        /// These, the preferred one first; at least one.
+        technologies: Vec<AccessTechnology>,
+        /// The status afterwards.
+        reply: Reply<NetworkStatus>,
+    },
     /// Connects the data bearer. With a dynamic composition the module changes to the one for data if it has to, as soon as
     /// no message is on its way; a call refuses it. Data is wanted until [`Request::DisconnectBearer`].
     ConnectBearer {
@@ -289,7 +315,10 @@ impl Request {
             Request::OperateSim { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::GetFix { reply } => drop(reply.send(Err(refusal()))),
             Request::Execute { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::RefreshNetwork { reply } => drop(reply.send(Err(refusal()))),
+            Request::ScanOperators { reply } => drop(reply.send(Err(refusal()))),
+            Request::RefreshNetwork { reply }
+            | Request::SelectOperator { reply, .. }
+            | Request::SetNetworkModes { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::GetStorage { reply } => drop(reply.send(Err(refusal()))),
             Request::ConnectBearer { reply, .. } | Request::DisconnectBearer { reply } => {
                 drop(reply.send(Err(refusal())));
@@ -345,6 +374,11 @@ impl ModemHandle {
     /// How it recovers.
     pub fn recovery(&self) -> RecoveryStatus {
         self.recovery.borrow().clone()
+    }
+
+    /// Requests that the actor has not looked at yet.
+    pub fn requests_waiting(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
     }
 
     /// Says whether the failover wants the modem as a way to the internet. With a dynamic composition the module changes to
@@ -448,6 +482,8 @@ pub struct Setup {
     pub progress: Progress,
     /// Where what crosses the ports is kept.
     pub trace: Trace,
+    /// What its calls come to, if anybody wants to know.
+    pub totals: Option<Arc<CallTotals>>,
 }
 
 /// Work that was started and reports back.
@@ -523,7 +559,12 @@ pub fn open(
         status: status.clone(),
         ..Snapshot::default()
     });
-    let (recorder, task) = recorder::open(setup.store.clone(), setup.config.name.clone(), snapshot);
+    let (recorder, task) = recorder::open(
+        setup.store.clone(),
+        setup.config.name.clone(),
+        snapshot,
+        setup.totals.clone(),
+    );
     let (recovery_status, recovery) = watch::channel(RecoveryStatus::default());
     let (want_data, data_wanted) = watch::channel(false);
     let signals = SignalHistory::default();

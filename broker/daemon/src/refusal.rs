@@ -80,6 +80,8 @@ pub enum Refusal {
     NotEnabled { key: &'static str },
     #[error("no call slot is free, at most {limit} at once")]
     CallLimit { limit: usize },
+    #[error("the modem is busy with {what}; try again when that is over")]
+    NetworkBusy { what: &'static str },
     #[error("the disk of the broker's store is full")]
     StorageFull,
     #[error(
@@ -126,8 +128,6 @@ pub enum Refusal {
     ModemProtocol { line: String },
     #[error("the store failed")]
     StoreFailed(#[source] std::sync::Arc<dyn std::error::Error + Send + Sync>),
-    #[error("{what} is defined in the contract and not built yet")]
-    NotBuiltYet { what: &'static str },
     #[error(
         "cursor {cursor} is beyond the newest event {latest}: it is of another journal; start at {oldest}",
         cursor = cursor.0, latest = latest.0, oldest = oldest.0

@@ -464,7 +464,7 @@ pub struct AudioStatistics {
     pub uplink_partial_writes: u64,
     /// Silence within interrupted audio.
     pub uplink_underrun_ms: u64,
-    /// Frames left out for a live sender with a faster clock.
+    /// Frames left out for a live sender with a faster clock, or because they came late.
     pub uplink_drift_dropped_frames: u64,
     /// Frames put in for a live sender with a slower clock.
     pub uplink_drift_inserted_frames: u64,
@@ -853,6 +853,12 @@ pub struct NetworkStatus {
     /// Registration with the IMS.
     #[serde(default)]
     pub ims: Ims,
+    /// Somebody selected the operator.
+    #[serde(default)]
+    pub manual_selection: Option<bool>,
+    /// Technologies that may be used, the preferred one first; empty while that is not known.
+    #[serde(default)]
+    pub allowed_technologies: Vec<AccessTechnology>,
     /// When it was last read or told.
     pub update_time: Timestamp,
 }

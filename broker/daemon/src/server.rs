@@ -32,11 +32,10 @@ use api::v1::ussd_service_server::UssdServiceServer;
 use api::v1::voice_service_server::VoiceServiceServer;
 use tokio::sync::watch;
 use tokio_stream::Stream;
+use tonic::Status;
 use tonic::service::Routes;
-use tonic::{Response, Status};
 
 use crate::modem::{ContentHash, Modems};
-use crate::refusal::Refusal;
 use crate::store::{Limits, Store};
 use crate::wan::WanHandle;
 use event::Events;
@@ -120,10 +119,6 @@ pub async fn routes(context: Context) -> Routes {
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(DiagnosticsServiceServer::new(context).max_decoding_message_size(MESSAGE_BYTES_MAX))
-}
-
-fn not_built_yet<T>(what: &'static str) -> Result<Response<T>, Status> {
-    Err(Refusal::NotBuiltYet { what }.into())
 }
 
 /// Tells two requests with the same `request_id` apart.

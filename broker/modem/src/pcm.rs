@@ -15,7 +15,7 @@ use std::time::Duration;
 use alignment::Alignment;
 pub use meter::Meter;
 pub use pacer::Pacer;
-pub use playout::{Filled, Playout, Source};
+pub use playout::{Buffering, Filled, Playout, Source, Supply};
 
 /// Samples in a second.
 pub const SAMPLE_RATE_HZ: u32 = 8000;

@@ -86,6 +86,7 @@ fn all_frames_in_a_row_are_cut_at_the_right_places_in_any_chunks() {
 fn requests_are_those_of_qmicli() {
     let session = Session {
         apn: "internet".to_owned(),
+        profile: None,
         authentication: Authentication::Both,
         user: "u".to_owned(),
         password: "p".to_owned(),
@@ -159,12 +160,12 @@ fn answers_are_read() {
     let signal = nas::signal_info(&answer("--nas-get-signal-info", Service::NAS)).expect("it can be read");
     assert_eq!(
         signal,
-        Some(nas::LteSignal {
+        Some(nas::Signal::Lte(nas::LteSignal {
             rssi: -67,
             rsrq: -11,
             rsrp: -97,
             snr_tenths: 96
-        })
+        }))
     );
     assert_eq!(
         wda::data_format(&answer("--wda-set-data-format", Service::WDA)),
@@ -184,4 +185,17 @@ fn answers_are_read() {
     let moved = wds::packet_statistics(&answer("--wds-get-packet-statistics", Service::WDS)).expect("it can be read");
     assert_eq!((moved.uplink, moved.downlink), (123_456, 654_321));
     assert_eq!(wds::stopped(&answer("--wds-stop-network", Service::WDS)), Ok(()));
+}
+
+/// qmicli also sets the selection of the operator (0x16) and the order of GSM and WCDMA (0x19), which are not ours to change.
+#[test]
+fn the_preference_of_radio_interfaces_is_that_of_qmicli() {
+    let golden = frame_of("nas-set-system-selection-preference", false, Service::NAS);
+    let request = nas::set_system_selection_preference(&[nas::RadioInterface::Lte, nas::RadioInterface::Umts]);
+    let theirs: Vec<_> = golden
+        .tlvs
+        .iter()
+        .filter(|(kind, _)| ![0x16, 0x19].contains(kind))
+        .collect();
+    assert_eq!((golden.id, theirs), (request.id, request.tlvs.iter().collect()));
 }

@@ -38,6 +38,8 @@ named!(
     Modem,
     NetworkStatus,
     Port,
+    ScanOperatorsResponse,
+    Signal,
     Sim,
     StreamNmeaResponse,
     TraceEntry,

@@ -344,9 +344,31 @@ pub struct AttemptOptions {
     pub spend_last_attempt: bool,
 }
 
-/// What to do with the data bearer.
+/// What to do with the network or the data bearer.
 #[derive(Debug, Subcommand)]
 pub enum NetworkCommand {
+    /// Scans for operators. Takes up to three minutes, in which no messages come and go; Ctrl-C aborts it.
+    Scan,
+    /// Selects an operator, until the module restarts.
+    Select {
+        /// Its mobile country and network code, such as 26201; auto lets the modem select.
+        operator: String,
+        /// Only in this technology.
+        #[arg(long)]
+        technology: Option<Technology>,
+    },
+    /// Sets the technologies that may be used. The module keeps them.
+    Modes {
+        /// The preferred one first, such as lte umts; all for all of them.
+        #[arg(required = true)]
+        technologies: Vec<AllowedTechnology>,
+    },
+    /// Shows the measures of the signal, oldest first.
+    History {
+        /// How far back, such as 90m.
+        #[arg(long, value_name = "TIME", value_parser = sms::duration)]
+        span: Option<jiff::SignedDuration>,
+    },
     /// Shows the data bearer.
     Bearer,
     /// Connects the data bearer, and waits until packets can go.
@@ -357,6 +379,23 @@ pub enum NetworkCommand {
     },
     /// Disconnects the data bearer.
     Disconnect,
+}
+
+/// Radio access technologies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Technology {
+    Gsm,
+    Umts,
+    Lte,
+}
+
+/// Technologies that may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AllowedTechnology {
+    Gsm,
+    Umts,
+    Lte,
+    All,
 }
 
 /// Options of `wan`.
@@ -440,7 +479,7 @@ pub enum FunctionalityLevel {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct NetworkOptions {
-    /// The data bearer instead of the network.
+    /// What to do instead of showing the network.
     #[command(subcommand)]
     pub command: Option<NetworkCommand>,
     /// Asks the modem now instead of telling what is known.
@@ -523,6 +562,9 @@ mod tests {
             "modemctl sim puk 12345678",
             "modemctl sim lock maybe",
             "modemctl network --refresh connect",
+            "modemctl network select",
+            "modemctl network select 26201 --technology nr",
+            "modemctl network modes",
             "modemctl wan policy sometimes",
             "modemctl wan force none",
             "modemctl modem functionality loud",
@@ -547,6 +589,11 @@ mod tests {
             "modemctl sim lock off 4711",
             "modemctl network --refresh",
             "modemctl network connect --apn internet --json",
+            "modemctl network scan --json",
+            "modemctl network select 26201 --technology lte",
+            "modemctl network select auto",
+            "modemctl network modes lte umts",
+            "modemctl network modes all",
             "modemctl --modem sim1 network disconnect",
             "modemctl wan --json",
             "modemctl wan policy always-on",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
-use api::v1::{Call, CallState, ErrorReason, HangUpRequest, StreamCallAttach, StreamCallHangUp};
+use api::v1::{Call, CallState, ErrorReason, HangUpRequest, StreamCallAttach, StreamCallHangUp, UplinkAudio};
 use client::audio::{FRAME_SAMPLES, from_octets};
 use client::call::{CallStream, Playout};
 use client::{BackOff, Broker, status};
@@ -163,6 +163,7 @@ impl Session<'_> {
             answer,
             // The second time, the broker may still hold the bot's own broken stream for the owner.
             takeover: !answer,
+            uplink: UplinkAudio::Finished.into(),
             ..StreamCallAttach::default()
         };
         CallStream::attach(self.broker, attach).await

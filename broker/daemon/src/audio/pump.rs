@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use modem::pcm::{FRAME_BYTES, FRAME_SAMPLES, Frame, Framer, Pacer, Playout, Source};
+use modem::pcm::{Buffering, FRAME_BYTES, FRAME_SAMPLES, Frame, Framer, Pacer, Playout, Source};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -15,13 +15,13 @@ use rtrb::{Consumer, Producer};
 use tokio::sync::oneshot;
 
 use super::bell::Bell;
-use super::{Cleared, Counters, add, driver_queue, load, micros, priority, raise};
+use super::{Cleared, Counters, add, buffering, driver_queue, load, micros, priority, raise};
 
 /// Frames that the driver may hold. What it holds is played whatever a `clear` says, and a backlog that builds up while the
 /// module takes nothing would delay the whole rest of the call.
 const DRIVER_FRAMES: usize = 2;
 
-/// The longest a turn waits, so that a `clear` and a change of the prebuffer are seen without a wake-up of their own.
+/// The longest a turn waits, so that a `clear` and another sender are seen without a wake-up of their own.
 const TURN_MAX: Duration = Duration::from_millis(20);
 
 /// The pump's ends of the rings.
@@ -96,7 +96,8 @@ struct Pump {
     framer: Framer,
     pacer: Pacer,
     playout: Playout,
-    prebuffer_ms: u64,
+    /// What the playout was told, as the session wrote it.
+    buffering: u64,
     /// A frame that the port did not take whole. The rest must follow, or every later sample would be torn apart.
     unwritten: Frame,
     unwritten_from: usize,
@@ -125,8 +126,8 @@ impl Pump {
             ends,
             framer: Framer::default(),
             pacer: Pacer::new(Duration::ZERO),
-            playout: Playout::new(Duration::ZERO),
-            prebuffer_ms: 0,
+            playout: Playout::new(Buffering::default()),
+            buffering: 0,
             unwritten: Frame {
                 first_sample: 0,
                 pcm: [0; FRAME_BYTES],
@@ -225,7 +226,11 @@ impl Pump {
         add(&counters.downlink_bytes, count as u64);
         add(&counters.downlink_short_reads, u64::from(count < FRAME_BYTES));
         match self.last_read.replace(now) {
-            Some(last) => raise(&counters.downlink_gap_max_us, micros(now.saturating_sub(last))),
+            Some(last) => {
+                let gap = micros(now.saturating_sub(last));
+                raise(&counters.downlink_gap_max_us, gap);
+                counters.times.gaps.observe(gap);
+            }
             None => {
                 counters.first_read_us.store(micros(now), Ordering::Release);
                 counters.first_read_bytes.store(count as u64, Ordering::Release);
@@ -245,7 +250,9 @@ impl Pump {
             // Nothing is due before the read that it is written for.
             let due = due.max(self.last_read.unwrap_or_default());
             if !due.is_zero() {
-                raise(&self.ends.counters.lateness_max_us, micros(now.saturating_sub(due)));
+                let late = micros(now.saturating_sub(due));
+                raise(&self.ends.counters.lateness_max_us, late);
+                self.ends.counters.times.lateness.observe(late);
             }
             if self.unwritten_from < FRAME_BYTES || self.driver_is_full() {
                 add(&self.ends.counters.write_stalls, 1);
@@ -288,6 +295,7 @@ impl Pump {
         add(&counters.uplink_cleared, drop as u64);
         let latency = micros(self.began.elapsed()).saturating_sub(load(&counters.clear_asked_us));
         counters.clear_latency_us.store(latency, Ordering::Release);
+        counters.times.clears.observe(latency);
         self.publish_taken();
         self.playout.cleared();
         drop > 0
@@ -302,10 +310,10 @@ impl Pump {
 
     fn fill(&mut self) {
         let counters = Arc::clone(&self.ends.counters);
-        let prebuffer_ms = load(&counters.prebuffer_ms);
-        if prebuffer_ms != self.prebuffer_ms {
-            self.prebuffer_ms = prebuffer_ms;
-            self.playout.set_prebuffer(Duration::from_millis(prebuffer_ms));
+        let written = load(&counters.buffering);
+        if written != self.buffering {
+            self.buffering = written;
+            self.playout.set_buffering(buffering::read(written));
         }
         let filled = self
             .playout
@@ -368,6 +376,12 @@ impl Source for Ring<'_> {
             let (first, second) = chunk.as_slices();
             into[..first.len()].copy_from_slice(first);
             into[first.len()..].copy_from_slice(second);
+            chunk.commit_all();
+        }
+    }
+
+    fn discard(&mut self, count: usize) {
+        if let Ok(chunk) = self.0.read_chunk(count) {
             chunk.commit_all();
         }
     }

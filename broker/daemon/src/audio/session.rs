@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use modem::pcm::dtmf::{Detector, Press};
-use modem::pcm::{FRAME_SAMPLES, Frame, Meter, SAMPLE_RATE_HZ};
+use modem::pcm::{Buffering, FRAME_SAMPLES, Frame, Meter, SAMPLE_RATE_HZ};
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::bell::{Bell, Ear, bell};
 use super::owner::{Listener, Owner, OwnerEnd};
 use super::pump::Ends;
-use super::{AlreadyOwned, AudioConfig, Cleared, Counters, Downlink, Heard, load, micros};
+use super::{AlreadyOwned, AudioConfig, Cleared, Counters, Downlink, Heard, buffering, load, micros};
+use crate::metrics::{AudioFigures, AudioSource};
 use crate::resource::{AudioProblem, AudioProblems, AudioStatistics};
 
 /// Octets of one millisecond.
@@ -26,8 +27,8 @@ const FRAME_MS: u64 = 20;
 /// Frames between the pump and the session: 2 s, more than any stall of the runtime that leaves a call usable.
 const RING_FRAMES: usize = 100;
 
-/// More would be a delay that nobody can talk with.
-const PREBUFFER_MAX_MS: u32 = 1000;
+/// The longest prebuffer: more would be a delay that nobody can talk with.
+pub const PREBUFFER_MAX_MS: u32 = 1000;
 
 /// Clears between two turns of the session.
 const CLEARS_MAX: usize = 64;
@@ -58,8 +59,8 @@ const RATE_MEASURED: Duration = Duration::from_secs(10);
 pub struct AttachOptions {
     /// Takes the audio over from another owner.
     pub takeover: bool,
-    /// Audio that is collected before playing begins after silence, at most a second.
-    pub prebuffer_ms: u32,
+    /// How its audio is queued; the prebuffer is at most [`PREBUFFER_MAX_MS`].
+    pub buffering: Buffering,
 }
 
 /// What the asynchronous tasks share. Held for moments, never across an await.
@@ -382,8 +383,8 @@ impl Session {
         session.clear_uplink(&shared);
         shared.marks.clear();
         shared.stopped = false;
-        let prebuffer_ms = u64::from(options.prebuffer_ms.min(PREBUFFER_MAX_MS));
-        session.counters.prebuffer_ms.store(prebuffer_ms, Ordering::Release);
+        let written = buffering::write(options.buffering);
+        session.counters.buffering.store(written, Ordering::Release);
         let id = shared.next_owner;
         shared.next_owner += 1;
         let mut owner = OwnerEnd::new(id);
@@ -521,6 +522,24 @@ impl Session {
             downlink_unowned_frames = self.downlink_unowned.load(Ordering::Relaxed),
             "audio closed"
         );
+    }
+}
+
+impl AudioSource for Session {
+    fn audio(&self) -> AudioFigures {
+        let times = &self.counters.times;
+        AudioFigures {
+            statistics: self.statistics(),
+            gaps: times.gaps.distribution(),
+            lateness: times.lateness.distribution(),
+            clears: times.clears.distribution(),
+            cleared_samples: load(&self.counters.uplink_cleared) / 2,
+            problems: self
+                .shared()
+                .problems
+                .as_ref()
+                .map_or_else(AudioProblems::default, |problems| *problems.borrow()),
+        }
     }
 }
 

@@ -14,8 +14,9 @@ use modem::profile::sim7600;
 use super::written::{At, Section, Source};
 use super::{
     Authentication, BrokerConfig, CarrierConfig, CarriersConfig, CompositionPolicy, Config, ConfigError, DataConfig,
-    DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, ModemConfig, OnAbandoned, PortAddress,
-    PortsConfig, Profile, RecordedCalls, RecordingConfig, RecoveryConfig, Secret, TlsConfig, TokenConfig, VoiceConfig,
+    DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, MetricsConfig, ModemConfig,
+    OnAbandoned, PortAddress, PortsConfig, Profile, RecordedCalls, RecordingConfig, RecoveryConfig, Secret, TlsConfig,
+    TokenConfig, VoiceConfig,
 };
 use crate::store::{Limits, Retention};
 
@@ -36,6 +37,7 @@ pub(super) fn config(source: Source<'_>) -> Result<Config, ConfigError> {
     let store = retention(file.section("store")?)?;
     let limits = sms(file.section("sms")?)?;
     let diagnostics = diagnostics(file.section("diagnostics")?)?;
+    let metrics = metrics(file.section("metrics")?)?;
     let discovery = discovery(file.section("discovery")?)?;
     let voice = voice(file.section("voice")?)?;
     let carriers = carriers(file.section("carriers")?)?;
@@ -47,6 +49,7 @@ pub(super) fn config(source: Source<'_>) -> Result<Config, ConfigError> {
         store,
         limits,
         diagnostics,
+        metrics,
         discovery,
         voice,
         carriers,
@@ -251,6 +254,24 @@ fn diagnostics(mut section: Section<'_>) -> Result<DiagnosticsConfig, ConfigErro
         // The range fits every address space.
         trace_bytes: usize::try_from(trace_kib * 1024).unwrap_or(0),
     })
+}
+
+fn metrics(mut section: Section<'_>) -> Result<MetricsConfig, ConfigError> {
+    let listen = section.string("listen")?;
+    let listen = listen.map(|written| {
+        written.try_map(|written| match written.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => Ok(address),
+            // It has neither TLS nor tokens, and who calls whom when is nobody's business.
+            Ok(address) => Err(format!(
+                "{address} can be reached from the network, and metrics are served without TLS and authentication: \
+                 listen on 127.0.0.1, and let a proxy or an agent on this machine pass them on"
+            )),
+            Err(_) => Err("expected \"ADDRESS:PORT\", such as \"127.0.0.1:9476\"".to_owned()),
+        })
+    });
+    let listen = listen.transpose()?.map(|listen| listen.value);
+    section.finish()?;
+    Ok(MetricsConfig { listen })
 }
 
 fn discovery(mut section: Section<'_>) -> Result<DiscoveryConfig, ConfigError> {
@@ -459,10 +480,17 @@ fn data(mut section: Section<'_>) -> Result<DataConfig, ConfigError> {
     };
     let roaming = section.boolean("roaming")?.unwrap_or(default.roaming);
     let metric = section.integer("metric", 1..=u64::from(u32::MAX))?;
+    // 8200 3.1 for IPv6, and what a SIM7600 takes at most.
+    let mtu = section.integer("mtu", 1280..=1500)?;
+    let profile = section.integer("profile", 1..=24)?;
+    let delay = section.integer("delay_seconds", 0..=300)?;
     section.finish()?;
     Ok(DataConfig {
         families,
         roaming,
+        mtu: mtu.and_then(|mtu| u32::try_from(mtu).ok()),
+        profile: profile.and_then(|profile| u8::try_from(profile).ok()),
+        delay: delay.map_or(default.delay, Duration::from_secs),
         metric: metric
             .and_then(|metric| u32::try_from(metric).ok())
             .unwrap_or(default.metric),
@@ -563,7 +591,8 @@ fn carrier(mut section: Section<'_>) -> Result<CarrierConfig, ConfigError> {
             let meant = written.try_map(|written| match written.as_str() {
                 "pap" => Ok(Authentication::Pap),
                 "chap" => Ok(Authentication::Chap),
-                other => Err(format!("expected \"pap\" or \"chap\", found {other:?}")),
+                "both" => Ok(Authentication::Both),
+                other => Err(format!("expected \"pap\", \"chap\" or \"both\", found {other:?}")),
             })?;
             meant.value
         }

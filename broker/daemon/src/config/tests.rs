@@ -64,6 +64,14 @@ fn complaints_say_where_and_what_was_expected() {
             "[diagnostics]\nzebra = 1",
             "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at, trace_kib",
         ),
+        (
+            "[metrics]\nlisten = \"0.0.0.0:9476\"",
+            "test.toml:2:10: metrics.listen: 0.0.0.0:9476 can be reached from the network",
+        ),
+        (
+            "[metrics]\nlisten = \"9476\"",
+            "metrics.listen: expected \"ADDRESS:PORT\", such as \"127.0.0.1:9476\"",
+        ),
         ("[brokr]", "test.toml:1:2: brokr: unknown key; did you mean broker?"),
         (
             "[diagnostics]\nraw_at = \"yes\"",

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, wds};
+use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, nas, wds};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -107,6 +107,11 @@ impl Data {
         }
     }
 
+    /// The QMI port, while it is open.
+    pub(super) fn qmi(&self) -> Option<QmiHandle> {
+        self.port.as_ref().map(|port| port.handle.clone())
+    }
+
     /// Ends with the packet side, whatever it waits for.
     fn bound(
         &self,
@@ -144,7 +149,7 @@ impl Serving<'_> {
             return;
         }
         self.bearer_not_ready("the QMI port is being opened".to_owned()).await;
-        self.start_opening(Duration::ZERO);
+        self.start_opening(self.data.config.delay);
     }
 
     /// Whether the port is on its way to be open for the first time.
@@ -328,6 +333,11 @@ impl Serving<'_> {
                     self.set_ims(ims).await;
                 }
             }
+            (Service::NAS, nas::SIGNAL_INFO) => {
+                if let Ok(Some(signal)) = nas::signal_changed(indication) {
+                    self.signal_told(signal).await;
+                }
+            }
             (Service::WDS, wds::PACKET_SERVICE_STATUS) => {
                 if let Ok(change) = wds::status_change(indication) {
                     self.session_changed(change).await;
@@ -463,12 +473,18 @@ impl Serving<'_> {
             (None, _) | (Some(_), Authentication::None) => wds::Authentication::None,
             (Some(_), Authentication::Pap) => wds::Authentication::Pap,
             (Some(_), Authentication::Chap) => wds::Authentication::Chap,
+            (Some(_), Authentication::Both) => wds::Authentication::Both,
         };
+        let profile = self.data.config.profile;
+        let named = apn.or_else(|| configured.data_apn.clone());
         wds::Session {
-            apn: apn
-                .or_else(|| configured.data_apn.clone())
-                .or_else(of_carrier)
-                .unwrap_or_default(),
+            // A profile has an access point of its own, which only somebody's word overrides.
+            apn: match profile {
+                Some(_) => named,
+                None => named.or_else(of_carrier),
+            }
+            .unwrap_or_default(),
+            profile,
             authentication,
             user: configured.user.clone().unwrap_or_default(),
             password: configured
@@ -524,8 +540,14 @@ impl Serving<'_> {
             _ => Persistence::Transient,
         };
         let told = refusal.to_string();
+        let exhausted = error.is_exhausted();
         self.bearer_disconnected(told, Some(persistence), Some(Box::new(move || error.refusal())))
             .await;
+        if exhausted {
+            // Opening it begins with a sync, which takes back every id that is left over; we hold the port alone.
+            self.close_qmi(PortState::Failed, "the modem has no client id left".to_owned())
+                .await;
+        }
     }
 
     fn answer_disconnecting(&mut self) {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::modem::at::command;
 use ::modem::at::reply::{self, Domain, SystemInformation};
 use ::modem::at::{Command, Urc};
+use ::modem::qmi::nas;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -43,6 +44,9 @@ pub(super) struct Reading {
     system: Option<SystemInformation>,
     rssi_dbm: Option<f64>,
     operator: Option<String>,
+    manual_selection: Option<bool>,
+    /// Technologies that may be used; only read for somebody who asks.
+    pub(super) allowed_technologies: Option<Vec<AccessTechnology>>,
     /// With the instant of the question.
     registrations: Vec<(Domain, RegistrationState, Instant)>,
     /// The SIM in the modem, because what it tells when it is pulled is often lost.
@@ -89,9 +93,10 @@ pub(super) async fn read(at: &AtHandle, lane: Lane) -> Result<Reading, AtError> 
         .and_then(|quality| quality.rssi_dbm())
         .map(f64::from);
     let response = ask(command::operator()).await?;
-    reading.operator = reply::operator_selection(&response.lines)
-        .ok()
-        .and_then(|selection| selection.operator);
+    if let Ok(selection) = reply::operator_selection(&response.lines) {
+        reading.manual_selection = Some(matches!(selection.mode, 1 | 4));
+        reading.operator = selection.operator;
+    }
     reading.card = super::sim::read_card(at, lane).await?;
     Ok(reading)
 }
@@ -111,6 +116,10 @@ pub(super) fn apply_reading(status: &mut NetworkStatus, told: &Told, reading: Re
         ..Signal::default()
     };
     status.operator_name = reading.operator.unwrap_or_default();
+    status.manual_selection = reading.manual_selection.or(status.manual_selection);
+    if let Some(technologies) = reading.allowed_technologies {
+        status.allowed_technologies = technologies;
+    }
     match reading.system {
         Some(SystemInformation::Lte(cell)) => {
             status.technology = Some(AccessTechnology::Lte);
@@ -154,6 +163,28 @@ pub(super) fn apply_reading(status: &mut NetworkStatus, told: &Told, reading: Re
         }
         Some(SystemInformation::Other { .. }) | None => {}
     }
+    status.update_time = now;
+    differs(&before, status)
+}
+
+/// Folds in what the modem told of its signal by itself. True when it is worth an event.
+pub(super) fn apply_signal(status: &mut NetworkStatus, told: nas::Signal) -> bool {
+    let before = status.clone();
+    let now = Timestamp::now();
+    status.signal = match told {
+        nas::Signal::Gsm(rssi) | nas::Signal::Umts(rssi) => Signal {
+            rssi_dbm: Some(rssi.into()),
+            time: now,
+            ..Signal::default()
+        },
+        nas::Signal::Lte(lte) => Signal {
+            rssi_dbm: Some(lte.rssi.into()),
+            rsrp_dbm: Some(lte.rsrp.into()),
+            rsrq_db: Some(lte.rsrq.into()),
+            sinr_db: Some(tenths(lte.snr_tenths.into())),
+            time: now,
+        },
+    };
     status.update_time = now;
     differs(&before, status)
 }

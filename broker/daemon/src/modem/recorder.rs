@@ -4,15 +4,18 @@
 //! go through a bounded queue to one task, which commits them in order and only then publishes the new snapshot and runs what
 //! was waiting for the commit.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, watch};
 
+use crate::metrics::CallTotals;
 use crate::resource::{Bearer, Change, ModemStatus, NetworkStatus, Sim};
 use crate::store::Store;
 
 /// Changes that may wait for the disk before the actor has to.
 const DEPTH: usize = 1024;
 
-/// What is known of a modem, every part of it already in the journal.
+/// What is known of a modem, every part of it already in the journal but for newer measures of the signal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// The modem.
@@ -25,9 +28,11 @@ pub struct Snapshot {
     pub bearer: Bearer,
 }
 
-struct Entry {
-    change: Change,
-    then: Option<Box<dyn FnOnce() + Send>>,
+enum Entry {
+    /// Committed, then shown.
+    Change(Change, Option<Box<dyn FnOnce() + Send>>),
+    /// Shown only: newer measures, not worth an event.
+    Shown(NetworkStatus),
 }
 
 /// The actor's end.
@@ -42,9 +47,15 @@ pub(super) struct RecorderTask {
     store: Store,
     modem: String,
     snapshot: watch::Sender<Snapshot>,
+    totals: Option<Arc<CallTotals>>,
 }
 
-pub(super) fn open(store: Store, modem: String, snapshot: watch::Sender<Snapshot>) -> (Recorder, RecorderTask) {
+pub(super) fn open(
+    store: Store,
+    modem: String,
+    snapshot: watch::Sender<Snapshot>,
+    totals: Option<Arc<CallTotals>>,
+) -> (Recorder, RecorderTask) {
     let (entries, receiver) = mpsc::channel(DEPTH);
     (
         Recorder { entries },
@@ -53,6 +64,7 @@ pub(super) fn open(store: Store, modem: String, snapshot: watch::Sender<Snapshot
             store,
             modem,
             snapshot,
+            totals,
         },
     )
 }
@@ -66,14 +78,27 @@ impl Recorder {
     /// Hands a change over and runs something after it is durable.
     pub(super) async fn record_then(&self, change: Change, then: Option<Box<dyn FnOnce() + Send>>) {
         // The receiver lives as long as the supervisor's task; when it is gone the process is ending.
-        let _ = self.entries.send(Entry { change, then }).await;
+        let _ = self.entries.send(Entry::Change(change, then)).await;
+    }
+
+    /// Shows a status that differs from the last event's in its measures alone. It takes its place among the changes, and
+    /// costs no write to the disk.
+    pub(super) async fn show(&self, network: NetworkStatus) {
+        let _ = self.entries.send(Entry::Shown(network)).await;
     }
 }
 
 impl RecorderTask {
     /// Commits what comes, in order, until every [`Recorder`] is gone.
     pub(super) async fn run(mut self) {
-        while let Some(Entry { change, then }) = self.entries.recv().await {
+        while let Some(entry) = self.entries.recv().await {
+            let (change, then) = match entry {
+                Entry::Change(change, then) => (change, then),
+                Entry::Shown(network) => {
+                    self.publish(Change::Network(network));
+                    continue;
+                }
+            };
             let result = match &change {
                 Change::Call(call) => self.store.record_call(call.clone()).await,
                 Change::Ussd(session) => self.store.record_ussd(session.clone()).await,
@@ -95,6 +120,9 @@ impl RecorderTask {
     }
 
     fn publish(&self, change: Change) {
+        if let (Change::Call(call), Some(totals)) = (&change, &self.totals) {
+            totals.record(call);
+        }
         self.snapshot.send_modify(|snapshot| match change {
             Change::Modem(status) => snapshot.status = status,
             Change::Sim(sim) => snapshot.sim = sim,

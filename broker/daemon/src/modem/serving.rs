@@ -19,6 +19,7 @@ use super::calls::Calls;
 use super::link::Link;
 use super::location::Gnss;
 use super::messages::Messages;
+use super::operators::Undertaking;
 use super::port_map::PortMap;
 use super::presence::TURN_INTERVAL;
 use super::recovery::Trouble;
@@ -55,6 +56,7 @@ pub(super) struct Serving<'a> {
     pub(super) ussd: Ussd,
     pub(super) gnss: Gnss,
     pub(super) terminal: TerminalHold,
+    pub(super) undertaking: Undertaking,
     work: FuturesUnordered<Work>,
     progress: mpsc::Receiver<Progress>,
     registered: watch::Sender<bool>,
@@ -172,6 +174,7 @@ impl<'a> Serving<'a> {
             ussd,
             gnss,
             terminal: TerminalHold::default(),
+            undertaking: Undertaking::default(),
             work,
             progress,
             registered,
@@ -308,6 +311,7 @@ impl<'a> Serving<'a> {
         if end.is_none() {
             if self.calls.state().is_some() {
                 self.yield_terminal_to_call();
+                self.yield_scan_to_call();
                 self.yield_ussd_to_call().await;
             }
             self.assess_storages().await;
@@ -556,6 +560,13 @@ impl<'a> Serving<'a> {
             Request::SetFunctionality { level, reply } => self.set_functionality(level, reply),
             Request::SwitchComposition { product, reply } => self.switch_composition(product, Some(reply)),
             Request::RefreshNetwork { reply } => self.read_status(Some(reply)),
+            Request::ScanOperators { reply } => self.scan_operators(reply),
+            Request::SelectOperator {
+                plmn,
+                technology,
+                reply,
+            } => self.select_operator(plmn, technology, reply),
+            Request::SetNetworkModes { technologies, reply } => self.set_network_modes(technologies, reply),
             Request::ConnectBearer {
                 apn,
                 default_route,

@@ -224,6 +224,8 @@ enum Wake {
     Input(std::io::Result<usize>),
     Job(Job),
     Urgent(Job),
+    /// Nobody waits for the command in flight any more.
+    Abandoned,
     Deadline,
     Stopped(Option<Command>),
 }
@@ -295,6 +297,13 @@ impl AtTask {
                 Wake::Urgent(job) => {
                     self.urgent = Some(job);
                     if let Some(running) = self.running.as_ref().filter(|running| running.abortable) {
+                        self.session.abort(now, running.id);
+                    }
+                }
+                Wake::Abandoned => {
+                    if let Some(running) = self.running.as_mut().filter(|running| running.abortable) {
+                        // Once is enough.
+                        running.abortable = false;
                         self.session.abort(now, running.id);
                     }
                 }
@@ -381,6 +390,7 @@ impl AtTask {
         let deadline = self.session.poll_timeout().map(Instant::from_std);
         let may_overtake = !ready && self.urgent.is_none();
         let [urgent, normal, background] = &mut self.lanes;
+        let abandoned = abandoned(self.running.as_mut());
         tokio::select! {
             biased;
             // A sender that is gone means that the actor is: the port is not needed any more.
@@ -390,6 +400,7 @@ impl AtTask {
             Some(job) = urgent.recv(), if ready || may_overtake => if ready { Wake::Job(job) } else { Wake::Urgent(job) },
             Some(job) = normal.recv(), if ready => Wake::Job(job),
             Some(job) = background.recv(), if ready => Wake::Job(job),
+            () = abandoned => Wake::Abandoned,
         }
     }
 
@@ -483,6 +494,15 @@ impl AtTask {
     /// A full queue makes the port wait: unread bytes stay in the kernel, nothing is lost.
     async fn tell(&mut self, event: AtEvent) {
         let _ = self.events.send((self.role, event)).await;
+    }
+}
+
+/// Ends when nobody waits any more for a command that can be aborted: one that takes minutes would keep everybody else waiting
+/// for nothing.
+async fn abandoned(running: Option<&mut Running>) {
+    match running.filter(|running| running.abortable) {
+        Some(running) => running.reply.closed().await,
+        None => std::future::pending().await,
     }
 }
 

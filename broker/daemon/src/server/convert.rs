@@ -3,8 +3,10 @@
 mod data;
 mod wan;
 
+use ::modem::at::reply::{FoundOperator, OperatorAvailability};
 use jiff::Timestamp;
 
+use crate::modem::technology_of;
 use crate::resource::{self, Change, ChangeKind};
 use api::v1;
 
@@ -500,14 +502,6 @@ pub(super) fn audio_statistics(statistics: &resource::AudioStatistics) -> v1::Au
 
 /// The network.
 pub(super) fn network(modem: &str, status: &resource::NetworkStatus) -> v1::NetworkStatus {
-    let technology = status
-        .technology
-        .map_or(v1::AccessTechnology::Unspecified, |technology| match technology {
-            resource::AccessTechnology::NoService => v1::AccessTechnology::NoService,
-            resource::AccessTechnology::Gsm => v1::AccessTechnology::Gsm,
-            resource::AccessTechnology::Umts => v1::AccessTechnology::Umts,
-            resource::AccessTechnology::Lte => v1::AccessTechnology::Lte,
-        });
     v1::NetworkStatus {
         modem: modem.to_owned(),
         circuit_switched: registration(status.circuit_switched).into(),
@@ -517,7 +511,7 @@ pub(super) fn network(modem: &str, status: &resource::NetworkStatus) -> v1::Netw
         roaming: status.is_roaming(),
         operator_name: status.operator_name.clone(),
         operator_plmn: status.operator_plmn.clone(),
-        technology: technology.into(),
+        technology: access_technology(status.technology).into(),
         cell: Some(v1::Cell {
             area_code: status.cell.area_code,
             cell_id: status.cell.cell_id,
@@ -527,6 +521,38 @@ pub(super) fn network(modem: &str, status: &resource::NetworkStatus) -> v1::Netw
         signal: Some(signal(&status.signal)),
         update_time: Some(timestamp(status.update_time)),
         ims: Some(data::ims(&status.ims)),
+        manual_selection: status.manual_selection,
+        allowed_technologies: status
+            .allowed_technologies
+            .iter()
+            .map(|technology| access_technology(Some(*technology)).into())
+            .collect(),
+    }
+}
+
+fn access_technology(technology: Option<resource::AccessTechnology>) -> v1::AccessTechnology {
+    technology.map_or(v1::AccessTechnology::Unspecified, |technology| match technology {
+        resource::AccessTechnology::NoService => v1::AccessTechnology::NoService,
+        resource::AccessTechnology::Gsm => v1::AccessTechnology::Gsm,
+        resource::AccessTechnology::Umts => v1::AccessTechnology::Umts,
+        resource::AccessTechnology::Lte => v1::AccessTechnology::Lte,
+    })
+}
+
+/// An operator that a scan found.
+pub(super) fn found_operator(found: &FoundOperator) -> v1::FoundOperator {
+    let availability = match found.availability {
+        OperatorAvailability::Unknown => v1::OperatorAvailability::Unknown,
+        OperatorAvailability::Available => v1::OperatorAvailability::Available,
+        OperatorAvailability::Current => v1::OperatorAvailability::Current,
+        OperatorAvailability::Forbidden => v1::OperatorAvailability::Forbidden,
+    };
+    let name = found.long_name.clone().or_else(|| found.short_name.clone());
+    v1::FoundOperator {
+        name: name.unwrap_or_default(),
+        plmn: found.plmn.clone(),
+        availability: availability.into(),
+        technology: access_technology(found.access_technology.map(technology_of)).into(),
     }
 }
 

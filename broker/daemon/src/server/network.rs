@@ -9,11 +9,19 @@ use api::v1::{
     ScanOperatorsResponse, SelectOperatorRequest, SelectOperatorResponse, SetNetworkModesRequest,
     SetNetworkModesResponse, SetWanPolicyRequest, SetWanPolicyResponse,
 };
+use std::time::Duration;
+
+use ::modem::at::reply::FoundOperator;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{Context, ResponseStream, convert, not_built_yet, validate};
+use super::{Context, ResponseStream, convert, validate};
 use crate::refusal::Refusal;
 use crate::{modem, wan};
+
+/// How often a scan tells that it goes on.
+const SCAN_PROGRESS: Duration = Duration::from_secs(1);
 
 #[tonic::async_trait]
 impl NetworkService for Context {
@@ -50,23 +58,44 @@ impl NetworkService for Context {
 
     async fn scan_operators(
         &self,
-        _: Request<ScanOperatorsRequest>,
+        request: Request<ScanOperatorsRequest>,
     ) -> Result<Response<Self::ScanOperatorsStream>, Status> {
-        not_built_yet("ScanOperators")
+        let modem = self.modems.find(&request.get_ref().modem)?.clone();
+        let scan = async move { modem.ask(|reply| modem::Request::ScanOperators { reply }).await };
+        Ok(Response::new(Box::pin(with_progress(scan))))
     }
 
     async fn select_operator(
         &self,
-        _: Request<SelectOperatorRequest>,
+        request: Request<SelectOperatorRequest>,
     ) -> Result<Response<SelectOperatorResponse>, Status> {
-        not_built_yet("SelectOperator")
+        let request = request.into_inner();
+        let modem = self.modems.find(&request.modem)?;
+        let asked = request.technology();
+        let (plmn, technology) = validate::operator(request.plmn, asked)?;
+        let select = |reply| modem::Request::SelectOperator {
+            plmn,
+            technology,
+            reply,
+        };
+        let status = modem.ask(select).await?;
+        Ok(Response::new(SelectOperatorResponse {
+            status: Some(convert::network(modem.name(), &status)),
+        }))
     }
 
     async fn set_network_modes(
         &self,
-        _: Request<SetNetworkModesRequest>,
+        request: Request<SetNetworkModesRequest>,
     ) -> Result<Response<SetNetworkModesResponse>, Status> {
-        not_built_yet("SetNetworkModes")
+        let request = request.get_ref();
+        let modem = self.modems.find(&request.modem)?;
+        let technologies = validate::technologies(request.technologies())?;
+        let set = |reply| modem::Request::SetNetworkModes { technologies, reply };
+        let status = modem.ask(set).await?;
+        Ok(Response::new(SetNetworkModesResponse {
+            status: Some(convert::network(modem.name(), &status)),
+        }))
     }
 
     async fn get_wan_status(&self, _: Request<GetWanStatusRequest>) -> Result<Response<GetWanStatusResponse>, Status> {
@@ -152,6 +181,37 @@ impl NetworkService for Context {
             cap_bytes: self.data_cap.bytes.unwrap_or(0),
         }))
     }
+}
+
+/// How long a scan has been running, again and again until it is over; then what it found. Dropping the stream drops the scan.
+fn with_progress(
+    scan: impl Future<Output = Result<Vec<FoundOperator>, Refusal>> + Send + 'static,
+) -> impl Stream<Item = Result<ScanOperatorsResponse, Status>> + Send {
+    let begin = Instant::now();
+    let mut ticks = tokio::time::interval(SCAN_PROGRESS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let state = Some((Box::pin(scan), ticks));
+    futures_util::stream::unfold(state, move |state| async move {
+        let (mut scan, mut ticks) = state?;
+        tokio::select! {
+            biased;
+            found = &mut scan => {
+                let last = found.map(|found| ScanOperatorsResponse {
+                    elapsed: prost_types::Duration::try_from(begin.elapsed()).ok(),
+                    operators: found.iter().map(convert::found_operator).collect(),
+                    finished: true,
+                });
+                Some((last.map_err(Status::from), None))
+            }
+            _ = ticks.tick() => {
+                let progress = ScanOperatorsResponse {
+                    elapsed: prost_types::Duration::try_from(begin.elapsed()).ok(),
+                    ..ScanOperatorsResponse::default()
+                };
+                Some((Ok(progress), Some((scan, ticks))))
+            }
+        }
+    })
 }
 
 impl Context {

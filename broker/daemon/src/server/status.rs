@@ -313,7 +313,11 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
                 .map_or_else(|| source.to_string(), |cause| format!("{source}: {cause}"));
             meaning(Code::Internal, ErrorReason::StoreFailed, [("cause", cause)])
         }
-        Refusal::NotBuiltYet { .. } => meaning(Code::Unimplemented, ErrorReason::NotBuiltYet, []),
+        Refusal::NetworkBusy { what } => meaning(
+            Code::ResourceExhausted,
+            ErrorReason::NetworkBusy,
+            [("what", (*what).to_owned())],
+        ),
     }
 }
 

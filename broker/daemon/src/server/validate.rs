@@ -6,7 +6,7 @@ use ::modem::sms::address::PhoneNumber;
 use jiff::Timestamp;
 
 use crate::refusal::Refusal;
-use crate::resource::{Forwarding, ForwardingReason, WanMode, WanRole};
+use crate::resource::{AccessTechnology, Forwarding, ForwardingReason, WanMode, WanRole};
 
 /// Largest page of a list.
 const PAGE_SIZE_MAX: u32 = 1000;
@@ -55,6 +55,70 @@ pub(super) fn access_point_name(value: String) -> Result<Option<String>, Refusal
         });
     }
     Ok(Some(value).filter(|name| !name.is_empty()))
+}
+
+/// An operator to select: its MCC and MNC, none for automatic selection, and the technology.
+pub(super) fn operator(
+    plmn: String,
+    technology: api::v1::AccessTechnology,
+) -> Result<(Option<String>, Option<AccessTechnology>), Refusal> {
+    let invalid = |field, problem: &str| Refusal::FieldInvalid {
+        field,
+        problem: problem.to_owned(),
+    };
+    let technology = match technology {
+        api::v1::AccessTechnology::Unspecified => None,
+        some => Some(access_technology("technology", some)?),
+    };
+    if plmn.is_empty() {
+        return match technology {
+            None => Ok((None, None)),
+            Some(_) => Err(invalid(
+                "technology",
+                "needs plmn; for automatic selection in one technology set the modes",
+            )),
+        };
+    }
+    if !matches!(plmn.len(), 5 | 6) || !plmn.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid(
+            "plmn",
+            "must be five or six digits: mobile country code and mobile network code",
+        ));
+    }
+    Ok((Some(plmn), technology))
+}
+
+/// Technologies that may be used, each once; all if none is named.
+pub(super) fn technologies(
+    named: impl IntoIterator<Item = api::v1::AccessTechnology>,
+) -> Result<Vec<AccessTechnology>, Refusal> {
+    let mut technologies = Vec::new();
+    for named in named {
+        let technology = access_technology("technologies", named)?;
+        if technologies.contains(&technology) {
+            return Err(Refusal::FieldInvalid {
+                field: "technologies",
+                problem: "names one twice".to_owned(),
+            });
+        }
+        technologies.push(technology);
+    }
+    if technologies.is_empty() {
+        technologies.extend([AccessTechnology::Lte, AccessTechnology::Umts, AccessTechnology::Gsm]);
+    }
+    Ok(technologies)
+}
+
+fn access_technology(field: &'static str, named: api::v1::AccessTechnology) -> Result<AccessTechnology, Refusal> {
+    match named {
+        api::v1::AccessTechnology::Gsm => Ok(AccessTechnology::Gsm),
+        api::v1::AccessTechnology::Umts => Ok(AccessTechnology::Umts),
+        api::v1::AccessTechnology::Lte => Ok(AccessTechnology::Lte),
+        api::v1::AccessTechnology::Unspecified | api::v1::AccessTechnology::NoService => Err(Refusal::FieldInvalid {
+            field,
+            problem: "must be GSM, UMTS or LTE".to_owned(),
+        }),
+    }
 }
 
 /// A number to send a message to.

@@ -1,7 +1,9 @@
 //! `VoiceService`.
 
 use std::pin::Pin;
+use std::time::Duration;
 
+use ::modem::pcm::{Buffering, Supply};
 use api::v1::stream_call_request::Request as FromClient;
 use api::v1::stream_call_response::Response as ToClient;
 use api::v1::voice_service_server::VoiceService;
@@ -11,7 +13,7 @@ use api::v1::{
     HangUpResponse, HoldRequest, HoldResponse, ListCallsRequest, ListCallsResponse, MonitorCallRequest,
     MonitorCallResponse, RejectRequest, RejectResponse, ResumeRequest, ResumeResponse, SendDtmfRequest,
     SendDtmfResponse, SetCallForwardingRequest, SetCallForwardingResponse, SetRecordingRequest, SetRecordingResponse,
-    StreamCallAttach, StreamCallAttached, StreamCallRequest, StreamCallResponse,
+    StreamCallAttach, StreamCallAttached, StreamCallRequest, StreamCallResponse, UplinkAudio,
 };
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -19,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Context, ResponseStream, convert, validate};
-use crate::audio::{AttachOptions, Downlink};
+use crate::audio::{AttachOptions, Downlink, PREBUFFER_MAX_MS};
 use crate::modem::{self, Attachment, CallUpdate, ModemHandle, Reply};
 use crate::refusal::Refusal;
 use crate::resource::{Call, CallState};
@@ -31,14 +33,14 @@ const RESPONSE_DEPTH: usize = 8;
 /// Audio in one message at most: 10 s.
 const AUDIO_MESSAGE_MAX: usize = 160_000;
 
-/// The longest prebuffer: more is a delay that nobody wants.
-const PREBUFFER_MAX_MS: u32 = 2000;
+/// Collected of live audio when the client does not say: two frames, for the jitter of a network and the slot of a frame.
+const LIVE_PREBUFFER_MS: u32 = 40;
 
 /// Tones of a stream that may wait.
 const TONES_WAITING_MAX: usize = 256;
 
 /// How long after the end of the audio the end of the call may be told.
-const END_GRACE: std::time::Duration = std::time::Duration::from_secs(3);
+const END_GRACE: Duration = Duration::from_secs(3);
 
 const SAMPLE_RATE_HZ: u32 = ::modem::pcm::SAMPLE_RATE_HZ;
 
@@ -331,9 +333,24 @@ fn attach_options(attach: &StreamCallAttach) -> Result<AttachOptions, Refusal> {
             problem: format!("must be at most {PREBUFFER_MAX_MS}"),
         });
     }
+    let Ok(uplink) = UplinkAudio::try_from(attach.uplink) else {
+        return Err(Refusal::FieldInvalid {
+            field: "attach.uplink",
+            problem: format!("{} is not known to this broker", attach.uplink),
+        });
+    };
+    let (supply, prebuffer_ms) = match (uplink, attach.prebuffer_ms) {
+        (UplinkAudio::Unspecified, prebuffer_ms) => (Supply::Unknown, prebuffer_ms),
+        (UplinkAudio::Finished, prebuffer_ms) => (Supply::Finished, prebuffer_ms),
+        (UplinkAudio::Live, 0) => (Supply::Live, LIVE_PREBUFFER_MS),
+        (UplinkAudio::Live, prebuffer_ms) => (Supply::Live, prebuffer_ms),
+    };
     Ok(AttachOptions {
         takeover: attach.takeover,
-        prebuffer_ms: attach.prebuffer_ms,
+        buffering: Buffering {
+            supply,
+            prebuffer: Duration::from_millis(prebuffer_ms.into()),
+        },
     })
 }
 

@@ -116,6 +116,18 @@ impl Store {
         .await
     }
 
+    /// How many messages wait to be sent by a modem.
+    pub async fn queued_messages(&self, modem: &str) -> Result<u64, StoreError> {
+        let modem = modem.to_owned();
+        self.read("count the queue of messages", move |connection| {
+            let count: i64 = connection
+                .prepare_cached("SELECT count(*) FROM message WHERE modem = ?1 AND state = 'queued'")?
+                .query_row([modem], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or(0))
+        })
+        .await
+    }
+
     /// Cancels a message that is still queued, and returns it.
     pub async fn cancel_message(&self, id: &str) -> Result<Message, StoreError> {
         let id = id.to_owned();

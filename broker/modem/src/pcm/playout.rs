@@ -10,6 +10,29 @@ pub trait Source {
     fn available(&self) -> usize;
     /// Takes octets; at most [`Source::available`] are asked for.
     fn take(&mut self, into: &mut [u8]);
+    /// Throws octets away; at most [`Source::available`] are asked for.
+    fn discard(&mut self, count: usize);
+}
+
+/// What a sender's audio is, which decides what may be changed in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Supply {
+    /// Nobody said. With a prebuffer it is live audio, unless the queue is deeper than a live sender's gets by itself.
+    #[default]
+    Unknown,
+    /// It comes as it is spoken: delay is worse than a shorter pause.
+    Live,
+    /// A file or synthetic speech, sent ahead: every sample is played.
+    Finished,
+}
+
+/// How a sender's audio is queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffering {
+    /// What it is.
+    pub supply: Supply,
+    /// What is collected before playing begins after silence.
+    pub prebuffer: Duration,
 }
 
 /// What a frame was made of.
@@ -17,7 +40,8 @@ pub trait Source {
 pub struct Filled {
     /// Octets of it that came from the queue; the rest is silence.
     pub queued_bytes: usize,
-    /// Octets of quiet audio that were taken from the queue and left out, because the sender's clock is faster.
+    /// Octets that were taken from the queue and left out: quiet ones, because the sender's clock is faster or audio came
+    /// late; or whatever a live sender's queue held beyond a second of delay.
     pub skipped_bytes: usize,
     /// A frame of silence was put between two quiet ones, because the sender's clock is slower.
     pub stretched: bool,
@@ -29,11 +53,13 @@ pub struct Filled {
 
 /// Fills uplink frames from a queue, with silence where there is nothing.
 ///
-/// With a prebuffer the sender is taken to be live, which means that its clock differs from the module's by some tens of
-/// parts per million. The queue then grows or shrinks by a frame every few minutes, and a whole frame is left out or put in
-/// where the audio is quiet. Without a prebuffer the queue holds finished audio and nothing is changed in it.
+/// A live sender's clock differs from the module's by some tens of parts per million. The queue then grows or shrinks by a
+/// frame every few minutes, and a whole frame is left out or put in where the audio is quiet. What a stall of the network
+/// made late is caught up in the same way: every other frame of a pause is left out until the delay is the prebuffer's
+/// again. In finished audio nothing is changed.
 #[derive(Clone, Debug)]
 pub struct Playout {
+    supply: Supply,
     prebuffer_bytes: usize,
     playing: bool,
     /// Frames for which queued audio has waited for the prebuffer.
@@ -53,11 +79,12 @@ impl Playout {
     /// 40 dB below full scale: pauses between words on any line, and no vowel.
     const QUIET_PEAK: u16 = 328;
 
-    /// A playout that waits for `prebuffer` of audio, or as long as that, before it begins after silence.
+    /// A playout that waits for the prebuffer, or as long as that, before it begins after silence.
     #[must_use]
-    pub fn new(prebuffer: Duration) -> Self {
+    pub fn new(buffering: Buffering) -> Self {
         Playout {
-            prebuffer_bytes: prebuffer_bytes(prebuffer),
+            supply: buffering.supply,
+            prebuffer_bytes: prebuffer_bytes(buffering.prebuffer),
             playing: false,
             waited_frames: 0,
             dry_frames: None,
@@ -67,9 +94,10 @@ impl Playout {
         }
     }
 
-    /// Changes the prebuffer for the next beginning.
-    pub fn set_prebuffer(&mut self, prebuffer: Duration) {
-        self.prebuffer_bytes = prebuffer_bytes(prebuffer);
+    /// Another sender; its prebuffer counts from the next beginning.
+    pub fn set_buffering(&mut self, buffering: Buffering) {
+        self.supply = buffering.supply;
+        self.prebuffer_bytes = prebuffer_bytes(buffering.prebuffer);
         self.drift = Drift::default();
     }
 
@@ -91,22 +119,33 @@ impl Playout {
             ..Filled::default()
         };
         let correction = if self.playing {
-            self.drift.correction(available, self.prebuffer_bytes)
+            self.drift.correction(available, self.supply, self.prebuffer_bytes)
         } else {
             Correction::None
         };
-        if correction == Correction::Stretch && self.last_frame_quiet {
-            self.drift.corrected();
-            self.ramp_to_silence(frame);
-            filled.stretched = true;
-            return filled;
+        match correction {
+            Correction::Stretch if self.last_frame_quiet => {
+                self.drift.corrected();
+                self.ramp_to_silence(frame);
+                filled.stretched = true;
+                return filled;
+            }
+            Correction::Cut => {
+                self.drift.corrected();
+                filled.skipped_bytes = available.saturating_sub(self.prebuffer_bytes) / FRAME_BYTES * FRAME_BYTES;
+                source.discard(filled.skipped_bytes);
+                self.ramp_to_silence(frame);
+                self.last_frame_quiet = false;
+                return filled;
+            }
+            Correction::None | Correction::Stretch | Correction::Skip => {}
         }
         if self.playing {
             filled.queued_bytes = available.min(FRAME_BYTES) & !1;
             source.take(&mut frame[..filled.queued_bytes]);
         }
         if correction == Correction::Skip && available >= 2 * FRAME_BYTES && is_quiet(frame) {
-            self.drift.corrected();
+            self.drift.skipped();
             filled.skipped_bytes = FRAME_BYTES;
             source.take(frame);
         }
@@ -172,8 +211,12 @@ fn is_quiet(frame: &[u8; FRAME_BYTES]) -> bool {
 enum Correction {
     #[default]
     None,
+    /// Leave a quiet frame out.
     Skip,
+    /// Put a frame of silence in.
     Stretch,
+    /// Drop the oldest, whatever it is.
+    Cut,
 }
 
 /// Watches the depth of the queue over a second at a time. Its lowest point is what matters: chunks and jitter only ever
@@ -184,6 +227,8 @@ struct Drift {
     lowest: usize,
     highest: usize,
     verdict: Correction,
+    /// Frames that are too many, while the verdict is to leave some out.
+    surplus: usize,
 }
 
 impl Default for Drift {
@@ -193,41 +238,63 @@ impl Default for Drift {
             lowest: usize::MAX,
             highest: 0,
             verdict: Correction::None,
+            surplus: 0,
         }
     }
 }
 
 impl Drift {
     const WINDOW_FRAMES: u32 = 50;
-    /// A queue that is deeper than this above the prebuffer holds finished audio, whose pauses are not ours to shorten.
-    const LIVE_DEPTH: usize = 20 * FRAME_BYTES;
+    /// A queue that is deeper than this above the prebuffer holds finished audio, if nobody said that it is live.
+    const SHALLOW: usize = 20 * FRAME_BYTES;
+    /// A second late is no conversation any more, and speech or noise without a pause would stay late for ever.
+    const LATE: usize = 50 * FRAME_BYTES;
 
-    fn correction(&mut self, available: usize, prebuffer: usize) -> Correction {
-        if prebuffer < 2 * FRAME_BYTES {
+    fn correction(&mut self, available: usize, supply: Supply, prebuffer: usize) -> Correction {
+        if supply == Supply::Finished || prebuffer < 2 * FRAME_BYTES {
             return Correction::None;
         }
         self.frames += 1;
         self.lowest = self.lowest.min(available);
         self.highest = self.highest.max(available);
         if self.frames == Self::WINDOW_FRAMES {
-            let verdict = if self.highest > prebuffer + Self::LIVE_DEPTH {
-                Correction::None
-            } else if self.lowest > prebuffer + FRAME_BYTES {
-                Correction::Skip
-            } else if self.lowest < FRAME_BYTES + FRAME_BYTES / 2 {
-                Correction::Stretch
-            } else {
-                Correction::None
-            };
             *self = Drift {
-                verdict,
+                verdict: self.verdict(supply, prebuffer),
+                surplus: match supply {
+                    Supply::Live => self.lowest.saturating_sub(prebuffer) / FRAME_BYTES,
+                    // One at a time, in case that it is finished audio after all.
+                    Supply::Unknown | Supply::Finished => 1,
+                },
                 ..Drift::default()
             };
         }
         self.verdict
     }
 
-    /// One frame at a time: the next second shows whether another is needed.
+    fn verdict(&self, supply: Supply, prebuffer: usize) -> Correction {
+        let live = supply == Supply::Live;
+        if !live && self.highest > prebuffer + Self::SHALLOW {
+            Correction::None
+        } else if live && self.lowest > prebuffer + Self::LATE {
+            Correction::Cut
+        } else if self.lowest > prebuffer + FRAME_BYTES {
+            Correction::Skip
+        } else if self.lowest < FRAME_BYTES + FRAME_BYTES / 2 {
+            Correction::Stretch
+        } else {
+            Correction::None
+        }
+    }
+
+    /// Accounts for a frame that was left out.
+    fn skipped(&mut self) {
+        self.surplus = self.surplus.saturating_sub(1);
+        if self.surplus == 0 {
+            self.corrected();
+        }
+    }
+
+    /// The next second shows whether more is needed.
     fn corrected(&mut self) {
         *self = Drift::default();
     }
@@ -249,6 +316,16 @@ mod tests {
             into.copy_from_slice(&self.0[..into.len()]);
             self.0.drain(..into.len());
         }
+        fn discard(&mut self, count: usize) {
+            self.0.drain(..count);
+        }
+    }
+
+    fn buffering(supply: Supply, prebuffer_ms: u64) -> Buffering {
+        Buffering {
+            supply,
+            prebuffer: Duration::from_millis(prebuffer_ms),
+        }
     }
 
     fn samples(frame: &[u8; FRAME_BYTES]) -> Vec<i16> {
@@ -260,7 +337,7 @@ mod tests {
 
     #[test]
     fn silence_begins_with_a_ramp() {
-        let mut playout = Playout::new(Duration::ZERO);
+        let mut playout = Playout::new(Buffering::default());
         let mut queue = Queue(std::iter::repeat_n(4000_i16.to_le_bytes(), 100).flatten().collect());
         let mut frame = [0; FRAME_BYTES];
         let filled = playout.fill(&mut queue, &mut frame);
@@ -281,7 +358,7 @@ mod tests {
 
     #[test]
     fn audio_waits_for_the_prebuffer_but_not_longer() {
-        let mut playout = Playout::new(Duration::from_millis(60));
+        let mut playout = Playout::new(buffering(Supply::Unknown, 60));
         let mut queue = Queue(vec![1; FRAME_BYTES]);
         let mut frame = [0; FRAME_BYTES];
         let began = (0..10).position(|_| playout.fill(&mut queue, &mut frame).queued_bytes > 0);
@@ -290,7 +367,7 @@ mod tests {
 
     #[test]
     fn interruption_counts_as_underrun_and_an_end_does_not() {
-        let mut playout = Playout::new(Duration::ZERO);
+        let mut playout = Playout::new(Buffering::default());
         let mut frame = [0; FRAME_BYTES];
         let mut queue = Queue(vec![1; FRAME_BYTES]);
         assert!(!playout.fill(&mut queue, &mut frame).underrun);
@@ -312,8 +389,8 @@ mod tests {
 
     /// Plays a live sender whose frames are `chunk(n)` and whose clock is off by a frame in `every`, positive when it is
     /// faster. Returns the frames left out, the frames put in and the underruns.
-    fn play_live(every: i32, prebuffer_ms: u64, frames: i32, loud: impl Fn(i32) -> bool) -> (usize, usize, usize) {
-        let mut playout = Playout::new(Duration::from_millis(prebuffer_ms));
+    fn play_live(every: i32, supply: Supply, frames: i32, loud: impl Fn(i32) -> bool) -> (usize, usize, usize) {
+        let mut playout = Playout::new(buffering(supply, 60));
         let mut queue = Queue(Vec::new());
         let mut frame = [0; FRAME_BYTES];
         let (mut skipped, mut stretched, mut underruns) = (0, 0, 0);
@@ -340,40 +417,119 @@ mod tests {
     fn clock_of_a_live_sender_is_followed_in_the_pauses_only() {
         // A second of speech, a fifth of a second of pause; a frame too many or too few every ten seconds, for ten minutes.
         let loud = |n: i32| n % 60 < 50;
-        let (skipped, stretched, underruns) = play_live(500, 60, 30_000, loud);
-        assert!(
-            (50..=60).contains(&skipped) && stretched == 0 && underruns == 0,
-            "{skipped} {stretched} {underruns}"
-        );
-        let (skipped, stretched, underruns) = play_live(-500, 60, 30_000, loud);
-        assert!(
-            (50..=60).contains(&stretched) && skipped == 0 && underruns == 0,
-            "{skipped} {stretched} {underruns}"
-        );
-        let speech_only = play_live(500, 60, 3000, |_| true);
-        assert_eq!(speech_only, (0, 0, 0), "nothing is cut out of speech");
+        for supply in [Supply::Unknown, Supply::Live] {
+            let (skipped, stretched, underruns) = play_live(500, supply, 30_000, loud);
+            assert!(
+                (50..=60).contains(&skipped) && stretched == 0 && underruns == 0,
+                "{skipped} {stretched} {underruns}"
+            );
+            let (skipped, stretched, underruns) = play_live(-500, supply, 30_000, loud);
+            assert!(
+                (50..=60).contains(&stretched) && skipped == 0 && underruns == 0,
+                "{skipped} {stretched} {underruns}"
+            );
+            let speech_only = play_live(500, supply, 3000, |_| true);
+            assert_eq!(speech_only, (0, 0, 0), "nothing is cut out of speech");
+        }
+    }
+
+    fn spoken(value: i16, frames: usize) -> impl Iterator<Item = u8> {
+        std::iter::repeat_n(value.to_le_bytes(), frames * FRAME_SAMPLES).flatten()
+    }
+
+    /// A live sender whose network stalled: `late` frames come at once, then one every 20 ms. Returns the depth in frames
+    /// after `seconds` and how many loud frames were lost on the way.
+    fn depth_after_a_stall(
+        supply: Supply,
+        late: usize,
+        seconds: usize,
+        loud: impl Fn(usize) -> bool,
+    ) -> (usize, usize) {
+        let value = |n: usize| if loud(n) { 8000 } else { 20 };
+        let mut playout = Playout::new(buffering(supply, 60));
+        let mut queue = Queue((0..late).flat_map(|n| spoken(value(n), 1)).collect());
+        let mut frame = [0; FRAME_BYTES];
+        let (mut sent, mut heard) = (0, 0);
+        for n in 0..late {
+            sent += usize::from(loud(n));
+        }
+        for n in late..late + 50 * seconds {
+            queue.0.extend(spoken(value(n), 1));
+            sent += usize::from(loud(n));
+            playout.fill(&mut queue, &mut frame);
+            heard += usize::from(samples(&frame).contains(&8000));
+        }
+        let waiting = queue
+            .0
+            .chunks(FRAME_BYTES)
+            .filter(|frame| frame[..2] == 8000_i16.to_le_bytes());
+        let waiting = waiting.count();
+        (queue.0.len() / FRAME_BYTES, sent - heard - waiting)
+    }
+
+    #[test]
+    fn live_audio_that_came_late_does_not_stay_late() {
+        // Speech with a pause of a fifth of a second in each 1.2 s; speech alone; nothing but a pause.
+        type Loud = fn(usize) -> bool;
+        let talk: Loud = |n| n % 60 < 50;
+        let speech: Loud = |_| true;
+        let pause: Loud = |_| false;
+        for (what, supply, late, seconds, loud, depth, lost) in [
+            ("a little late", Supply::Live, 10, 10, talk, 2..=4, 0..=0),
+            ("half a second", Supply::Live, 25, 10, talk, 2..=4, 0..=0),
+            ("nearly a second", Supply::Live, 50, 20, talk, 2..=4, 0..=0),
+            ("half a second in a pause", Supply::Live, 25, 3, pause, 2..=4, 0..=0),
+            ("half a second of speech", Supply::Live, 25, 30, speech, 25..=26, 0..=0),
+            ("two seconds of speech", Supply::Live, 100, 3, speech, 2..=5, 95..=99),
+            ("nobody said", Supply::Unknown, 30, 20, talk, 30..=31, 0..=0),
+            ("finished", Supply::Finished, 100, 20, talk, 100..=101, 0..=0),
+        ] {
+            let (deep, cut) = depth_after_a_stall(supply, late, seconds, loud);
+            assert!(depth.contains(&deep), "{what}: {deep} frames deep, {cut} lost");
+            assert!(lost.contains(&cut), "{what}: {cut} frames of speech lost");
+        }
     }
 
     #[test]
     fn finished_audio_is_played_as_it_is() {
-        for prebuffer_ms in [0, 60] {
-            let mut playout = Playout::new(Duration::from_millis(prebuffer_ms));
-            let mut queue = Queue(vec![0; 1000 * FRAME_BYTES]);
-            let mut frame = [0; FRAME_BYTES];
-            let frames = (0..)
-                .take_while(|_| playout.fill(&mut queue, &mut frame).queued_bytes > 0)
-                .count();
-            assert_eq!(
-                frames, 1000,
-                "pauses in it were shortened or stretched with a prebuffer of {prebuffer_ms} ms"
-            );
+        for (supply, prebuffer_ms) in [
+            (Supply::Unknown, 0),
+            (Supply::Unknown, 60),
+            (Supply::Finished, 0),
+            (Supply::Finished, 60),
+        ] {
+            // Also when it is sent with `stop` and `go`, so that the queue is shallow at times, and at its end.
+            for depth in [1000, 10, 4] {
+                if supply == Supply::Unknown && prebuffer_ms > 0 && depth < 1000 {
+                    continue;
+                }
+                let mut playout = Playout::new(buffering(supply, prebuffer_ms));
+                let mut queue = Queue(vec![0; depth * FRAME_BYTES]);
+                let mut left = 1000 - depth;
+                let mut frame = [0; FRAME_BYTES];
+                let mut frames = 0;
+                while playout.fill(&mut queue, &mut frame).queued_bytes > 0 {
+                    frames += 1;
+                    if left > 0 {
+                        left -= 1;
+                        queue.0.extend([0; FRAME_BYTES]);
+                    }
+                }
+                assert_eq!(
+                    frames, 1000,
+                    "{supply:?} audio was shortened or stretched with {prebuffer_ms} ms and {depth} frames queued"
+                );
+            }
         }
     }
 
     proptest! {
         #[test]
-        fn playout_takes_every_queued_octet_once(chunks in proptest::collection::vec(0_usize..330, 1..400)) {
-            let mut playout = Playout::new(Duration::from_millis(40));
+        fn playout_takes_every_queued_octet_once(
+            chunks in proptest::collection::vec(0_usize..330, 1..400),
+            supply in proptest::sample::select(vec![Supply::Unknown, Supply::Live, Supply::Finished]),
+        ) {
+            let mut playout = Playout::new(buffering(supply, 40));
             let mut queue = Queue(Vec::new());
             let (mut pushed, mut played) = (0, 0);
             let mut frame = [0; FRAME_BYTES];

@@ -81,6 +81,8 @@ pub enum Authentication {
 pub struct Session {
     /// Access point name; empty for the one of the attach.
     pub apn: String,
+    /// The profile of the modem that fills in what is not said here.
+    pub profile: Option<u8>,
     /// How to authenticate.
     pub authentication: Authentication,
     /// User name.
@@ -97,6 +99,9 @@ pub fn start_network(family: Family, session: &Session) -> Request {
     let mut tlvs = Tlvs::default();
     if session.autoconnect {
         tlvs = tlvs.with_u8(0x33, 1);
+    }
+    if let Some(profile) = session.profile {
+        tlvs = tlvs.with_u8(0x31, profile);
     }
     tlvs = tlvs.with_u8(0x19, family.number());
     if session.authentication != Authentication::None {

@@ -287,7 +287,7 @@ fn octets(text: &str) -> Result<Octets, String> {
     }
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     // Days are always of 24 hours here; `jiff` leaves them to spans, which know calendars.
     let days = text
         .strip_suffix('d')

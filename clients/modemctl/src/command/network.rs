@@ -3,25 +3,77 @@
 use std::time::Duration;
 
 use api::v1::{
-    Bearer, BearerState, ConnectBearerRequest, DisconnectBearerRequest, GetBearerRequest, GetNetworkStatusRequest, Ims,
-    ImsRegistration, ImsService, NetworkStatus, Persistence,
+    AccessTechnology, Bearer, BearerState, ConnectBearerRequest, DisconnectBearerRequest, GetBearerRequest,
+    GetNetworkStatusRequest, GetSignalHistoryRequest, Ims, ImsRegistration, ImsService, NetworkStatus, Persistence,
+    ScanOperatorsRequest, SelectOperatorRequest, SetNetworkModesRequest,
 };
 use client::json::to_value;
+use jiff::SignedDuration;
 
 use super::present as required;
 use crate::Session;
-use crate::arguments::{Kind, NetworkCommand, NetworkOptions, WatchOptions};
+use crate::arguments::{AllowedTechnology, Kind, NetworkCommand, NetworkOptions, Technology, WatchOptions};
 use crate::console::Tone;
 use crate::failure::Failure;
 use crate::present::{self, word};
-use crate::table::clean;
+use crate::table::{Table, clean};
+
+/// A selection takes two minutes at most, and one that failed is followed by an automatic one.
+const SELECT_TIMEOUT: Duration = Duration::from_secs(260);
 
 /// Setting up a session takes a minute at most, and as long again when a session was in the way.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(180);
 
 pub(crate) async fn network(session: &mut Session<'_>, options: NetworkOptions) -> Result<(), Failure> {
-    if let Some(command) = options.command {
-        return bearer(session, command).await;
+    let modem = session.modem.clone();
+    let status = match options.command {
+        None => None,
+        Some(NetworkCommand::Scan) => return scan(session).await,
+        Some(NetworkCommand::History { span }) => return history(session, span).await,
+        Some(NetworkCommand::Select { operator, technology }) => {
+            let request = SelectOperatorRequest {
+                modem,
+                plmn: if operator == "auto" { String::new() } else { operator },
+                technology: technology
+                    .map_or(AccessTechnology::Unspecified, access_technology)
+                    .into(),
+            };
+            let mut service = session.broker.network();
+            let selecting = service.select_operator(request);
+            Some(session.ask_within(SELECT_TIMEOUT, "selecting", selecting).await?.status)
+        }
+        Some(NetworkCommand::Modes { technologies }) => {
+            let all = technologies.contains(&AllowedTechnology::All);
+            let named = technologies.into_iter().filter(|_| !all).filter_map(|technology| {
+                let technology = match technology {
+                    AllowedTechnology::Gsm => Technology::Gsm,
+                    AllowedTechnology::Umts => Technology::Umts,
+                    AllowedTechnology::Lte => Technology::Lte,
+                    AllowedTechnology::All => return None,
+                };
+                Some(access_technology(technology).into())
+            });
+            let request = SetNetworkModesRequest {
+                modem,
+                technologies: named.collect(),
+            };
+            let mut service = session.broker.network();
+            let setting = service.set_network_modes(request);
+            Some(
+                session
+                    .ask_within(SELECT_TIMEOUT, "setting the modes", setting)
+                    .await?
+                    .status,
+            )
+        }
+        Some(command) => return bearer(session, command).await,
+    };
+    if let Some(status) = status {
+        let status = required(status)?;
+        return match session.json {
+            true => session.console.json(&to_value(&status)),
+            false => show(session, &status),
+        };
     }
     let request = GetNetworkStatusRequest {
         modem: session.modem.clone(),
@@ -47,6 +99,74 @@ pub(crate) async fn network(session: &mut Session<'_>, options: NetworkOptions) 
     Ok(())
 }
 
+fn access_technology(technology: Technology) -> AccessTechnology {
+    match technology {
+        Technology::Gsm => AccessTechnology::Gsm,
+        Technology::Umts => AccessTechnology::Umts,
+        Technology::Lte => AccessTechnology::Lte,
+    }
+}
+
+/// What was found; every while a note that it goes on. In JSON every message of the stream is a line.
+async fn scan(session: &mut Session<'_>) -> Result<(), Failure> {
+    let request = ScanOperatorsRequest {
+        modem: session.modem.clone(),
+    };
+    let mut service = session.broker.network();
+    let mut stream = session.ask("scanning", service.scan_operators(request)).await?;
+    while let Some(message) = stream.message().await? {
+        if session.json {
+            session.console.json(&to_value(&message))?;
+        } else if message.finished {
+            let mut table = Table::new(&["PLMN", "technology", "", "name"]);
+            for operator in &message.operators {
+                table.push(vec![
+                    (Tone::Plain, clean(&operator.plmn)),
+                    (
+                        Tone::Plain,
+                        word!(operator.technology(), "ACCESS_TECHNOLOGY_").to_uppercase(),
+                    ),
+                    (Tone::Quiet, word!(operator.availability(), "OPERATOR_AVAILABILITY_")),
+                    (Tone::Plain, clean(&operator.name)),
+                ]);
+            }
+            for line in table.lines(session.console) {
+                session.console.line(&line)?;
+            }
+            if message.operators.is_empty() {
+                session.console.note("no operator was found");
+            }
+        } else if let Some(elapsed) = message.elapsed.filter(|elapsed| elapsed.seconds % 15 == 14) {
+            session.console.note(&format!("scanning for {} s", elapsed.seconds + 1));
+        }
+    }
+    Ok(())
+}
+
+async fn history(session: &mut Session<'_>, span: Option<SignedDuration>) -> Result<(), Failure> {
+    let request = GetSignalHistoryRequest {
+        modem: session.modem.clone(),
+        span: span.map(|span| prost_types::Duration {
+            seconds: span.as_secs(),
+            nanos: span.subsec_nanos(),
+        }),
+    };
+    let mut service = session.broker.network();
+    let answer = session
+        .ask("asking for the signal", service.get_signal_history(request))
+        .await?;
+    for signal in &answer.signals {
+        if session.json {
+            session.console.json(&to_value(signal))?;
+        } else {
+            let time = present::time(signal.measure_time, &session.console.zone);
+            let measures = present::signal(signal).replacen("signal ", "", 1);
+            session.console.line(&format!("{time}  {measures}"))?;
+        }
+    }
+    Ok(())
+}
+
 fn show(session: &mut Session<'_>, status: &NetworkStatus) -> Result<(), Failure> {
     let operator = match (status.operator_name.as_str(), status.operator_plmn.as_str()) {
         (name, "") => name.to_owned(),
@@ -63,6 +183,23 @@ fn show(session: &mut Session<'_>, status: &NetworkStatus) -> Result<(), Failure
     let rows = [
         ("modem", status.modem.clone()),
         ("operator", operator),
+        (
+            "selection",
+            status
+                .manual_selection
+                .filter(|manual| *manual)
+                .map(|_| "by hand".to_owned())
+                .unwrap_or_default(),
+        ),
+        (
+            "allowed",
+            present::list(
+                status
+                    .allowed_technologies()
+                    .map(|technology| word!(technology, "ACCESS_TECHNOLOGY_").to_uppercase()),
+                ", ",
+            ),
+        ),
         (
             "technology",
             word!(status.technology(), "ACCESS_TECHNOLOGY_").to_uppercase(),
@@ -134,6 +271,10 @@ async fn bearer(session: &mut Session<'_>, command: NetworkCommand) -> Result<()
             let asked = session.ask("disconnecting", service.disconnect_bearer(request)).await?;
             asked.bearer
         }
+        NetworkCommand::Scan
+        | NetworkCommand::Select { .. }
+        | NetworkCommand::Modes { .. }
+        | NetworkCommand::History { .. } => None,
     };
     let bearer = required(bearer)?;
     if session.json {

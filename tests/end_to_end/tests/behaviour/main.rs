@@ -1,6 +1,7 @@
 //! What the broker does, seen from its clients on one side and from the virtual modem's books on the other.
 
 mod bring_up;
+mod call_commands;
 mod consumers;
 mod crash;
 mod data;
@@ -12,6 +13,7 @@ mod keyboard;
 mod killed;
 mod location;
 mod message_faults;
+mod operators;
 mod processes;
 mod queue;
 mod receiving;

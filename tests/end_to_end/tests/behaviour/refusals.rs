@@ -1,7 +1,5 @@
 //! What is refused, and how it is said: a code for machines, a reason, and the field where one is wrong.
 
-use std::str::FromStr as _;
-
 use api::v1::send_message_request::Content;
 use api::v1::{
     CommitCursorRequest, DialRequest, ErrorReason, EventFilter, ExecuteAtCommandRequest, GetCallRequest,
@@ -9,9 +7,7 @@ use api::v1::{
     SendDtmfRequest, SendMessageRequest, WatchEventsRequest,
 };
 use end_to_end::{Rig, Setup, invalid_fields, reason};
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::{Code, Request, Response, Status};
-use tonic_prost::ProstCodec;
+use tonic::{Code, Response, Status};
 
 fn refused<T>(outcome: Result<Response<T>, Status>) -> Status {
     match outcome {
@@ -337,50 +333,4 @@ async fn an_absent_modem_refuses_what_needs_it_and_may_be_asked_again() -> anyho
         assert!(status.get_details_retry_info().is_some());
     }
     rig.stop().await
-}
-
-/// Every rpc that the contract defines and that is not built yet.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_built_yet_says_so_with_a_reason() -> anyhow::Result<()> {
-    let rig = Rig::start().await?;
-    for method in [
-        "NetworkService/ScanOperators",
-        "NetworkService/SelectOperator",
-        "NetworkService/SetNetworkModes",
-    ] {
-        let status = call_empty(&rig, method).await.expect_err(method);
-        assert_eq!(
-            (status.code(), reason(&status)),
-            (Code::Unimplemented, Some(ErrorReason::NotBuiltYet)),
-            "{method}: {status:?}"
-        );
-    }
-    rig.stop().await
-}
-
-/// Calls any method with an empty request, which every message of the contract can be decoded from.
-async fn call_empty(rig: &Rig, method: &str) -> Result<(), Status> {
-    let endpoint = rig.path().join("broker.sock");
-    let channel = tonic::transport::Endpoint::from_static("http://localhost")
-        .connect_with_connector(tower::service_fn(move |_: tonic::transport::Uri| {
-            let endpoint = endpoint.clone();
-            async move {
-                tokio::net::UnixStream::connect(endpoint)
-                    .await
-                    .map(hyper_util::rt::TokioIo::new)
-            }
-        }))
-        .await
-        .map_err(|error| Status::from_error(error.into()))?;
-    let mut grpc = tonic::client::Grpc::new(channel);
-    grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-    let path = PathAndQuery::from_str(&format!("/modembroker.v1.{method}")).expect("a method is a path");
-    // The answer to a unary method is a stream of one message; a streaming one may end without any.
-    let codec: ProstCodec<(), ()> = ProstCodec::default();
-    grpc.server_streaming(Request::new(()), path, codec)
-        .await?
-        .into_inner()
-        .message()
-        .await
-        .map(drop)
 }

@@ -128,7 +128,7 @@ fn what_keeps_the_modem_from_being_used_is_told_and_ends_by_itself() -> anyhow::
 
 #[test]
 #[ignore = "needs root and /dev/net/tun"]
-fn data_is_counted_and_what_is_beyond_the_cap_is_not_used() -> anyhow::Result<()> {
+fn data_is_counted_and_a_forced_way_ends_with_its_release() -> anyhow::Result<()> {
     inside(async || {
         let lab = Lab::build().await?;
         let rig = lab

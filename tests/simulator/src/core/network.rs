@@ -67,6 +67,11 @@ impl Network {
         }
     }
 
+    /// Whether somebody chose the operator.
+    pub(crate) fn is_selected_by_hand(&self) -> bool {
+        self.selection == 1
+    }
+
     pub(crate) fn power_down(&mut self) {
         self.registered = false;
         self.generation += 1;
@@ -126,6 +131,21 @@ impl Modem {
         if before != self.network.rssi && self.settings.is_on("+AUTOCSQ") {
             self.unsolicited(&self.signal_line());
         }
+        self.qmi_follows_signal();
+    }
+
+    /// The module takes other technologies from now on: it leaves a cell that it may not use, and looks again for one.
+    pub(super) fn allowed_technologies_changed(&mut self) {
+        match (self.lte_is_allowed(), self.network.registered) {
+            (true, false) => self.begin_registration(self.delays.register_again),
+            (true, true) | (false, false) => {}
+            (false, true) => {
+                self.network.registered = false;
+                self.network.generation += 1;
+                self.end_all_calls("no service");
+            }
+        }
+        self.announce_registration();
     }
 
     /// The SIM can be used: registration begins.
@@ -157,7 +177,7 @@ impl Modem {
     }
 
     pub(super) fn registered(&mut self, generation: u64) {
-        if generation != self.network.generation || !self.sim.is_ready() {
+        if generation != self.network.generation || !self.sim.is_ready() || !self.lte_is_allowed() {
             return;
         }
         self.network.registered = true;
@@ -235,6 +255,11 @@ impl Modem {
             ("+CPSI", Form::Set) => Reply::ok(),
             ("+CPSI", Form::Test) => Reply::line("+CPSI: (0-255)"),
             ("+COPS", form) => return Some(self.operator_command(form, command)),
+            ("+CNMP", Form::Set) => {
+                let outcome = self.settings.execute(command);
+                self.allowed_technologies_changed();
+                return outcome;
+            }
             ("+CGDCONT" | "+CGACT" | "+CGATT" | "+CGPADDR" | "+CGCONTRDP" | "+CGAUTH", _) => {
                 return self.context_command(command);
             }
@@ -312,6 +337,14 @@ impl Modem {
             && wanted
                 .as_ref()
                 .is_some_and(|name| *name != self.network.operator && *name != self.network.plmn)
+        {
+            return Reply::cme(30).into();
+        }
+        // The only cell is one of LTE.
+        if matches!(mode, 1 | 4)
+            && command
+                .number(3)
+                .is_some_and(|technology| technology != u32::from(E_UTRAN))
         {
             return Reply::cme(30).into();
         }

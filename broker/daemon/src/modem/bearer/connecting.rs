@@ -31,6 +31,8 @@ const IN_USE_PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::modem) struct Session {
     handles: Vec<(Family, Handle)>,
     settings: Vec<Settings>,
+    /// The configured largest packet.
+    mtu: Option<u32>,
 }
 
 impl Session {
@@ -50,7 +52,12 @@ impl Session {
         let v6 = self.settings.iter().flat_map(|settings| &settings.name_servers_v6);
         let name_servers = v4.map(ToString::to_string).chain(v6.map(ToString::to_string)).collect();
         let apn = self.settings.iter().find_map(|settings| settings.apn.clone());
-        (addresses, name_servers, apn, layout(&self.settings, None).mtu)
+        (
+            addresses,
+            name_servers,
+            apn,
+            self.mtu.or(layout(&self.settings, None).mtu),
+        )
     }
 }
 
@@ -86,6 +93,18 @@ pub(in crate::modem) enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the modem has no client id left: others that were killed have left theirs behind.
+    pub(super) fn is_exhausted(&self) -> bool {
+        let Self::Unanswered {
+            source: Failure::NoClient(refusal),
+            ..
+        } = self
+        else {
+            return false;
+        };
+        refusal.protocol() == Some(ProtocolError::CLIENT_IDS_EXHAUSTED)
+    }
+
     /// What whoever asked is told, with what to do.
     pub(super) fn refusal(&self) -> Refusal {
         let failed = |detail: String, reason, persistence| Refusal::BearerFailed {
@@ -170,6 +189,7 @@ pub(super) async fn connect(
     let mut session = Session {
         handles: Vec::new(),
         settings: Vec::new(),
+        mtu: config.mtu,
     };
     match start_families(&qmi, &wanted, config.families, &given_up, &mut session).await {
         Ok(()) => {}
@@ -178,7 +198,8 @@ pub(super) async fn connect(
             return Err(error);
         }
     }
-    let layout = layout(&session.settings, default_route.then_some(config.metric));
+    let mut layout = layout(&session.settings, default_route.then_some(config.metric));
+    layout.mtu = config.mtu.or(layout.mtu);
     let outcome = match layout.addresses.is_empty() {
         true => Err(ConnectError::NoAddress),
         false => {
@@ -347,3 +368,6 @@ pub(super) async fn disconnect(qmi: Option<QmiHandle>, interface: Option<Interfa
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ::modem::qmi::imsa::{Registration, RegistrationStatus, ServiceStatus, Services};
-use ::modem::qmi::{Failure, Request, Response, ctl, imsa};
+use ::modem::qmi::{Failure, Request, Response, ctl, imsa, nas};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -74,6 +74,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
         Err(not_ready) => Err(not_ready),
     };
     let ims = read_ims(&handle).await;
+    follow_signal(&handle).await;
     Ok(Opened {
         handle,
         events,
@@ -152,6 +153,21 @@ async fn read_ims(handle: &QmiHandle) -> Ims {
         fold_services(&mut ims, services);
     }
     ims
+}
+
+/// Asks to be told of the signal where it matters. Firmware that does not tell is asked for it by AT commands, as all are.
+async fn follow_signal(handle: &QmiHandle) {
+    // In this order: without thresholds each change would be told.
+    for request in [nas::config_signal_info(), nas::register_indications(true)] {
+        let outcome = match handle.ask(request).await {
+            Ok(response) => response.result().map_err(|refusal| refusal.to_string()),
+            Err(failure) => Err(failure.to_string()),
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(error, "the modem does not tell of its signal by itself");
+            return;
+        }
+    }
 }
 
 /// Folds a registration in.

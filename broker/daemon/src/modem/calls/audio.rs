@@ -73,9 +73,13 @@ impl Serving<'_> {
             detect_dtmf: self.modem.setup.voice.detect_dtmf,
         };
         let turn = Arc::clone(&self.calls.audio_turn);
+        let totals = self.modem.setup.totals.clone();
         let work: Work = Box::pin(async move {
             let outcome = match tokio::time::timeout(TURN_LIMIT, turn.lock_owned()).await {
-                Ok(turn) => open_path(&at, &address, &lock_directory, config, turn).await,
+                Ok(turn) => match open_port(&address, &lock_directory, config).await {
+                    Ok((path, lock)) => switch_on(&at, path.counted(totals.as_ref()), lock, turn).await,
+                    Err(no_audio) => Err(no_audio),
+                },
                 Err(_) => Err(NoAudio::Because("another call still has the audio port".to_owned())),
             };
             let outcome = match outcome {
@@ -204,20 +208,28 @@ enum NoAudio {
     Because(String),
 }
 
-/// Opens the port first and keeps reading it, then switches PCM on: the order of the manual's example.
-async fn open_path(
-    at: &AtHandle,
+/// Opens the port and begins to read it. Before PCM is switched on: the order of the manual's example.
+async fn open_port(
     address: &PortAddress,
     lock_directory: &std::path::Path,
     config: AudioConfig,
-    turn: OwnedMutexGuard<()>,
-) -> Result<OpenAudio, NoAudio> {
+) -> Result<(AudioPath, Option<PortLock>), NoAudio> {
     let (fd, lock) = open_audio(address, lock_directory)
         .await
         .map_err(|error| NoAudio::Because(error.to_string()))?;
     let path =
         AudioPath::start(fd, config).map_err(|error| NoAudio::Because(format!("start the audio thread: {error}")))?;
     crate::supervisor::spawn("audio session", "", path.task());
+    Ok((path, lock))
+}
+
+/// Switches PCM on, as often as the module needs to be asked.
+async fn switch_on(
+    at: &AtHandle,
+    path: AudioPath,
+    lock: Option<PortLock>,
+    turn: OwnedMutexGuard<()>,
+) -> Result<OpenAudio, NoAudio> {
     let until = Instant::now() + sim7600::PCM_OPEN_WINDOW;
     tokio::time::sleep(sim7600::PCM_SETTLE).await;
     let mut attempts = 0;

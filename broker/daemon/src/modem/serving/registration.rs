@@ -1,6 +1,8 @@
 //! The registration and the status of the network while the ports are open.
 
-use super::super::{Done, Reply, network};
+use ::modem::qmi::nas;
+
+use super::super::{Done, Reply, network, operators};
 use super::Serving;
 use crate::port::at::{AtError, Lane};
 use crate::resource::{Change, Health, NetworkStatus, Stage};
@@ -27,20 +29,30 @@ impl Serving<'_> {
         match (self.modem.status.stage, registered) {
             (Stage::Ready, false) => self.registration_lost().await,
             (Stage::Registering, true) => self.become_ready().await,
+            // What somebody set meanwhile may be why.
+            (Stage::Registering, false) if self.modem.status.health_reason != self.why_not_registered() => {
+                self.registration_lost().await;
+            }
             _ => {}
         }
     }
 
     pub(super) async fn registration_lost(&mut self) {
         self.modem.status.health = Health::Degraded;
-        self.modem.status.health_reason = if self.modem.radio_off {
-            "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
-        } else {
-            "registration was lost; check antenna and coverage".to_owned()
-        };
+        self.modem.status.health_reason = self.why_not_registered();
         self.modem
             .enter(Stage::Registering, "registration was lost, the modem is searching")
             .await;
+    }
+
+    fn why_not_registered(&self) -> String {
+        if self.modem.radio_off {
+            "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
+        } else if let Some(restriction) = operators::restriction(&self.modem.network) {
+            format!("registration was lost, and {restriction}")
+        } else {
+            "registration was lost; check antenna and coverage".to_owned()
+        }
     }
 
     pub(super) async fn become_ready(&mut self) {
@@ -62,8 +74,24 @@ impl Serving<'_> {
         } else {
             Lane::Background
         };
-        let at = self.link.at.clone();
-        self.start(async move { Done::Network(network::read(&at, lane).await, reply) });
+        let (at, qmi) = (self.link.at.clone(), self.data.qmi());
+        self.start(async move {
+            let mut reading = network::read(&at, lane).await;
+            if let (Ok(reading), Some(_)) = (&mut reading, &reply) {
+                reading.allowed_technologies = operators::allowed(qmi.as_ref(), &at).await;
+            }
+            Done::Network(reading, reply)
+        });
+    }
+
+    /// The modem told of its signal by itself.
+    pub(in crate::modem) async fn signal_told(&mut self, signal: nas::Signal) {
+        let changed = network::apply_signal(&mut self.modem.network, signal);
+        self.modem.signals.keep(self.modem.network.signal.clone());
+        self.network_changed(changed).await;
+        if !changed {
+            self.modem.recorder.show(self.modem.network.clone()).await;
+        }
     }
 
     pub(super) async fn status_read(
@@ -80,6 +108,9 @@ impl Serving<'_> {
                 let changed = network::apply_reading(&mut self.modem.network, &self.told, reading);
                 self.modem.signals.keep(self.modem.network.signal.clone());
                 self.network_changed(changed).await;
+                if !changed {
+                    self.modem.recorder.show(self.modem.network.clone()).await;
+                }
                 if let Some(reply) = reply {
                     let _ = reply.send(Ok(self.modem.network.clone()));
                 }

@@ -1,6 +1,6 @@
 //! Registration, operators and signal.
 
-use super::super::reply::Domain;
+use super::super::reply::{AccessTechnology, Domain};
 use super::{Command, InvalidArgument, checked, limit};
 
 fn registration_name(domain: Domain) -> (&'static str, &'static [&'static str]) {
@@ -78,6 +78,46 @@ pub enum PreferredMode {
     WcdmaOnly,
     /// 38. Without VoLTE no call is possible.
     LteOnly,
+    /// 39, without TD-SCDMA and CDMA, which 2 also has.
+    GsmWcdmaLte,
+    /// 48: anything but LTE.
+    GsmWcdma,
+    /// 51
+    GsmLte,
+    /// 54
+    WcdmaLte,
+}
+
+impl PreferredMode {
+    /// What allows exactly these; `None` for nothing at all.
+    #[must_use]
+    pub const fn of(gsm: bool, wcdma: bool, lte: bool) -> Option<Self> {
+        Some(match (gsm, wcdma, lte) {
+            (false, false, false) => return None,
+            (true, false, false) => Self::GsmOnly,
+            (false, true, false) => Self::WcdmaOnly,
+            (false, false, true) => Self::LteOnly,
+            (true, true, false) => Self::GsmWcdma,
+            (true, false, true) => Self::GsmLte,
+            (false, true, true) => Self::WcdmaLte,
+            (true, true, true) => Self::GsmWcdmaLte,
+        })
+    }
+
+    /// Whether GSM, WCDMA and LTE are allowed by `<mode>`; `None` for a mode with anything else alone.
+    #[must_use]
+    pub const fn allows(mode: u32) -> Option<(bool, bool, bool)> {
+        Some(match mode {
+            2 | 39 => (true, true, true),
+            13 => (true, false, false),
+            14 => (false, true, false),
+            19 | 48 => (true, true, false),
+            38 => (false, false, true),
+            51 => (true, false, true),
+            54 => (false, true, true),
+            _ => return None,
+        })
+    }
 }
 
 /// `AT+CNMP=<mode>`: preferred mode.
@@ -88,6 +128,10 @@ pub fn preferred_mode(mode: PreferredMode) -> Command {
         PreferredMode::GsmOnly => 13,
         PreferredMode::WcdmaOnly => 14,
         PreferredMode::LteOnly => 38,
+        PreferredMode::GsmWcdmaLte => 39,
+        PreferredMode::GsmWcdma => 48,
+        PreferredMode::GsmLte => 51,
+        PreferredMode::WcdmaLte => 54,
     };
     Command::action(format!("AT+CNMP={mode}"), limit::PREFERRED_MODE)
 }
@@ -128,18 +172,19 @@ pub fn select_operator_automatically() -> Command {
     }
 }
 
-/// `AT+COPS=1,2,"<plmn>"` (27.007 7.3): select one operator.
+/// `AT+COPS=1,2,"<plmn>"[,<AcT>]` (27.007 7.3): select one operator, in one technology if that is wanted.
 ///
 /// # Errors
 /// [`InvalidArgument`] unless `plmn` is MCC and MNC, five or six digits.
-pub fn select_operator(plmn: &str) -> Result<Command, InvalidArgument> {
+pub fn select_operator(plmn: &str, technology: Option<AccessTechnology>) -> Result<Command, InvalidArgument> {
     let plmn = checked("operator", plmn, 6, |byte| byte.is_ascii_digit())?;
     if plmn.len() < 5 {
         return Err(InvalidArgument::new("operator", "too short"));
     }
+    let technology = technology.map_or(String::new(), |technology| format!(",{}", technology.number()));
     Ok(Command {
         abortable: true,
-        ..Command::action(format!("AT+COPS=1,2,\"{plmn}\""), limit::OPERATOR_SELECTION)
+        ..Command::action(format!("AT+COPS=1,2,\"{plmn}\"{technology}"), limit::OPERATOR_SELECTION)
     })
 }
 

@@ -31,6 +31,8 @@ pub enum Authentication {
     Pap,
     /// 2: CHAP (RFC 1994).
     Chap,
+    /// 3: either.
+    Both,
 }
 
 impl Authentication {
@@ -41,6 +43,7 @@ impl Authentication {
             Self::None => 0,
             Self::Pap => 1,
             Self::Chap => 2,
+            Self::Both => 3,
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::super::line::is_hex;
-use super::super::reply::{NewMessageIndication, PdpType};
+use super::super::reply::{AccessTechnology, NewMessageIndication, PdpType};
 use super::*;
 use crate::call::CallIndex;
 
@@ -44,7 +44,7 @@ const TEXT_ARGUMENTS: &[(&str, Constructor)] = &[
     }),
     ("number", dial),
     ("USSD", ussd),
-    ("operator", select_operator),
+    ("operator", |value| select_operator(value, None)),
     ("forwarding", |value| {
         call_forwarding_register(ForwardingReason::Busy, value, 1, None)
     }),
@@ -97,7 +97,11 @@ fn arguments_appear_as_the_standard_writes_them() {
         (ussd_reply("2"), "AT+CUSD=1,\"2\",15"),
         (ussd_reply("да"), "AT+CUSD=1,\"04340430\",72"),
         (ussd_reply("a\"b"), "AT+CUSD=1,\"006100220062\",72"),
-        (select_operator("00101"), "AT+COPS=1,2,\"00101\""),
+        (select_operator("00101", None), "AT+COPS=1,2,\"00101\""),
+        (
+            select_operator("001010", Some(AccessTechnology::EUtran)),
+            "AT+COPS=1,2,\"001010\",7",
+        ),
         (dtmf('a'), "AT+VTS=A"),
         (call_hold(CallHold::Release(CallIndex(2))), "AT+CHLD=12"),
         (

@@ -134,6 +134,12 @@ pub enum AccessTechnology {
 }
 
 impl AccessTechnology {
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
     /// The technology with this number.
     #[must_use]
     pub fn from_number(act: u8) -> Option<Self> {

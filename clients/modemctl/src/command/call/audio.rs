@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
-use api::v1::{AudioFrame, CallState, ErrorReason, MonitorCallRequest, StreamCallAttach, StreamCallHangUp};
+use api::v1::{
+    AudioFrame, CallState, ErrorReason, MonitorCallRequest, StreamCallAttach, StreamCallHangUp, UplinkAudio,
+};
 use client::audio::{SAMPLE_RATE_HZ, from_octets};
 use client::call::{CallStream, Playout};
 use client::status;
@@ -201,6 +203,7 @@ pub(crate) async fn play(
     let attach = StreamCallAttach {
         call_id: call_id.clone(),
         takeover,
+        uplink: UplinkAudio::Finished.into(),
         ..StreamCallAttach::default()
     };
     let attaching = CallStream::attach(&session.broker, attach);

@@ -7,12 +7,12 @@ use api::v1::send_message_request::Content;
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{
-    Call, CallState, HangUpRequest, RejectRequest, SendMessageRequest, StreamCallAttach, StreamCallClear,
-    StreamCallHangUp,
+    Call, CallState, ExecuteAtCommandRequest, HangUpRequest, RejectRequest, SendMessageRequest, StreamCallAttach,
+    StreamCallClear, StreamCallHangUp, UplinkAudio,
 };
 use client::Broker;
 use client::call::CallStream;
-use end_to_end::{Journal, LIMIT, Rig};
+use end_to_end::{Journal, LIMIT, Rig, binaries};
 use simulator::core::AudioAccount;
 use simulator::{CallAudio, Fault, FaultAction, Function, Phase, RingOptions};
 use tokio::time::MissedTickBehavior;
@@ -65,6 +65,12 @@ pub async fn answered(
         call_id: call.call_id,
         answer: true,
         prebuffer_ms,
+        uplink: if prebuffer_ms > 0 {
+            UplinkAudio::Live
+        } else {
+            UplinkAudio::Finished
+        }
+        .into(),
         ..Default::default()
     };
     Ok(CallStream::attach(broker, attach).await?)
@@ -175,29 +181,94 @@ pub async fn hanging_up(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Re
             .text
             .starts_with("AT+CMGS")
         {}
-        let mut calls = rig.sim().transcript(Some(Function::Modem));
-        while calls.next(Duration::ZERO).await?.is_some() {}
-        let started = Instant::now();
-        let at_the_modem = async {
-            while !calls
-                .next(LIMIT)
-                .await?
-                .context("nothing is hung up")?
-                .text
-                .starts_with("AT+CHUP")
-            {}
-            anyhow::Ok(millis(started.elapsed()))
-        };
-        let mut voice = broker.voice();
-        let (took, hung_up) = tokio::join!(at_the_modem, voice.hang_up(HangUpRequest::default()));
-        hung_up?;
-        values.push(took?);
+        values.push(to_the_wire(rig, broker).await?);
         while stream.next().await?.is_some() {}
         // The next round waits for the port.
         tokio::time::sleep(Duration::from_millis(900)).await;
     }
     let meaning = "rpc HangUp -> AT+CHUP at the modem, while a message in the network's hands holds the other port";
     Ok(Row::new("hang-up to CHUP", meaning, "ms", values).within(5.0, 5.0))
+}
+
+/// From the request to `AT+CHUP` at the modem.
+async fn to_the_wire(rig: &Rig, broker: &Broker) -> anyhow::Result<f64> {
+    let mut calls = rig.sim().transcript(Some(Function::Modem));
+    while calls.next(Duration::ZERO).await?.is_some() {}
+    let started = Instant::now();
+    let at_the_modem = async {
+        while !calls
+            .next(LIMIT)
+            .await?
+            .context("nothing is hung up")?
+            .text
+            .starts_with("AT+CHUP")
+        {}
+        anyhow::Ok(millis(started.elapsed()))
+    };
+    let mut voice = broker.voice();
+    let (took, hung_up) = tokio::join!(at_the_modem, voice.hang_up(HangUpRequest::default()));
+    hung_up?;
+    took
+}
+
+/// The same while a search for operators holds the other port.
+pub async fn hanging_up_during_a_search(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Result<Row> {
+    let mut values = Vec::new();
+    for _ in 0..rounds {
+        let mut stream = answered(rig, broker, 0, CallAudio::Silence, 0).await?;
+        let held = FaultAction::Delay { ms: 1500 };
+        rig.sim()
+            .inject(Fault::on_command("+COPS", Phase::Before, held))
+            .await?;
+        let mut messages = rig.sim().transcript(Some(Function::At));
+        while messages.next(Duration::ZERO).await?.is_some() {}
+        let mut diagnostics = broker.diagnostics();
+        let search = diagnostics.execute_at_command(ExecuteAtCommandRequest {
+            command: "AT+COPS=?".to_owned(),
+            ..Default::default()
+        });
+        let hang_up = async {
+            while !messages
+                .next(LIMIT)
+                .await?
+                .context("nothing is searched for")?
+                .text
+                .starts_with("AT+COPS=?")
+            {}
+            to_the_wire(rig, broker).await
+        };
+        let (_, took) = tokio::join!(search, hang_up);
+        values.push(took?);
+        while stream.next().await?.is_some() {}
+    }
+    let meaning = "the same while a search for operators (AT+COPS=?) holds the other port";
+    Ok(Row::new("hang-up to CHUP, searching", meaning, "ms", values).within(5.0, 5.0))
+}
+
+/// From a cable that is pulled in the middle of a call to the end of the call at the client that owns its audio.
+pub async fn losing(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Result<Row> {
+    let mut values = Vec::new();
+    for _ in 0..rounds {
+        let mut stream = answered(rig, broker, 0, CallAudio::Noise, 0).await?;
+        while !matches!(stream.next().await?, Some(Response::Audio(_)) | None) {}
+        let pulled = Instant::now();
+        rig.sim().unplug().await?;
+        let told = async {
+            loop {
+                match stream.next().await? {
+                    Some(Response::Call(call)) if call.state() == CallState::Disconnected => break,
+                    Some(_) => {}
+                    None => anyhow::bail!("the stream ended before the call"),
+                }
+            }
+            Ok(millis(pulled.elapsed()))
+        };
+        values.push(tokio::time::timeout(LIMIT, told).await??);
+        rig.sim().replug(true).await?;
+        binaries::ready(broker, "sim1").await?;
+    }
+    let meaning = "cable pulled in the middle of a call -> its end, lost, at the client that owns the audio";
+    Ok(Row::new("unplug in a call", meaning, "ms", values).within(1000.0, 1000.0))
 }
 
 fn frame(value: i16) -> Request {

@@ -203,6 +203,8 @@ async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> an
     if wanted(Part::Calls) {
         rows.extend(calls::control(&rig, &broker, plan.calls).await?);
         rows.push(calls::hanging_up(&rig, &broker, plan.calls / 2).await?);
+        rows.push(calls::hanging_up_during_a_search(&rig, &broker, plan.calls / 2).await?);
+        rows.push(calls::losing(&rig, &broker, plan.calls / 2).await?);
         rows.extend(calls::audio(&rig, &broker, plan.audio).await?);
         rows.push(calls::clearing(&rig, &broker, plan.calls).await?);
     }

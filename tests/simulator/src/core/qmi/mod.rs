@@ -3,6 +3,7 @@
 //! Messages and TLVs are named as libqmi names them. A stream may carry messages cut or joined; a real `cdc-wdm` node
 //! would give one message per read.
 
+mod access;
 mod data;
 mod frame;
 mod ims;
@@ -11,8 +12,7 @@ use std::collections::BTreeSet;
 
 use super::Modem;
 use super::usb::Function;
-use crate::control::{Domain, RegistrationState};
-use frame::{Frames, Request, Tlv, u16_of};
+use frame::{Frames, Request, Tlv};
 
 pub use data::PacketNetwork;
 pub use ims::ImsRegistration;
@@ -42,15 +42,13 @@ const MALFORMED_MESSAGE: u16 = 1;
 const CLIENT_IDS_EXHAUSTED: u16 = 5;
 const INVALID_CLIENT_ID: u16 = 7;
 const INVALID_HANDLE: u16 = 9;
+const NO_NETWORK_FOUND: u16 = 13;
 const CALL_FAILED: u16 = 14;
 const OUT_OF_CALL: u16 = 15;
 const MISSING_ARGUMENT: u16 = 17;
 const NO_EFFECT: u16 = 26;
 const INVALID_SERVICE_TYPE: u16 = 31;
 const INVALID_QMI_COMMAND: u16 = 71;
-
-/// Radio interface LTE.
-const LTE: u8 = 8;
 
 /// A request that is not carried out: the error and what is told beside it.
 type Refused = (u16, Vec<Tlv>);
@@ -64,10 +62,7 @@ fn refused(error: u16) -> Refused {
 pub(crate) struct Qmi {
     frames: Frames,
     clients: BTreeSet<(u8, u8)>,
-    /// Clients that want to hear of the serving system.
-    serving_listeners: BTreeSet<u8>,
-    /// The serving system that was told last.
-    told_serving: Vec<Tlv>,
+    access: access::Access,
     pub(super) ims: ims::Ims,
     pub(super) data: data::Data,
 }
@@ -151,7 +146,7 @@ impl Modem {
     /// A client id was given back: what it wanted to hear and the session that hangs on it go with it.
     fn client_gone(&mut self, service: u8, client: u8) {
         match service {
-            NAS => drop(self.qmi.serving_listeners.remove(&client)),
+            NAS => self.qmi.access.client_gone(client),
             IMSA => self.qmi.ims.client_gone(client),
             WDS => self.session_client_gone(client),
             _ => {}
@@ -184,77 +179,9 @@ impl Modem {
         })
     }
 
-    fn network_access(&mut self, request: &Request) -> Result<Vec<Tlv>, Refused> {
-        let (rssi, rsrq, rsrp, snr) = self.radio_conditions();
-        Ok(match request.message {
-            // Register Indications: serving system
-            0x0003 => {
-                match request.value(0x13) {
-                    Some([0]) => drop(self.qmi.serving_listeners.remove(&request.client)),
-                    Some(_) => drop(self.qmi.serving_listeners.insert(request.client)),
-                    None => {}
-                }
-                self.qmi.told_serving = self.serving_system();
-                Vec::new()
-            }
-            // Get Signal Strength: dBm and radio interface
-            0x0020 => vec![(0x01, vec![rssi.to_le_bytes()[0], LTE])],
-            // Get Signal Info, LTE: the ratio in tenths of a decibel
-            0x004f => {
-                let mut lte = vec![rssi.to_le_bytes()[0], rsrq.to_le_bytes()[0]];
-                lte.extend(rsrp.to_le_bytes());
-                lte.extend((snr * 10).to_le_bytes());
-                vec![(0x14, lte)]
-            }
-            // Get Serving System
-            0x0024 => self.serving_system(),
-            _ => return Err(refused(INVALID_QMI_COMMAND)),
-        })
-    }
-
-    fn serving_system(&self) -> Vec<Tlv> {
-        let state = self.registration(Domain::Eps);
-        let attached = |domain| {
-            if self.registration(domain).is_registered() {
-                1
-            } else {
-                2
-            }
-        };
-        let number = match state {
-            RegistrationState::None | RegistrationState::Unknown => 0,
-            RegistrationState::Home | RegistrationState::Roaming => 1,
-            RegistrationState::Searching => 2,
-            RegistrationState::Denied => 3,
-        };
-        // Registration, CS, PS, network 3GPP, one radio interface.
-        let mut tlvs = vec![(
-            0x01,
-            vec![number, attached(Domain::Cs), attached(Domain::Ps), 2, 1, LTE],
-        )];
-        if state.is_registered() {
-            let (country, network) = self.network.plmn.split_at(3);
-            let name = self.network.operator.as_bytes();
-            let mut plmn = Vec::new();
-            plmn.extend(u16_of(country).to_le_bytes());
-            plmn.extend(u16_of(network).to_le_bytes());
-            plmn.push(name.len().to_le_bytes()[0]);
-            plmn.extend(name);
-            // 0 says that it roams.
-            tlvs.push((0x10, vec![u8::from(state == RegistrationState::Home)]));
-            tlvs.push((0x12, plmn));
-        }
-        tlvs
-    }
-
     /// Registration changed: whoever listens hears of it, and what needs a registration ends or begins.
     pub(super) fn qmi_follows_registration(&mut self) {
-        let serving = self.serving_system();
-        if self.qmi.told_serving != serving {
-            self.qmi.told_serving.clone_from(&serving);
-            let listeners: Vec<u8> = self.qmi.serving_listeners.iter().copied().collect();
-            self.indicate(NAS, &listeners, 0x0024, &serving);
-        }
+        self.serving_system_changed();
         self.sessions_follow_registration();
         self.ims_changed();
     }
