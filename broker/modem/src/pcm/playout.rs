@@ -144,7 +144,9 @@ impl Playout {
             filled.queued_bytes = available.min(FRAME_BYTES) & !1;
             source.take(&mut frame[..filled.queued_bytes]);
         }
-        if correction == Correction::Skip && available >= 2 * FRAME_BYTES && is_quiet(frame) {
+        // The verdict is up to a second old: what a stall has used up since then is not too much any more.
+        let too_much = available > self.prebuffer_bytes + FRAME_BYTES;
+        if correction == Correction::Skip && too_much && is_quiet(frame) {
             self.drift.skipped();
             filled.skipped_bytes = FRAME_BYTES;
             source.take(frame);
@@ -487,6 +489,24 @@ mod tests {
             let (deep, cut) = depth_after_a_stall(supply, late, seconds, loud);
             assert!(depth.contains(&deep), "{what}: {deep} frames deep, {cut} lost");
             assert!(lost.contains(&cut), "{what}: {cut} frames of speech lost");
+        }
+    }
+
+    #[test]
+    fn a_stall_after_audio_that_came_late_is_not_made_longer() {
+        let mut playout = Playout::new(buffering(Supply::Live, 60));
+        let mut queue = Queue(spoken(8000, 25).collect());
+        let mut frame = [0; FRAME_BYTES];
+        for _ in 0..75 {
+            queue.0.extend(spoken(8000, 1));
+            playout.fill(&mut queue, &mut frame);
+        }
+        // Half a second is too much, and there was no pause yet. Now nothing comes for just that long.
+        queue.0 = spoken(20, 3).collect();
+        for n in 0..3 {
+            queue.0.extend(spoken(20, 1));
+            let filled = playout.fill(&mut queue, &mut frame);
+            assert_eq!(filled.skipped_bytes, 0, "frame {n} of the pause");
         }
     }
 
