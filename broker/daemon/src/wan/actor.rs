@@ -136,6 +136,8 @@ pub struct WanActor {
     leading_problem: String,
     /// What is led through the modem now.
     led: Option<super::route::Ways>,
+    /// Held while something is.
+    claim: Option<super::claim::Claim>,
     status: watch::Sender<WanStatus>,
     /// What the last event said.
     told: WanStatus,
@@ -190,6 +192,7 @@ pub fn open(
         backup_detail: String::new(),
         leading_problem: String::new(),
         led: None,
+        claim: None,
         status,
         told: WanStatus::default(),
         hook,
@@ -277,7 +280,13 @@ impl WanActor {
             Turn::Used => self.look_at_usage().await,
             Turn::Happened => self.look_at_events().await,
             Turn::Done(done) => self.done(done).await,
-            Turn::Due => self.feed(Input::Due).await,
+            Turn::Due => {
+                self.feed(Input::Due).await;
+                self.lead_when_free().await;
+            }
+        }
+        if let Some(claim) = &self.claim {
+            claim.answer();
         }
         self.publish().await;
         if !self.policy.is_probing() {
