@@ -136,8 +136,6 @@ pub struct WanActor {
     leading_problem: String,
     /// What is led through the modem now.
     led: Option<super::route::Ways>,
-    /// Held while something is.
-    claim: Option<super::claim::Claim>,
     status: watch::Sender<WanStatus>,
     /// What the last event said.
     told: WanStatus,
@@ -192,7 +190,6 @@ pub fn open(
         backup_detail: String::new(),
         leading_problem: String::new(),
         led: None,
-        claim: None,
         status,
         told: WanStatus::default(),
         hook,
@@ -280,13 +277,7 @@ impl WanActor {
             Turn::Used => self.look_at_usage().await,
             Turn::Happened => self.look_at_events().await,
             Turn::Done(done) => self.done(done).await,
-            Turn::Due => {
-                self.feed(Input::Due).await;
-                self.lead_when_free().await;
-            }
-        }
-        if let Some(claim) = &self.claim {
-            claim.answer();
+            Turn::Due => self.feed(Input::Due).await,
         }
         self.publish().await;
         if !self.policy.is_probing() {

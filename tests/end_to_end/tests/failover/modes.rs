@@ -203,7 +203,11 @@ fn a_modem_that_carried_what_the_period_allows_is_not_used_any_more_unless_it_is
             Ok(Some(status(&rig).await?).filter(|status| status.active() == WanRole::None))
         })
         .await?;
-        assert!(told.backup_detail.contains("the data that the period allows is used up"), "{told:?}");
+        assert!(
+            told.backup_detail
+                .contains("the data that the period allows is used up"),
+            "{told:?}"
+        );
         assert!(
             told.reason.contains("no carrier") && told.reason.contains("used up"),
             "{}",

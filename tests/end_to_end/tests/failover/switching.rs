@@ -1,15 +1,15 @@
 //! Faults of the primary: each is seen, told with its evidence, survived and forgotten again.
 
-use api::v1::{WanMode, WanPrimaryState, WanRole};
+use api::v1::{WanPrimaryState, WanRole};
 use end_to_end::lab::{
     BACKUP, Lab, NAME_SERVER, PRIMARY, TARGETS, TARGETS_V6, TCP_PORT, Weather, inside, of_the_broker, way_to,
 };
-use end_to_end::{LIMIT, Process, Rig, Setup, until};
+use end_to_end::{LIMIT, Process, Rig, until};
 use nix::sys::signal::Signal;
 use tokio::io::AsyncReadExt as _;
 
 use crate::namespace::{HOST_V4, HOST_V6, ping};
-use crate::{check, force, set_mode, settled, status};
+use crate::{check, settled, status};
 
 const NOTHING: [&str; 0] = [];
 const SILENT: Weather = Weather {
@@ -170,7 +170,11 @@ fn a_captive_portal_is_told_apart_and_left() -> anyhow::Result<()> {
         .await?;
         let told = news.wan("it fails over", |wan| wan.active() == WanRole::Backup).await?;
         assert_eq!(told.primary_state(), WanPrimaryState::Portal);
-        assert!(told.reason.contains("a captive portal is behind wlan0"), "{}", told.reason);
+        assert!(
+            told.reason.contains("a captive portal is behind wlan0"),
+            "{}",
+            told.reason
+        );
         let mut said = told.probes.iter().filter(|probe| probe.target.starts_with("portal:"));
         assert!(said.any(|probe| probe.detail.contains("(302)")), "{:?}", told.probes);
         assert!(ping(HOST_V4).await?);
@@ -363,75 +367,5 @@ fn a_broker_that_is_killed_while_the_modem_leads_leaves_nothing_that_the_next_on
         );
         drop(second);
         rig.stop().await
-    })
-}
-
-/// Their routes have the same number, so one that starts took what the other one led by for a dead one's.
-#[test]
-#[ignore = "needs root and /dev/net/tun"]
-fn a_second_broker_leaves_alone_what_the_first_leads_by_and_leads_when_the_first_is_dead() -> anyhow::Result<()> {
-    inside(async || {
-        let lab = Lab::build().await?;
-        let first = Rig::prepare(lab.setup("mode = \"backup\"\nprofile = \"fast\"", "")).await?;
-        let mut process = Process::broker(first.path(), first.configuration())?;
-        let broker = process.connect(&first.endpoint()).await?;
-        end_to_end::binaries::ready(&broker, "sim1").await?;
-        lab.carrier(false).await?;
-        until("the first leads", LIMIT, async || {
-            let written = std::fs::read_to_string(lab.resolv_conf())?;
-            Ok(written.contains("192.0.2.53").then_some(()))
-        })
-        .await?;
-        let led = of_the_broker()?;
-        let is_led = || -> anyhow::Result<bool> {
-            let now = of_the_broker()?;
-            Ok(led.iter().all(|of_the_first| now.contains(of_the_first)))
-        };
-        assert!(!led.is_empty());
-
-        let setup = Setup {
-            tun: Some("wwan1".to_owned()),
-            ..lab.setup("profile = \"fast\"", "")
-        };
-        let second = Rig::with(setup).await?;
-        assert!(is_led()?, "it starts, and is off");
-        set_mode(&second, WanMode::Standby).await?;
-        force(&second, WanRole::Backup).await?;
-        settled(&second, "it is refused", |status| {
-            status.active() == WanRole::Backup && status.reason.contains("another broker")
-        })
-        .await?;
-        assert!(is_led()?, "it was told to lead");
-        set_mode(&second, WanMode::Off).await?;
-        settled(&second, "it is off", |status| status.mode() == WanMode::Off).await?;
-        assert!(is_led()?, "it gave up what it did not have");
-        assert_eq!(way_to(HOST_V4)?.as_deref(), Some(BACKUP));
-
-        set_mode(&second, WanMode::Standby).await?;
-        force(&second, WanRole::Backup).await?;
-        settled(&second, "it is refused", |status| {
-            status.reason.contains("another broker")
-        })
-        .await?;
-        process.signal(Signal::SIGKILL)?;
-        process.ended(LIMIT).await?;
-        settled(&second, "it leads", |status| {
-            status.active() == WanRole::Backup && !status.reason.contains("another broker")
-        })
-        .await?;
-        assert_eq!(way_to(TARGETS[0])?.as_deref(), Some("wwan1"));
-        drop(broker);
-        second.stop().await?;
-        // What the first one's bearer had is left for the next start to clean.
-        let process = Process::broker(first.path(), first.configuration())?;
-        let broker = process.connect(&first.endpoint()).await?;
-        lab.carrier(true).await?;
-        end_to_end::binaries::ready(&broker, "sim1").await?;
-        until("it is clean", LIMIT, async || {
-            Ok(of_the_broker()?.is_empty().then_some(()))
-        })
-        .await?;
-        drop(process);
-        first.stop().await
     })
 }

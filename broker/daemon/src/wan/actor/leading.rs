@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use super::{Role, WanActor, blocking};
 use crate::resource::WanRole;
 use crate::wan::abort;
-use crate::wan::claim::Claim;
 use crate::wan::hook::Told;
 use crate::wan::route::{self, Ways};
 use crate::wan::survey;
@@ -22,14 +21,6 @@ impl WanActor {
     /// Takes away what an earlier life left: routes and rules by their protocol number, name servers by what was kept.
     pub(super) async fn clean_up(&mut self, interface: &str) {
         let is_off = self.config.mode == super::Mode::Off;
-        // What another broker uses that lives has the same number.
-        let _claim = match Claim::get() {
-            Ok(claim) => claim,
-            Err(error) => {
-                tracing::info!(%error, "stale routes and name servers were not looked for");
-                return;
-            }
-        };
         let metric = self.config.metric;
         match blocking(move || route::lead_to_primary(metric)).await {
             Ok(0) => {}
@@ -56,11 +47,7 @@ impl WanActor {
             Role::Backup => self.lead_to_backup().await,
             Role::Primary | Role::None => {
                 let metric = self.config.metric;
-                // Without the claim nothing there is this broker's. It is given back when all of it is gone.
-                let claim = self.claim.take();
-                if claim.is_some()
-                    && let Err(error) = blocking(move || route::lead_to_primary(metric)).await
-                {
+                if let Err(error) = blocking(move || route::lead_to_primary(metric)).await {
                     self.leading_problem = format!("routes were not removed: {error}");
                     tracing::error!(%error, "the routes through the modem were not removed");
                 }
@@ -73,34 +60,7 @@ impl WanActor {
         self.tell_hook();
     }
 
-    /// Tries again to lead through the modem after another broker did.
-    pub(super) async fn lead_when_free(&mut self) {
-        if self.policy.role() == Role::Backup && self.claim.is_none() {
-            self.lead_to_backup().await;
-        }
-    }
-
-    fn has_claim(&mut self) -> bool {
-        if self.claim.is_some() {
-            return true;
-        }
-        match Claim::get() {
-            Ok(claim) => self.claim = Some(claim),
-            Err(error) => {
-                let problem = format!("routes were not set: {error}");
-                if self.leading_problem != problem {
-                    tracing::error!(%error, "the routes through the modem were not set");
-                }
-                self.leading_problem = problem;
-            }
-        }
-        self.claim.is_some()
-    }
-
     async fn lead_to_backup(&mut self) {
-        if !self.has_claim() {
-            return;
-        }
         match self.ways().await {
             Ok(ways) => {
                 let gone = ways
