@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use ::modem::at::command::Authentication;
 use ::modem::qmi::wds::Family;
 
-use crate::resource::PortRole;
+use crate::resource::{AccessTechnology, PortRole};
 use crate::store::{Limits, Retention};
 use crate::wan::name_server::Resolver;
 use crate::wan::policy::{Mode, Timing};
@@ -262,6 +262,8 @@ pub struct ModemConfig {
     pub recovery: RecoveryConfig,
     /// What the operator knows better about the carrier.
     pub carrier: CarrierConfig,
+    /// Which network it is to use.
+    pub network: NetworkConfig,
     /// Where other programs read which port is which.
     pub port_map: Option<PathBuf>,
 }
@@ -290,6 +292,15 @@ pub struct RecoveryConfig {
     pub power_hook: Option<Vec<String>>,
     /// How long it may take.
     pub power_hook_timeout: Duration,
+}
+
+/// `[modem.network]`: what is not given stays as the module has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkConfig {
+    /// The only operator that may be used: MCC and MNC.
+    pub plmn: Option<String>,
+    /// The technologies that may be used; never empty.
+    pub technologies: Option<Vec<AccessTechnology>>,
 }
 
 /// `[modem.carrier]`: each key wins over what was found.

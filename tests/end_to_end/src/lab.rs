@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,6 +55,8 @@ pub struct Weather {
     pub nameless: bool,
     /// Of every hundred queries so many are lost.
     pub loss_percent: u8,
+    /// Who asks for a page is sent to another one.
+    pub portal: bool,
 }
 
 enum Order {
@@ -276,15 +279,29 @@ async fn configure(
         servers.push(crate::spawn(answer(socket, is_name_server, weather.clone())));
     }
     let listener = TcpListener::bind(SocketAddr::new(TARGETS[0], TCP_PORT)).await?;
-    servers.push(crate::spawn(keep_connections(listener)));
+    servers.push(crate::spawn(serve_pages(listener, weather.clone())));
     Ok(())
 }
 
-/// Takes connections and says nothing, as a server does to which nobody has a question.
-async fn keep_connections(listener: TcpListener) {
-    let mut kept = Vec::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        kept.push(stream);
+/// Takes connections and answers who asks for a page: it is empty, or elsewhere; as the weather is.
+async fn serve_pages(listener: TcpListener, weather: tokio::sync::watch::Receiver<Weather>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let weather = weather.clone();
+        crate::spawn(async move {
+            let mut request = [0; 1024];
+            while let Ok(1..) = stream.read(&mut request).await {
+                let now = *weather.borrow();
+                let answer: &[u8] = match now {
+                    Weather { silent: true, .. } => continue,
+                    Weather { portal: true, .. } => {
+                        b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nConnection: close\r\n\r\n"
+                    }
+                    _ => b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+                };
+                let _ = stream.write_all(answer).await;
+                break;
+            }
+        });
     }
 }
 

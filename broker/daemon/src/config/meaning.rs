@@ -15,9 +15,10 @@ use super::written::{At, Section, Source};
 use super::{
     Authentication, BrokerConfig, CarrierConfig, CarriersConfig, CompositionPolicy, Config, ConfigError, DataConfig,
     DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, MetricsConfig, ModemConfig,
-    OnAbandoned, PortAddress, PortsConfig, Profile, RecordedCalls, RecordingConfig, RecoveryConfig, Secret, TlsConfig,
-    TokenConfig, VoiceConfig,
+    NetworkConfig, OnAbandoned, PortAddress, PortsConfig, Profile, RecordedCalls, RecordingConfig, RecoveryConfig,
+    Secret, TlsConfig, TokenConfig, VoiceConfig,
 };
+use crate::resource::AccessTechnology;
 use crate::store::{Limits, Retention};
 
 const DEFAULT_SOCKET: &str = "/run/modem-broker/broker.sock";
@@ -386,6 +387,7 @@ fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Result<Vec<Mod
             composition: CompositionPolicy::default(),
             recovery: RecoveryConfig::default(),
             carrier: CarrierConfig::default(),
+            network: NetworkConfig::default(),
             port_map: None,
         });
     }
@@ -428,6 +430,7 @@ fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
     let gnss = gnss(section.section("gnss")?)?;
     let ports = section.optional_section("ports")?.map(ports).transpose()?;
     let carrier = carrier(section.section("carrier")?)?;
+    let network = network(section.section("network")?)?;
     let port_map = section
         .string("port_map")?
         .map(|path| {
@@ -460,6 +463,7 @@ fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
         gnss,
         ports,
         carrier,
+        network,
         port_map: port_map.map(|path| path.value),
     })
 }
@@ -608,6 +612,49 @@ fn carrier(mut section: Section<'_>) -> Result<CarrierConfig, ConfigError> {
         authentication,
         activate,
     })
+}
+
+fn network(mut section: Section<'_>) -> Result<NetworkConfig, ConfigError> {
+    let plmn = section.string("plmn")?;
+    let plmn = plmn.map(|plmn| plmn.try_map(plmn_digits)).transpose()?;
+    let Some(written) = section.strings("modes")? else {
+        section.finish()?;
+        let plmn = plmn.map(|plmn| plmn.value);
+        return Ok(NetworkConfig {
+            plmn,
+            technologies: None,
+        });
+    };
+    if written.is_empty() {
+        return Err(section.error("modes: expected at least one of \"lte\", \"umts\" and \"gsm\""));
+    }
+    let mut technologies = Vec::new();
+    for mode in written {
+        let technology = mode.clone().try_map(|mode| match mode.as_str() {
+            "lte" => Ok(AccessTechnology::Lte),
+            "umts" => Ok(AccessTechnology::Umts),
+            "gsm" => Ok(AccessTechnology::Gsm),
+            other => Err(format!("expected \"lte\", \"umts\" or \"gsm\", found {other:?}")),
+        })?;
+        if technologies.contains(&technology.value) {
+            return Err(mode.error("this one is there already"));
+        }
+        technologies.push(technology.value);
+    }
+    section.finish()?;
+    Ok(NetworkConfig {
+        plmn: plmn.map(|plmn| plmn.value),
+        technologies: Some(technologies),
+    })
+}
+
+fn plmn_digits(written: String) -> Result<String, &'static str> {
+    let fits = matches!(written.len(), 5 | 6) && written.bytes().all(|byte| byte.is_ascii_digit());
+    if fits {
+        Ok(written)
+    } else {
+        Err("expected the 5 or 6 digits of MCC and MNC")
+    }
 }
 
 fn access_point_name(written: String) -> Result<String, &'static str> {

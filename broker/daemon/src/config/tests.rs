@@ -1,4 +1,5 @@
 use super::*;
+use crate::resource::AccessTechnology;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/modem-broker.toml"));
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -233,6 +234,39 @@ fn ports_are_paths_or_network_addresses() {
     );
     let shown: Vec<_> = ports.addresses().map(|(_, address)| address.to_string()).collect();
     assert_eq!(shown, ["tcp:[::1]:4000", "tcp:sim:4001", "/dev/ttyUSB4"]);
+}
+
+#[test]
+fn an_operator_is_its_digits_and_each_mode_is_named_once() {
+    let network = |keys: &str| format!("[[modem]]\nname = \"a\"\n[modem.network]\n{keys}\n");
+    let read = parse(&network("plmn = \"26201\"\nmodes = [\"umts\", \"lte\"]"))
+        .modems
+        .remove(0)
+        .network;
+    assert_eq!(
+        (read.plmn.as_deref(), read.technologies),
+        (Some("26201"), Some(vec![AccessTechnology::Umts, AccessTechnology::Lte]))
+    );
+    for (keys, expected) in [
+        (
+            "plmn = \"2620\"",
+            "test.toml:4:8: modem[0].network.plmn: expected the 5 or 6 digits",
+        ),
+        ("plmn = \"26201;\"", "modem[0].network.plmn: expected the 5 or 6 digits"),
+        ("modes = []", "at least one of"),
+        (
+            "modes = [\"lte\", \"5g\"]",
+            "modem[0].network.modes[1]: expected \"lte\"",
+        ),
+        (
+            "modes = [\"lte\", \"lte\"]",
+            "modem[0].network.modes[1]: this one is there already",
+        ),
+        ("operator = \"26201\"", "modem[0].network.operator"),
+    ] {
+        let complaint = complaint(&network(keys));
+        assert!(complaint.contains(expected), "{keys}: {complaint}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod carrier;
 mod contexts;
 mod identity;
 mod messages;
+mod network;
 mod plan;
 mod registration;
 mod reports;
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 
 use self::plan::{OnFailure, rule};
 use super::reliance::Reliance;
-use crate::config::{CarrierConfig, Secret};
+use crate::config::{CarrierConfig, NetworkConfig, Secret};
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::resource::{Carrier, PortRole, PortState, RegistrationState, Sim, Stage};
 use crate::store::Store;
@@ -93,6 +94,7 @@ pub(super) struct Needs {
     pub(super) name: String,
     pub(super) pin: Option<Secret>,
     pub(super) carrier: CarrierConfig,
+    pub(super) network: NetworkConfig,
     /// The database of mobile-broadband-provider-info.
     pub(super) provider_info: PathBuf,
     pub(super) store: Store,
@@ -117,6 +119,8 @@ pub(super) struct BringUp {
     /// User and password of the data access point.
     credentials: contexts::Credentials,
     messages_ready: bool,
+    /// Operator and technologies were set as configured, or could not be: once for each card.
+    network_settled: bool,
     /// Stages that could not be passed and are tried again.
     failed: Vec<Stage>,
     /// Until then nothing else is written that makes the radio work.
@@ -134,6 +138,7 @@ impl BringUp {
             carrier: Carrier::default(),
             credentials: contexts::Credentials::default(),
             messages_ready: false,
+            network_settled: false,
             failed: Vec::new(),
             calm_until: Instant::now(),
         }
@@ -166,6 +171,7 @@ impl BringUp {
     /// Everything from the SIM on; ends only with an error.
     async fn with_sim(&mut self) -> BringUpError {
         self.messages_ready = false;
+        self.network_settled = false;
         self.failed.clear();
         match self.all_stages().await {
             Ok(()) => {}

@@ -147,7 +147,11 @@ async fn scan(at: &AtHandle) -> Result<Vec<FoundOperator>, Refusal> {
 }
 
 /// A selection that fails leaves the modem without a network (27.007 7.3, `<mode>` 1), so it selects automatically again.
-async fn select(at: &AtHandle, plmn: Option<&str>, technology: Option<AccessTechnology>) -> Result<(), Refusal> {
+pub(super) async fn select(
+    at: &AtHandle,
+    plmn: Option<&str>,
+    technology: Option<AccessTechnology>,
+) -> Result<(), Refusal> {
     let automatic = async || at.execute(Lane::Normal, command::select_operator_automatically()).await;
     let Some(plmn) = plmn else {
         let response = automatic().await?;
@@ -160,7 +164,13 @@ async fn select(at: &AtHandle, plmn: Option<&str>, technology: Option<AccessTech
         field: "plmn",
         problem: error.to_string(),
     })?;
-    let refusal = match at.execute(Lane::Normal, command).await {
+    let selected = at.execute(Lane::Normal, command).await;
+    // The selection was by numbers, and the module names operators from then on as it was last addressed.
+    let named = at.execute(Lane::Normal, command::operator_format_long()).await;
+    if let Err(error) = named {
+        tracing::debug!(%error, "the modem was not told to name operators by their names");
+    }
+    let refusal = match selected {
         Ok(response) if response.result.is_ok() => return Ok(()),
         Ok(response) => Refusal::refused(
             &format!("the operator {plmn}, and selects by itself again (AT+COPS=1)"),
@@ -175,7 +185,11 @@ async fn select(at: &AtHandle, plmn: Option<&str>, technology: Option<AccessTech
 }
 
 /// By QMI, which has an order; by `AT+CNMP`, which has none, where there is no QMI port or the firmware does not know it.
-async fn allow(qmi: Option<&QmiHandle>, at: &AtHandle, technologies: &[AccessTechnology]) -> Result<(), Refusal> {
+pub(super) async fn allow(
+    qmi: Option<&QmiHandle>,
+    at: &AtHandle,
+    technologies: &[AccessTechnology],
+) -> Result<(), Refusal> {
     const WHAT: &str = "Set System Selection Preference";
     if let Some(qmi) = qmi {
         let interfaces: Vec<_> = technologies
@@ -239,6 +253,11 @@ pub(super) async fn allowed(qmi: Option<&QmiHandle>, at: &AtHandle) -> Option<Ve
     allowed_by_mode(reply::setting(&response.lines, "+CNMP").ok()?)
 }
 
+/// Whether both allow the same, in whichever order.
+pub(super) fn are_same(some: &[AccessTechnology], others: &[AccessTechnology]) -> bool {
+    some.len() == others.len() && some.iter().all(|technology| others.contains(technology))
+}
+
 /// What a mode of `AT+CNMP` allows.
 pub(super) fn allowed_by_mode(mode: u32) -> Option<Vec<AccessTechnology>> {
     let (gsm, umts, lte) = PreferredMode::allows(mode)?;
@@ -265,11 +284,12 @@ pub(super) fn restriction(network: &NetworkStatus) -> Option<String> {
             .collect();
         let names = names.join(" and ");
         return Some(format!(
-            "the modem may use {names} only; allow the others with: modemctl network modes all"
+            "the modem may use {names} only; allow the others with: modemctl network modes all, or in [modem.network]"
         ));
     }
     (network.manual_selection == Some(true)).then(|| {
-        "the operator was selected by hand; let the modem select with: modemctl network select auto".to_owned()
+        "the operator is fixed; let the modem select with: modemctl network select auto, or without plmn in [modem.network]"
+            .to_owned()
     })
 }
 

@@ -134,6 +134,7 @@ impl<'a> Serving<'a> {
             name: config.name.clone(),
             pin: config.pin.clone(),
             carrier: config.carrier.clone(),
+            network: config.network.clone(),
             provider_info: modem.setup.provider_info.clone(),
             store: modem.setup.store.clone(),
             progress: progress_sender,

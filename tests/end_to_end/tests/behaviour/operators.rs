@@ -182,9 +182,12 @@ async fn an_operator_is_selected_and_one_that_is_refused_leaves_the_modem_on_a_n
         .collect();
     let expected = [
         "AT+COPS=1,2,\"00101\",7",
+        "AT+COPS=3,0",
         "AT+COPS=1,2,\"00102\"",
+        "AT+COPS=3,0",
         "AT+COPS=0",
         "AT+COPS=1,2,\"00101\",0",
+        "AT+COPS=3,0",
         "AT+COPS=0",
     ];
     assert_eq!(selections, expected);

@@ -1,6 +1,6 @@
 //! How the modem's data is used, and what keeps it from being used.
 
-use api::v1::{ErrorReason, GetDataUsageRequest, WanMode, WanPrimaryState, WanRole};
+use api::v1::{BearerState, ErrorReason, GetBearerRequest, GetDataUsageRequest, WanMode, WanPrimaryState, WanRole};
 use end_to_end::lab::{BACKUP, Lab, PRIMARY, TARGETS, Weather, inside, of_the_broker, way_to};
 use end_to_end::{LIMIT, reason, until};
 use simulator::RegistrationState;
@@ -161,6 +161,67 @@ fn data_is_counted_and_a_forced_way_ends_with_its_release() -> anyhow::Result<()
         force(&rig, WanRole::None).await?;
         settled(&rig, "it is released", |status| status.active() == WanRole::Primary).await?;
         assert_eq!(way_to(TARGETS[0])?.as_deref(), Some(PRIMARY));
+        rig.stop().await
+    })
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun"]
+fn a_modem_that_carried_what_the_period_allows_is_not_used_any_more_unless_it_is_forced() -> anyhow::Result<()> {
+    inside(async || {
+        let lab = Lab::build().await?;
+        let rig = lab
+            .rig("mode = \"standby\"\nprofile = \"fast\"\ncap_mib = 1", "")
+            .await?;
+        settled(&rig, "the modem stands by", |status| {
+            status.backup_detail == "connected"
+        })
+        .await?;
+        lab.carrier(false).await?;
+        settled(&rig, "the modem is used", |status| status.active() == WanRole::Backup).await?;
+        let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await?;
+        until("more than the cap is counted", LIMIT, async || {
+            // What the interface has no room for is dropped and not counted.
+            for _ in 0..50 {
+                let _ = socket.send_to(&[0; 1200], (HOST_V4, 9)).await;
+            }
+            let request = GetDataUsageRequest::default();
+            let used = rig.broker().network().get_data_usage(request).await?.into_inner();
+            Ok((used.uplink_bytes + used.downlink_bytes > used.cap_bytes).then_some(()))
+        })
+        .await?;
+        // It is looked at once a minute, and whenever anything about the modem changes.
+        let mut loud = false;
+        let told = until("it is not used", LIMIT, async || {
+            loud = !loud;
+            let rsrp = Some(if loud { -80 } else { -110 });
+            let signal = simulator::Signal {
+                rsrp,
+                ..Default::default()
+            };
+            rig.sim().set_signal(signal).await?;
+            Ok(Some(status(&rig).await?).filter(|status| status.active() == WanRole::None))
+        })
+        .await?;
+        assert!(
+            told.backup_detail
+                .contains("the data that the period allows is used up"),
+            "{told:?}"
+        );
+        assert!(
+            told.reason.contains("no carrier") && told.reason.contains("used up"),
+            "{}",
+            told.reason
+        );
+        until("nothing leads through it and it is disconnected", LIMIT, async || {
+            let answer = rig.broker().network().get_bearer(GetBearerRequest::default()).await?;
+            let state = answer.into_inner().bearer.unwrap_or_default().state();
+            Ok((of_the_broker()?.is_empty() && state == BearerState::Disconnected).then_some(()))
+        })
+        .await?;
+        force(&rig, WanRole::Backup).await?;
+        settled(&rig, "it is forced", |status| status.active() == WanRole::Backup).await?;
+        assert!(ping(HOST_V4).await?);
         rig.stop().await
     })
 }

@@ -16,6 +16,7 @@ const SILENT: Weather = Weather {
     silent: true,
     nameless: false,
     loss_percent: 0,
+    portal: false,
 };
 
 async fn works(rig: &Rig) -> anyhow::Result<()> {
@@ -145,6 +146,40 @@ fn names_that_are_not_resolved_and_routes_that_are_gone_are_faults_too() -> anyh
         let told = news.wan("it fails over", |wan| wan.active() == WanRole::Backup).await?;
         assert!(told.reason.contains("no default route"), "{}", told.reason);
         assert!(ping(HOST_V4).await?);
+        rig.stop().await
+    })
+}
+
+/// Names are resolved and everything answers behind a portal; only not with what was asked for.
+#[test]
+#[ignore = "needs root and /dev/net/tun"]
+fn a_captive_portal_is_told_apart_and_left() -> anyhow::Result<()> {
+    inside(async || {
+        let lab = Lab::build().await?;
+        let wan = format!(
+            "mode = \"standby\"\nprofile = \"fast\"\nhold_seconds = 1\nportal_check = \"http://{}/empty\"",
+            TARGETS[0]
+        );
+        let rig = lab.rig(&wan, "").await?;
+        works(&rig).await?;
+        let mut news = rig.news().await?;
+        lab.weather(Weather {
+            portal: true,
+            ..Weather::default()
+        })
+        .await?;
+        let told = news.wan("it fails over", |wan| wan.active() == WanRole::Backup).await?;
+        assert_eq!(told.primary_state(), WanPrimaryState::Portal);
+        assert!(
+            told.reason.contains("a captive portal is behind wlan0"),
+            "{}",
+            told.reason
+        );
+        let mut said = told.probes.iter().filter(|probe| probe.target.starts_with("portal:"));
+        assert!(said.any(|probe| probe.detail.contains("(302)")), "{:?}", told.probes);
+        assert!(ping(HOST_V4).await?);
+        lab.weather(Weather::default()).await?;
+        news.wan("it returns", |wan| wan.active() == WanRole::Primary).await?;
         rig.stop().await
     })
 }

@@ -36,6 +36,7 @@ impl BringUp {
 
     pub(super) async fn wait_for_registration(&mut self) -> Result<(), BringUpError> {
         self.radio_on(false).await?;
+        self.settle_network().await?;
         let began = Instant::now();
         let mut told = String::new();
         loop {

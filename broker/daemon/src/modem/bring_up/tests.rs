@@ -10,7 +10,7 @@ use simulator::{Card, Code, Control, Fault, FaultAction, Function, InProcess, Ph
 use super::*;
 use crate::port::OpenPort;
 use crate::port::at::{self, AtEvent};
-use crate::resource::{CarrierSource, PortRole, SimState};
+use crate::resource::{AccessTechnology, CarrierSource, PortRole, SimState};
 use crate::store::Store;
 
 /// What takes longer, in the time of the paused clock, waits for somebody.
@@ -25,6 +25,7 @@ struct Bench {
     store: Store,
     pin: Option<Secret>,
     carrier: CarrierConfig,
+    network: NetworkConfig,
     provider_info: PathBuf,
     directory: tempfile::TempDir,
     /// Open for as long as they are held.
@@ -105,6 +106,7 @@ impl Bench {
             store: Store::open(&directory.path().join("broker.db")).await.unwrap(),
             pin: None,
             carrier: CarrierConfig::default(),
+            network: NetworkConfig::default(),
             provider_info: "/nonexistent".into(),
             directory,
             ports: held,
@@ -133,6 +135,7 @@ impl Bench {
             name: "sim1".to_owned(),
             pin: self.pin.clone(),
             carrier: self.carrier.clone(),
+            network: self.network.clone(),
             provider_info: self.provider_info.clone(),
             store: self.store.clone(),
             progress: progress_sender,
@@ -653,4 +656,85 @@ async fn another_card_has_another_carrier() {
     assert!(sent.contains(&"AT+CGDCONT=1,\"IP\",\"internet.tele2.lt\"".to_owned()));
     // The module was attached with the old access point.
     assert!(sent.contains(&"AT+CGATT=0".to_owned()) && sent.contains(&"AT+CGATT=1".to_owned()));
+}
+
+fn changes_of_network(sent: &[String]) -> Vec<&str> {
+    let changes = sent.iter().map(String::as_str);
+    changes
+        .filter(|line| line.starts_with("AT+COPS=") || line.starts_with("AT+CNMP="))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_network_is_set_once_and_then_left_as_it_is() {
+    let mut bench = Bench::new(german()).await;
+    bench.network = NetworkConfig {
+        plmn: Some("26202".to_owned()),
+        technologies: Some(vec![AccessTechnology::Umts, AccessTechnology::Lte]),
+    };
+    for life in 0..3 {
+        let told = bench.run().await;
+        assert_eq!(told.outcome(), "ready", "life {life}: {:?}", told.degraded);
+        let sent = commands(&bench.control()).await;
+        assert_eq!(
+            changes_of_network(&sent),
+            ["AT+CNMP=54", "AT+COPS=1,2,\"26202\"", "AT+COPS=3,0"],
+            "life {life}"
+        );
+    }
+    // Without a word of it in the configuration nothing is taken back.
+    bench.network = NetworkConfig::default();
+    bench.run().await;
+    assert_eq!(changes_of_network(&commands(&bench.control()).await).len(), 3);
+}
+
+/// Each try takes the modem off its network, so one that is refused must not be repeated every few minutes.
+#[tokio::test(start_paused = true)]
+async fn a_configured_network_that_is_refused_is_told_with_what_to_do_and_tried_once() {
+    let operator = NetworkConfig {
+        plmn: Some("00102".to_owned()),
+        technologies: None,
+    };
+    let technology = NetworkConfig {
+        plmn: None,
+        technologies: Some(vec![AccessTechnology::Lte]),
+    };
+    for (network, remedy, expected) in [
+        (
+            operator,
+            "modemctl network select 00102",
+            &["AT+COPS=1,2,\"00102\"", "AT+COPS=3,0", "AT+COPS=0"][..],
+        ),
+        (technology, "modemctl network modes", &["AT+CNMP=38"]),
+    ] {
+        let mut bench = Bench::new(german()).await;
+        let refused = FaultAction::Refuse { code: Code::Error };
+        let fault = Fault::on_command("+CNMP=", Phase::Before, refused).times(0);
+        bench.control().inject(fault).await.unwrap();
+        bench.network = network;
+        // A quarter of an hour: what is tried again is tried by then.
+        let told = bench.watch_until(|_| false).await;
+        assert_eq!(told.outcome(), "ready without registering");
+        let reason = &told.degraded[&Stage::Registering];
+        assert!(
+            reason.contains(remedy) && reason.contains("[modem.network]"),
+            "{reason}"
+        );
+        assert_eq!(changes_of_network(&commands(&bench.control()).await), expected);
+        bench.end();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configured_network_does_not_end_a_call() {
+    let mut bench = Bench::new(german()).await;
+    bench.network.plmn = Some("26202".to_owned());
+    bench.control().ring(simulator::RingOptions::default()).await.unwrap();
+    let told = bench.run().await;
+    assert!(
+        told.degraded[&Stage::Registering].contains("during a call"),
+        "{:?}",
+        told.degraded
+    );
+    assert_eq!(changes_of_network(&commands(&bench.control()).await), [""; 0]);
 }

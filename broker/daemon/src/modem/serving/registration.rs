@@ -60,6 +60,21 @@ impl Serving<'_> {
         self.read_status(None);
     }
 
+    /// Tells people that the configured network is used after all, because somebody set it.
+    async fn assess_selection(&mut self) {
+        let wanted = &self.modem.setup.config.network;
+        let network = &self.modem.network;
+        let selected = |plmn: &String| network.manual_selection == Some(true) && network.operator_plmn == *plmn;
+        let are_allowed = |wanted: &Vec<_>| operators::are_same(&network.allowed_technologies, wanted);
+        let degradations = &self.modem.status.degradations;
+        if degradations.iter().any(|known| known.stage == Stage::Registering)
+            && wanted.plmn.as_ref().is_none_or(selected)
+            && wanted.technologies.as_ref().is_none_or(are_allowed)
+        {
+            self.restored(Stage::Registering).await;
+        }
+    }
+
     /// Reads the status of the network soon.
     pub(in crate::modem) fn read_network(&mut self) {
         if !self.status_pending {
@@ -111,6 +126,7 @@ impl Serving<'_> {
                 if !changed {
                     self.modem.recorder.show(self.modem.network.clone()).await;
                 }
+                self.assess_selection().await;
                 if let Some(reply) = reply {
                     let _ = reply.send(Ok(self.modem.network.clone()));
                 }

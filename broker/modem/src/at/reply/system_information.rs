@@ -27,6 +27,19 @@ pub enum SystemInformation {
     },
 }
 
+impl SystemInformation {
+    /// Which cell it is; `None` without one.
+    #[must_use]
+    pub const fn identity(&self) -> Option<&CellIdentity> {
+        match self {
+            Self::Gsm(cell) => Some(&cell.identity),
+            Self::Wcdma(cell) => Some(&cell.identity),
+            Self::Lte(cell) => Some(&cell.identity),
+            Self::NoService { .. } | Self::Other { .. } => None,
+        }
+    }
+}
+
 /// What the description of every cell begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CellIdentity {

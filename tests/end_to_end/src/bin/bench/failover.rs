@@ -18,11 +18,13 @@ const SILENT: Weather = Weather {
     silent: true,
     nameless: false,
     loss_percent: 0,
+    portal: false,
 };
 const NAMELESS: Weather = Weather {
     silent: false,
     nameless: true,
     loss_percent: 0,
+    portal: false,
 };
 
 /// How long a network takes to attach a modem, in these measurements.
