@@ -188,7 +188,8 @@ fn with_progress(
     scan: impl Future<Output = Result<Vec<FoundOperator>, Refusal>> + Send + 'static,
 ) -> impl Stream<Item = Result<ScanOperatorsResponse, Status>> + Send {
     let begin = Instant::now();
-    let mut ticks = tokio::time::interval(SCAN_PROGRESS);
+    // Not at once: a scan that is refused says that first.
+    let mut ticks = tokio::time::interval_at(begin + SCAN_PROGRESS, SCAN_PROGRESS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let state = Some((Box::pin(scan), ticks));
     futures_util::stream::unfold(state, move |state| async move {
