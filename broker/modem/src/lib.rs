@@ -9,6 +9,8 @@ pub mod at;
 pub mod call;
 pub mod carrier;
 pub mod location;
+pub mod mbim;
+pub mod packet;
 pub mod pcm;
 pub mod profile;
 pub mod qmi;

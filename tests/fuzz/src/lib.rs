@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod at_session;
+pub mod mbim;
 pub mod pdu;
 pub mod qmux;
 pub mod replay;

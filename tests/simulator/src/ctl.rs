@@ -294,6 +294,7 @@ pub(crate) enum PortChoice {
     At,
     Modem,
     Qmi,
+    Mbim,
 }
 
 /// Carries an action out.
@@ -424,6 +425,7 @@ fn packet_network(arguments: PacketArguments) -> anyhow::Result<PacketNetwork> {
     Ok(PacketNetwork {
         apn: arguments.apn,
         credentials: arguments.credentials.map(pair).transpose()?,
+        protocol: None,
         only_family: arguments.only_family,
         refuse: refuse.transpose()?,
         start_after_ms: arguments.start_after_ms,
@@ -458,6 +460,7 @@ async fn transcript(control: &Control, follow: bool, port: Option<PortChoice>) -
         PortChoice::At => Function::At,
         PortChoice::Modem => Function::Modem,
         PortChoice::Qmi => Function::Qmi,
+        PortChoice::Mbim => Function::Mbim,
     });
     let wait = if follow {
         Duration::from_secs(30)

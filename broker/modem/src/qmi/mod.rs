@@ -9,7 +9,6 @@
 mod client;
 pub mod ctl;
 pub mod dms;
-pub mod end_reason;
 pub mod imsa;
 pub mod message;
 pub mod nas;
@@ -20,8 +19,8 @@ pub mod wds;
 
 use std::time::Duration;
 
+pub use crate::packet::{EndReason, end_reason};
 pub use client::{Client, Failure, Indication, Output, RequestId};
-pub use end_reason::EndReason;
 pub use protocol_error::ProtocolError;
 pub use tlv::Tlvs;
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::tlv::{Tlvs, Value};
 use super::{DecodeError, EndReason, Endpoint, Indication, ProtocolError, Refusal, Request, Response, Service};
 
+pub use crate::packet::{Authentication, Family, Session, Settings};
+
 /// The indication *Packet Service Status*.
 pub const PACKET_SERVICE_STATUS: u16 = 0x0022;
 
@@ -18,15 +20,6 @@ const ANY_SESSION: u32 = 0xFFFF_FFFF;
 
 /// Name servers, address, gateway, MTU, domains and family.
 const REQUESTED_SETTINGS: u32 = 0x0000_E330;
-
-/// A version of IP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
 
 impl Family {
     const fn number(self) -> u8 {
@@ -60,37 +53,6 @@ fn request(family: Family, id: u16, tlvs: Tlvs) -> Request {
 #[must_use]
 pub fn set_ip_family(family: Family) -> Request {
     request(family, 0x004D, Tlvs::default().with_u8(0x01, family.number()))
-}
-
-/// How the access point wants to be shown who asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Authentication {
-    /// Not at all.
-    #[default]
-    None,
-    /// PAP.
-    Pap,
-    /// CHAP.
-    Chap,
-    /// Either.
-    Both,
-}
-
-/// What a session is to be like.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Session {
-    /// Access point name; empty for the one of the attach.
-    pub apn: String,
-    /// The profile of the modem that fills in what is not said here.
-    pub profile: Option<u8>,
-    /// How to authenticate.
-    pub authentication: Authentication,
-    /// User name.
-    pub user: String,
-    /// Password.
-    pub password: String,
-    /// The firmware starts the session again by itself.
-    pub autoconnect: bool,
 }
 
 /// Sets a session up.
@@ -260,27 +222,6 @@ pub fn status_change(indication: &Indication) -> Result<StatusChange, DecodeErro
         reconfigure: reconfigure != 0,
         reason: end_reason(&indication.tlvs)?,
     })
-}
-
-/// The addresses of a session. What the network did not tell is not there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// IPv4 address and length of its prefix.
-    pub address_v4: Option<(Ipv4Addr, u8)>,
-    /// IPv4 gateway; not needed on a point-to-point link.
-    pub gateway_v4: Option<Ipv4Addr>,
-    /// IPv6 address and length of its prefix.
-    pub address_v6: Option<(Ipv6Addr, u8)>,
-    /// IPv6 gateway.
-    pub gateway_v6: Option<Ipv6Addr>,
-    /// Name servers for IPv4.
-    pub name_servers_v4: Vec<Ipv4Addr>,
-    /// Name servers for IPv6.
-    pub name_servers_v6: Vec<Ipv6Addr>,
-    /// Largest packet.
-    pub mtu: Option<u32>,
-    /// The access point that the network chose.
-    pub apn: Option<String>,
 }
 
 /// Asks for the addresses.

@@ -272,6 +272,11 @@ impl Modem {
                 )
                 .into();
         }
+        self.change_functionality(fun);
+        Reply::ok().into()
+    }
+
+    pub(super) fn change_functionality(&mut self, fun: u32) {
         let before = std::mem::replace(&mut self.general.functionality, fun);
         if before != fun {
             if fun == 1 {
@@ -279,7 +284,6 @@ impl Modem {
             }
             self.radio_changed();
         }
-        Reply::ok().into()
     }
 
     fn switch_composition(&mut self, command: &Command) -> Reply {

@@ -13,6 +13,7 @@ mod hang;
 pub(crate) mod internet;
 mod line;
 mod location;
+mod mbim;
 mod message_commands;
 mod messages;
 mod network;
@@ -42,6 +43,7 @@ use crate::control::{CallAudio, OutgoingPolicy};
 pub use books::{AudioAccount, Books, CallRecord, CommandRecord, Delivery, Direction, Fate, Ledger, Submit};
 pub use faults::{AudioFault, Fault, FaultAction, Phase, Trigger};
 pub use hang::Cure;
+pub(crate) use mbim::MAX_TRANSFER as MBIM_MAX_TRANSFER;
 pub use qmi::{ImsRegistration, PacketNetwork};
 pub use result_code::Code;
 pub use sim_card::PinState;
@@ -220,6 +222,7 @@ pub struct Modem {
     location: location::Location,
     ussd: ussd::Ussd,
     qmi: qmi::Qmi,
+    mbim: mbim::Mbim,
     packet: PacketNetwork,
     /// What the IMS grants; registered if nothing was said.
     ims_granted: Option<ImsRegistration>,
@@ -255,6 +258,7 @@ impl Modem {
             location: location::Location::default(),
             ussd: ussd::Ussd::default(),
             qmi: qmi::Qmi::default(),
+            mbim: mbim::Mbim::default(),
             packet: PacketNetwork::default(),
             ims_granted: None,
             general: general::General::default(),
@@ -308,6 +312,7 @@ impl Modem {
         match PortId::of(port) {
             Some(port) => self.at_input(port, bytes),
             None if port == Function::Qmi => self.qmi_input(bytes),
+            None if port == Function::Mbim => self.mbim_input(bytes),
             None => {}
         }
         self.run_due();
@@ -345,6 +350,7 @@ impl Modem {
         while let Some(action) = self.schedule.pop_due(self.now) {
             self.act(action);
         }
+        self.mbim_follows();
     }
 
     fn act(&mut self, action: Action) {
@@ -366,6 +372,7 @@ impl Modem {
             Action::Nmea { generation } => self.nmea_due(generation),
             Action::Unsolicited { line } => self.unsolicited(&line),
             Action::Session { id } => self.session_due(id),
+            Action::MbimSession { id } => self.mbim_session_due(id),
         }
     }
 
@@ -467,6 +474,7 @@ impl Modem {
         self.location.stop();
         self.ussd = ussd::Ussd::default();
         self.qmi = qmi::Qmi::default();
+        self.mbim = mbim::Mbim::default();
         self.general = general::General::default();
         self.outputs.push_back(if back == Some(Return::Authorization) {
             Output::Deauthorized

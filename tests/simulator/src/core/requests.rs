@@ -69,7 +69,10 @@ impl Modem {
             }
             Request::ClearFaults => self.script.clear(),
             Request::SetPacketNetwork(packet) => self.packet = packet,
-            Request::EndSessions { layer, number } => self.network_ends_sessions((layer, number)),
+            Request::EndSessions { layer, number } => {
+                self.network_ends_sessions((layer, number));
+                self.network_ends_mbim_session((layer, number));
+            }
             Request::SetIms { registration } => {
                 self.ims_granted = registration;
                 self.ims_changed();
@@ -134,7 +137,7 @@ impl Modem {
                 .collect(),
             waiting_messages: self.messages.waiting.len(),
             audio: self.pcm.flowing.is_some(),
-            sessions: self.session_addresses(),
+            sessions: [self.session_addresses(), self.mbim_session_addresses()].concat(),
             faults: self.script.pending().len(),
         }
     }

@@ -43,6 +43,8 @@ pub(crate) enum Action {
     Unsolicited { line: String },
     /// A data session is there; ignored when it was given up since.
     Session { id: u64 },
+    /// The same of the MBIM function.
+    MbimSession { id: u64 },
 }
 
 /// Stages of power-on.

@@ -27,6 +27,15 @@ pub enum PinState {
     Absent,
 }
 
+/// What became of a PIN that the host entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PinEntry {
+    Accepted,
+    Wrong,
+    /// The card wants another one, or none.
+    NotWanted,
+}
+
 /// The card.
 #[derive(Debug, Clone)]
 pub(crate) struct SimCard {
@@ -68,6 +77,11 @@ impl SimCard {
 
     pub(crate) fn is_ready(&self) -> bool {
         self.powered && self.state == PinState::Ready
+    }
+
+    /// How often the PIN and the PUK may still be wrong.
+    pub(crate) fn attempts_left(&self) -> (u32, u32) {
+        (self.pin_attempts, self.puk_attempts)
     }
 
     /// The `+CME ERROR` that stands in the way of using the card.
@@ -199,22 +213,18 @@ impl Modem {
             return Reply::error();
         };
         let before = self.sim.state;
-        let accepted = match (before, second) {
-            (PinState::Pin, None) if is_pin(first) => self.sim.verify(first),
-            (PinState::Puk, Some(new)) if is_pin(first) && is_pin(new) => {
-                self.sim.unblock(first, &self.config.puk, new)
+        match self.present_pin(first, second) {
+            PinEntry::Accepted => {}
+            PinEntry::NotWanted if before == PinState::Ready => return Reply::cme(3),
+            PinEntry::NotWanted => return Reply::cme(16),
+            PinEntry::Wrong => {
+                return match self.sim.state {
+                    PinState::Puk if before == PinState::Pin => Reply::cme(12),
+                    PinState::Blocked => Reply::cme(13),
+                    _ => Reply::cme(16),
+                };
             }
-            (PinState::Ready, _) => return Reply::cme(3),
-            _ => return Reply::cme(16),
-        };
-        if !accepted {
-            return match self.sim.state {
-                PinState::Puk if before == PinState::Pin => Reply::cme(12),
-                PinState::Blocked => Reply::cme(13),
-                _ => Reply::cme(16),
-            };
         }
-        self.sim.state = PinState::Ready;
         self.sim_became_usable();
         let ready = Action::Unsolicited {
             line: "+CPIN: READY".to_owned(),
@@ -223,6 +233,30 @@ impl Modem {
         Reply::ok()
             .then(std::time::Duration::ZERO, ready)
             .then(stores, Action::Boot(Boot::Messages))
+    }
+
+    /// Shows the card a PIN, or its PUK with a new PIN.
+    pub(super) fn present_pin(&mut self, first: &str, second: Option<&str>) -> PinEntry {
+        let accepted = match (self.sim.state, second) {
+            (PinState::Pin, None) if is_pin(first) => self.sim.verify(first),
+            (PinState::Puk, Some(new)) if is_pin(first) && is_pin(new) => {
+                self.sim.unblock(first, &self.config.puk, new)
+            }
+            _ => return PinEntry::NotWanted,
+        };
+        if !accepted {
+            return PinEntry::Wrong;
+        }
+        self.sim.state = PinState::Ready;
+        PinEntry::Accepted
+    }
+
+    /// The card took its PIN from somewhere else than an AT port: the module tells there, and goes on.
+    pub(super) fn sim_unlocked(&mut self) {
+        self.announce_sim();
+        self.sim_became_usable();
+        let stores = self.random.within(self.delays.stores);
+        self.schedule.at(self.now + stores, Action::Boot(Boot::Messages));
     }
 
     fn facility_lock(&mut self, command: &Command) -> Reply {

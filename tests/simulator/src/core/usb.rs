@@ -45,6 +45,11 @@ impl Function {
             Self::Diag | Self::Nmea | Self::At | Self::Modem | Self::Audio | Self::Gnss
         )
     }
+
+    /// Whether Linux gives this function a `cdc-wdm` node and a network interface.
+    pub fn has_control_channel(self) -> bool {
+        matches!(self, Self::Qmi | Self::Mbim)
+    }
 }
 
 impl std::fmt::Display for Function {

@@ -85,7 +85,7 @@ impl Bench for DuplexBench {
         let mut ports = HashMap::new();
         for interface in composition.interfaces() {
             let function = interface.function;
-            if !function.is_serial() && function != Function::Qmi {
+            if !function.is_serial() && !function.has_control_channel() {
                 continue;
             }
             let (host, device) = tokio::io::duplex(STREAM_BYTES);

@@ -147,7 +147,7 @@ impl Bench for PtyBench {
         let mut listeners = Vec::new();
         for interface in composition.interfaces() {
             let function = interface.function;
-            if !function.is_serial() && function != Function::Qmi {
+            if !function.is_serial() && !function.has_control_channel() {
                 continue;
             }
             let (port, path) = Port::open(&presence)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::driver::Place;
 use super::switches::Switches;
-use crate::core::{Composition, Function, Interface, VENDOR};
+use crate::core::{Composition, Function, Interface, MBIM_MAX_TRANSFER, VENDOR};
 
 /// Where it hangs, below `sys`.
 const PARENT: &str = "devices/platform/simulator/usb1";
@@ -23,7 +23,7 @@ const TTY_MAJOR: u32 = 188;
 
 pub(super) struct Tree {
     root: PathBuf,
-    /// Name of the network interface that belongs to QMI.
+    /// Name of the network interface that belongs to QMI or MBIM.
     network_interface: String,
     /// Name of the device: bus 1, and the port that it hangs on.
     device: String,
@@ -95,12 +95,16 @@ impl Tree {
         let _ = fs::remove_dir_all(&aside);
         let interfaces = composition.interfaces();
         self.describe_device(&aside, composition, interfaces.len())?;
+        let has_mbim = interfaces.iter().any(|interface| interface.function == Function::Mbim);
+        if has_mbim {
+            fs::write(aside.join("descriptors"), descriptors())?;
+        }
         let mut serial = 0;
         let mut links = Vec::new();
         for interface in &interfaces {
             let name = format!("{device_name}:1.{}", interface.number);
             let directory = aside.join(&name);
-            describe_interface(&directory, interface)?;
+            describe_interface(&directory, interface, has_mbim)?;
             let device = format!("{PARENT}/{device_name}/{name}");
             let node = nodes
                 .iter()
@@ -110,8 +114,9 @@ impl Tree {
                 let number = self.first_tty + serial + u32::from(self.moved && serial >= 2);
                 serial += 1;
                 links.extend(serial_links(&directory, &device, number, node)?);
-            } else if interface.function == Function::Qmi {
-                links.extend(qmi_links(
+            } else if interface.function.has_control_channel() {
+                links.extend(control_links(
+                    interface.function,
                     &directory,
                     &device,
                     self.index,
@@ -227,11 +232,13 @@ fn attribute_file(directory: &Path, name: &str, value: &str) -> io::Result<()> {
     fs::write(directory.join(name), format!("{value}\n"))
 }
 
-fn describe_interface(directory: &Path, interface: &Interface) -> io::Result<()> {
+fn describe_interface(directory: &Path, interface: &Interface, has_mbim: bool) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let (class, subclass, protocol) = interface.class;
     let driver = match interface.function {
         Function::Qmi => "qmi_wwan",
+        // The data interface of MBIM belongs to the driver as well.
+        Function::Mbim | Function::Bulk if has_mbim => "cdc_mbim",
         function if function.is_serial() => "option",
         _ => "none",
     };
@@ -284,7 +291,16 @@ fn serial_links(directory: &Path, device: &str, number: u32, node: Option<&PathB
     Ok(links)
 }
 
-fn qmi_links(
+/// The part of the descriptors that tells how long an MBIM message may be: the functional descriptor of MBIM 1.0, 6.4.
+fn descriptors() -> Vec<u8> {
+    let [low, high] = MBIM_MAX_TRANSFER.to_le_bytes();
+    let device = [18, 1, 0, 2, 0, 0, 0, 64, 0x0e, 0x1e, 0x03, 0x90, 0x18, 3, 1, 2, 3, 1];
+    let functional = [12, 0x24, 0x1b, 0, 1, low, high, 32, 128, 0, 6, 0x20];
+    [&device[..], &functional].concat()
+}
+
+fn control_links(
+    function: Function,
     directory: &Path,
     device: &str,
     index: u32,
@@ -301,10 +317,13 @@ fn qmi_links(
     )?;
     symlink("../..", control.join("device"))?;
     let net = directory.join("net").join(interface);
-    fs::create_dir_all(net.join("qmi"))?;
+    fs::create_dir_all(&net)?;
     attribute_file(&net, "address", "02:50:f4:00:00:01")?;
     attribute_file(&net, "operstate", "down")?;
-    attribute_file(&net.join("qmi"), "raw_ip", "N")?;
+    if function == Function::Qmi {
+        fs::create_dir_all(net.join("qmi"))?;
+        attribute_file(&net.join("qmi"), "raw_ip", "N")?;
+    }
     symlink("../..", net.join("device"))?;
     let mut links = vec![
         (

@@ -69,7 +69,8 @@ fn is_up(socket: &UdpSocket, name: &str) -> io::Result<bool> {
 ///
 /// `interface` is its directory in the simulator's sysfs tree. The driver takes the attribute `qmi/raw_ip` only while the
 /// link is down, so what it says when the link comes up holds until the link goes down; `operstate` tells which it is. With `N` the driver would put an Ethernet header
-/// before each packet, and the modem, which speaks raw IP, would drop them all.
+/// before each packet, and the modem, which speaks raw IP, would drop them all. An interface of MBIM has no such attribute:
+/// its packets are raw IP in any case.
 pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, control: Control) {
     // Only for asking.
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else {
@@ -86,7 +87,8 @@ pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, co
         }
         if up {
             format.get_or_insert_with(|| {
-                std::fs::read_to_string(interface.join("qmi/raw_ip")).is_ok_and(|written| written.trim() == "Y")
+                let qmi = interface.join("qmi");
+                std::fs::read_to_string(qmi.join("raw_ip")).map_or(!qmi.exists(), |written| written.trim() == "Y")
             });
         } else {
             format = None;

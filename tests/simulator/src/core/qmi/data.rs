@@ -52,6 +52,8 @@ pub struct PacketNetwork {
     pub apn: Option<String>,
     /// User name and password that it wants.
     pub credentials: Option<(String, String)>,
+    /// The only protocol for them, by its bit (PAP 1, CHAP 2); either if absent.
+    pub protocol: Option<u32>,
     /// The only IP version, 4 or 6, that it gives; both if absent.
     pub only_family: Option<u8>,
     /// Layer and number of the reason with which it refuses every session.
@@ -62,6 +64,26 @@ pub struct PacketNetwork {
     pub held_by_firmware: bool,
     /// The control channel swallows everything.
     pub silent: bool,
+}
+
+/// How a session was asked for.
+pub(crate) struct Asked {
+    pub(crate) apn: Option<String>,
+    /// User name and password.
+    pub(crate) credentials: (String, String),
+    /// Bits of the protocols for them: PAP 1, CHAP 2.
+    pub(crate) protocols: u32,
+}
+
+/// What the network gives to a session.
+pub(crate) struct Given {
+    pub(crate) v4: Option<(Ipv4Addr, u8)>,
+    pub(crate) v6: Option<(Ipv6Addr, u8)>,
+    pub(crate) gateway_v4: Option<Ipv4Addr>,
+    pub(crate) gateway_v6: Option<Ipv6Addr>,
+    pub(crate) name_servers_v4: Vec<Ipv4Addr>,
+    pub(crate) name_servers_v6: Vec<Ipv6Addr>,
+    pub(crate) mtu: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -130,7 +152,7 @@ impl Modem {
         sessions.map(address).collect()
     }
 
-    fn packets_are_served(&self) -> bool {
+    pub(in crate::core) fn packets_are_served(&self) -> bool {
         [Domain::Ps, Domain::Eps]
             .into_iter()
             .any(|domain| self.registration(domain).is_registered())
@@ -200,35 +222,19 @@ impl Modem {
         if let Some(session) = self.qmi.data.sessions.iter().find(|session| session.family == family) {
             return Err((NO_EFFECT, vec![(0x01, session.handle.to_le_bytes().to_vec())]));
         }
-        let PacketNetwork {
-            apn,
-            credentials,
-            only_family,
-            refuse,
-            start_after_ms,
-            held_by_firmware,
-            ..
-        } = &self.packet;
-        let asked = (
-            request.text(0x17).unwrap_or_default(),
-            request.text(0x18).unwrap_or_default(),
-        );
-        let wrong_apn = request
-            .text(0x14)
-            .is_some_and(|name| apn.as_ref().is_some_and(|only| *only != name));
-        let reason = match (family, only_family) {
-            _ if *held_by_firmware => Some(INTERFACE_IN_USE),
-            _ if !self.packets_are_served() => Some(NO_SERVICE),
-            _ if wrong_apn => Some(UNKNOWN_APN),
-            _ if credentials.as_ref().is_some_and(|wanted| *wanted != asked) => Some(AUTHENTICATION_FAILED),
-            (6, Some(4)) => Some(ONLY_V4),
-            (4, Some(6)) => Some(ONLY_V6),
-            _ => *refuse,
+        let asked = Asked {
+            apn: request.text(0x14),
+            credentials: (
+                request.text(0x17).unwrap_or_default(),
+                request.text(0x18).unwrap_or_default(),
+            ),
+            protocols: request.octet(0x16).unwrap_or(0).into(),
         };
-        if let Some(reason) = reason {
+        let in_use = self.packet.held_by_firmware.then_some(INTERFACE_IN_USE);
+        if let Some(reason) = in_use.or_else(|| self.session_refusal(family, &asked)) {
             return Err(call_failed(reason));
         }
-        let delay = Duration::from_millis(*start_after_ms) + self.random.within(self.delays.session);
+        let delay = Duration::from_millis(self.packet.start_after_ms) + self.random.within(self.delays.session);
         if delay.is_zero() {
             return Ok(Some(self.begin_session(request.client, family)));
         }
@@ -238,6 +244,43 @@ impl Modem {
         data.pending.push((id, request.clone(), family));
         self.schedule.at(self.now + delay, Action::Session { id });
         Ok(None)
+    }
+
+    /// Why the network gives no such session.
+    pub(in crate::core) fn session_refusal(&self, family: u8, asked: &Asked) -> Option<Reason> {
+        let PacketNetwork {
+            apn,
+            credentials,
+            protocol,
+            only_family,
+            refuse,
+            ..
+        } = &self.packet;
+        let differs = |name: &String| apn.as_ref().is_some_and(|only| only != name);
+        let protocol_fits = protocol.is_none_or(|only| asked.protocols & only != 0);
+        let is_known = |wanted: &(String, String)| *wanted == asked.credentials && protocol_fits;
+        match (family, only_family) {
+            _ if !self.packets_are_served() => Some(NO_SERVICE),
+            _ if asked.apn.as_ref().is_some_and(differs) => Some(UNKNOWN_APN),
+            _ if !credentials.as_ref().is_none_or(is_known) => Some(AUTHENTICATION_FAILED),
+            (6, Some(4)) => Some(ONLY_V4),
+            (4, Some(6)) => Some(ONLY_V6),
+            _ => *refuse,
+        }
+    }
+
+    /// What the network gives to a session of these versions of IP.
+    pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
+        let (v4, v6) = (families.contains(&4), families.contains(&6));
+        Given {
+            v4: v4.then_some((ADDRESS_V4, 30)),
+            v6: v6.then_some((ADDRESS_V6, PREFIX_V6)),
+            gateway_v4: v4.then_some(GATEWAY_V4),
+            gateway_v6: v6.then_some(GATEWAY_V6),
+            name_servers_v4: NAME_SERVERS_V4.into_iter().filter(|_| v4).collect(),
+            name_servers_v6: v6.then_some(NAME_SERVER_V6).into_iter().collect(),
+            mtu: MTU,
+        }
     }
 
     /// A session that took its time is there.

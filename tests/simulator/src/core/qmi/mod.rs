@@ -15,6 +15,7 @@ use super::usb::Function;
 use frame::{Frames, Request, Tlv};
 
 pub use data::PacketNetwork;
+pub(crate) use data::{Asked, Given};
 pub use ims::ImsRegistration;
 
 const CTL: u8 = 0x00;
