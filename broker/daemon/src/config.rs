@@ -420,6 +420,8 @@ pub struct PortsConfig {
     pub nmea: Option<PortAddress>,
     /// QMI control.
     pub qmi: Option<PortAddress>,
+    /// MBIM control.
+    pub mbim: Option<PortAddress>,
 }
 
 impl PortsConfig {
@@ -431,6 +433,7 @@ impl PortsConfig {
             (PortRole::Audio, self.audio.as_ref()),
             (PortRole::Nmea, self.nmea.as_ref()),
             (PortRole::Qmi, self.qmi.as_ref()),
+            (PortRole::Mbim, self.mbim.as_ref()),
         ]
         .into_iter()
         .filter_map(|(role, address)| Some((role, address?.clone())))

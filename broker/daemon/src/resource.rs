@@ -284,6 +284,8 @@ pub enum PortRole {
     Audio,
     /// QMI control.
     Qmi,
+    /// MBIM control.
+    Mbim,
 }
 
 /// What the broker does with a port.

@@ -25,6 +25,8 @@ pub enum Dialect {
     Nmea,
     /// Frames of a binary protocol, one in each piece that is pushed.
     Frames,
+    /// MBIM messages.
+    Mbim,
 }
 
 /// Bytes that may be shown, of the same length as those that were pushed.
@@ -86,11 +88,16 @@ impl<M: Clone> Redactor<M> {
 
     /// Takes bytes and answers what can be shown by now.
     pub fn push(&mut self, direction: Direction, mark: &M, bytes: &[u8]) -> Vec<Piece<M>> {
-        if self.dialect == Dialect::Frames {
+        let frames = match self.dialect {
+            Dialect::Frames => Some(masked_frame(bytes)),
+            Dialect::Mbim => Some(masked_mbim(bytes)),
+            Dialect::At | Dialect::Nmea => None,
+        };
+        if let Some(bytes) = frames {
             return vec![Piece {
                 direction,
                 mark: mark.clone(),
-                bytes: masked_frame(bytes),
+                bytes,
             }];
         }
         let mut pieces = Vec::new();
@@ -546,6 +553,41 @@ fn masked_message(frame: &[u8]) -> Vec<u8> {
     shown
 }
 
+/// MBIM frames, one after the other: which message, of which command, with which status. What is in a command's information
+/// is zero: among it are IMSI, APN, user, password and PINs. What the modem says of a connection is about nobody.
+fn masked_mbim(bytes: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 12;
+    // Fragments, service, command, status or kind, length; an indication has no status.
+    const COMMAND: usize = 48;
+    const INDICATION: usize = 44;
+    const CONNECTION: usize = 36;
+    const CONNECT: [u8; 4] = [12, 0, 0, 0];
+    let mut shown = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&[kind, _, _, from, low, high, 0, 0], _)) = rest.split_first_chunk()
+        && let Some((frame, after)) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high])).max(HEADER))
+    {
+        let is_first = frame.get(16..20) == Some(&[0; 4]);
+        let head = match (kind, from) {
+            (3, _) if is_first => COMMAND,
+            (7, _) if is_first => INDICATION,
+            (3 | 7, _) => HEADER + 8,
+            _ => HEADER + 4,
+        };
+        let of_connection = from == 0x80 && matches!(kind, 3 | 7) && frame.get(36..40) == Some(&CONNECT);
+        let head = if of_connection && is_first {
+            head + CONNECTION
+        } else {
+            head
+        };
+        shown.extend_from_slice(&frame[..head.min(frame.len())]);
+        shown.resize(shown.len() + frame.len().saturating_sub(head), 0);
+        rest = after;
+    }
+    shown.resize(bytes.len(), 0);
+    shown
+}
+
 /// Service, message and type of what the modem says about sessions and the IMS, and about nobody: why a session was not
 /// started or has ended (WDS *Start Network* and *Packet Service Status*), and the states of IMSA.
 const PLAIN_TLVS: &[(u8, u16, u8)] = &[
@@ -737,6 +779,51 @@ mod tests {
         let pieces = redactor.push(ToModem, &8, &frame);
         assert_eq!(pieces[0].bytes[..13], frame[..13]);
         assert_eq!(pieces[0].bytes[13..], [0; 7]);
+    }
+
+    #[test]
+    fn of_mbim_messages_headers_and_ends_of_sessions_are_shown_and_no_other_values() {
+        use crate::mbim::basic_connect::{self, AuthProtocol, IpType, PinType};
+        use crate::mbim::{Client, Output, Request};
+        use crate::packet::Session;
+        let session = Session {
+            apn: "internet".to_owned(),
+            user: "klmno".to_owned(),
+            password: "7968".to_owned(),
+            ..Session::default()
+        };
+        for max_transfer in [64, 4096] {
+            for request in [
+                basic_connect::connect(&session, AuthProtocol::Chap, IpType::V4),
+                basic_connect::enter_pin(PinType::Pin1, "7968", ""),
+                Request::open(),
+            ] {
+                let mut client = Client::new(max_transfer);
+                #[expect(clippy::disallowed_methods, reason = "a test has to begin at some instant")]
+                client.start(std::time::Instant::now(), request);
+                while let Some(Output::Transmit(frame)) = client.poll_output() {
+                    let shown = masked_mbim(&frame);
+                    assert_eq!((shown.len(), &shown[..12]), (frame.len(), &frame[..12]));
+                    assert!(shown.iter().skip(48).all(|octet| *octet == 0), "{shown:02x?}");
+                    let secrets = b"intrekl79";
+                    assert!(!shown.iter().any(|octet| secrets.contains(octet)), "{shown:02x?}");
+                }
+            }
+        }
+        let mut refused = vec![3, 0, 0, 0x80, 84, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        refused.extend(crate::mbim::Uuid::BASIC_CONNECT.0);
+        refused.extend([12, 0, 0, 0, 2, 0, 0, 0, 36, 0, 0, 0]);
+        refused.resize(80, 1);
+        refused.extend([27, 0, 0, 0]);
+        assert_eq!(masked_mbim(&refused), refused, "why a session ended is about nobody");
+        let two = [&refused[..], &refused].concat();
+        assert_eq!(masked_mbim(&two), two);
+        assert_eq!(
+            masked_mbim(&refused[1..]),
+            vec![0; refused.len() - 1],
+            "cut messages show nothing"
+        );
+        assert_eq!(masked_mbim(&[9; 7]), [0; 7]);
     }
 
     /// APN 0x14, user 0x17 and password 0x18 of *Start Network* (WDS 0x20), and the PIN of *Verify PIN* (DMS 0x28).

@@ -525,7 +525,7 @@ fn composition(section: &mut Section<'_>) -> Result<CompositionPolicy, ConfigErr
     }
 }
 
-/// QMI data and calls at once.
+/// Data by QMI and calls at once.
 const VOICE_COMPOSITION: u16 = 0x9001;
 const DATA_COMPOSITION: u16 = 0x9001;
 
@@ -533,9 +533,9 @@ const DATA_COMPOSITION: u16 = 0x9001;
 fn data_composition(written: &str) -> Result<u16, String> {
     let product = composition_product(written)?;
     match sim7600::composition(product) {
-        Some(composition) if composition.has_qmi() => Ok(product),
+        Some(composition) if composition.has_control_channel() => Ok(product),
         _ => Err(format!(
-            "{written} has no QMI port, by which the broker connects the bearer; 9001 has one"
+            "{written} has no QMI or MBIM port, by which the broker connects the bearer; 9001 has one"
         )),
     }
 }
@@ -739,7 +739,7 @@ fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = address(at)?;
     let mut optional = |name| section.string(name)?.map(&mut address).transpose();
     let (at_calls, audio) = (optional("at_calls")?, optional("audio")?);
-    let (nmea, qmi) = (optional("nmea")?, optional("qmi")?);
+    let (nmea, qmi, mbim) = (optional("nmea")?, optional("qmi")?, optional("mbim")?);
     section.finish()?;
     Ok(PortsConfig {
         at,
@@ -747,6 +747,7 @@ fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
         audio,
         nmea,
         qmi,
+        mbim,
     })
 }
 

@@ -130,7 +130,9 @@ fn role_of(role: InterfaceRole) -> Option<PortRole> {
         InterfaceRole::Modem => PortRole::AtCalls,
         InterfaceRole::Audio => PortRole::Audio,
         InterfaceRole::Qmi => PortRole::Qmi,
-        InterfaceRole::Mbim | InterfaceRole::Network | InterfaceRole::Sound | InterfaceRole::Other => return None,
+        // Its data interface has no node, so that the control interface is the one that is found.
+        InterfaceRole::Mbim => PortRole::Mbim,
+        InterfaceRole::Network | InterfaceRole::Sound | InterfaceRole::Other => return None,
     })
 }
 

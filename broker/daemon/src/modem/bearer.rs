@@ -1,30 +1,35 @@
-//! The packet side of a modem: its QMI port, what the IMS says there, and the data bearer.
+//! The packet side of a modem: its QMI or MBIM port, what the IMS says there, and the data bearer.
 //!
 //! The port is optional. Without it, or when the machine cannot use it, messages and calls work all the same, and the
-//! bearer says why it is not ready and what to do. The data session lives as long as the QMI client ids do, so it ends with
-//! the broker.
+//! bearer says why it is not ready and what to do. The driver that is bound to the port decides the protocol, of which only
+//! `control`, `opening`, `listening` and `connecting` know. The data session lives as long as the QMI client ids do, or as
+//! the MBIM function is open, so it ends with the broker.
 
 mod connecting;
+mod control;
+mod listening;
 mod opening;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, nas, wds};
+use ::modem::packet::{self, EndReason};
+use ::modem::profile::sim7600;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::serving::Serving;
 use super::{Reply, Setup};
 use crate::config::{Authentication, DataConfig, PortAddress};
-use crate::port::qmi::{QmiEvent, QmiHandle};
+use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
 use crate::wan::interface::Interface;
 use connecting::{ConnectError, Session};
+pub(in crate::modem) use control::Event;
+use control::{Control, Events};
 use opening::{Opened, OpeningFailed};
 
 /// Pauses between two tries to open the port: a driver that is loaded later is noticed, and nothing is hammered.
@@ -34,7 +39,7 @@ const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Requests without an answer after which the port is opened anew.
 const UNANSWERED_MAX: u32 = 5;
 
-/// How long the port may take to give its client ids back.
+/// How long the port may take to give its client ids back, or the function to close.
 const CLOSE_LIMIT: Duration = Duration::from_millis(1500);
 
 /// Work of the packet side that finished.
@@ -52,7 +57,7 @@ pub(super) enum Done {
 pub(super) struct Data {
     config: DataConfig,
     place: opening::Place,
-    port: Option<OpenQmi>,
+    port: Option<OpenControl>,
     /// The interface, once the port is open.
     interface: Option<Interface>,
     session: Option<Session>,
@@ -67,19 +72,21 @@ pub(super) struct Data {
     alive: Option<watch::Sender<()>>,
 }
 
-struct OpenQmi {
-    handle: QmiHandle,
-    events: mpsc::Receiver<QmiEvent>,
+struct OpenControl {
+    control: Control,
+    events: Events,
     task: JoinHandle<()>,
 }
 
 impl Data {
-    pub(super) fn new(setup: &Setup, address: Option<PortAddress>) -> Self {
+    pub(super) fn new(setup: &Setup, address: Option<(PortRole, PortAddress)>) -> Self {
+        let role = address.as_ref().map_or(PortRole::Qmi, |(role, _)| *role);
         Data {
             config: setup.config.data.clone(),
             place: opening::Place {
                 modem: setup.config.name.clone(),
-                address,
+                address: address.map(|(_, address)| address),
+                role,
                 sysfs: setup.sysfs.clone(),
                 lock_directory: setup.lock_directory.clone(),
                 trace: setup.trace.clone(),
@@ -97,19 +104,23 @@ impl Data {
     }
 
     /// What the port tells; never while it is closed.
-    pub(super) async fn event(&mut self) -> QmiEvent {
+    pub(super) async fn event(&mut self) -> Event {
         match &mut self.port {
-            Some(port) => match port.events.recv().await {
-                Some(event) => event,
-                None => QmiEvent::Closed("its task ended".to_owned()),
-            },
+            Some(port) => port.events.next().await,
             None => std::future::pending().await,
         }
     }
 
+    fn control(&self) -> Option<Control> {
+        self.port.as_ref().map(|port| port.control.clone())
+    }
+
     /// The QMI port, while it is open.
     pub(super) fn qmi(&self) -> Option<QmiHandle> {
-        self.port.as_ref().map(|port| port.handle.clone())
+        match self.control()? {
+            Control::Qmi(handle) => Some(handle),
+            Control::Mbim(_) => None,
+        }
     }
 
     /// Ends with the packet side, whatever it waits for.
@@ -132,24 +143,36 @@ impl Data {
 }
 
 impl Serving<'_> {
-    /// Opens the QMI port, beside everything else.
+    /// Opens the port, beside everything else.
     pub(super) async fn open_data(&mut self) {
         if self.data.place.address.is_none() {
-            let composition = &self.modem.status.composition;
-            let detail = if self.modem.setup.config.ports.is_some() {
-                "no QMI port is configured; name it in [modem.ports] as qmi".to_owned()
-            } else {
-                format!(
-                    "no QMI port in composition {composition}: it has none, or the driver qmi_wwan is not loaded (modprobe \
-                     qmi_wwan)"
-                )
-            };
+            let detail = self.why_no_port();
             self.ims_unknown(&detail).await;
             self.bearer_not_ready(detail).await;
             return;
         }
-        self.bearer_not_ready("the QMI port is being opened".to_owned()).await;
+        let name = self.data.place.name();
+        self.bearer_not_ready(format!("the {name} is being opened")).await;
         self.start_opening(self.data.config.delay);
+    }
+
+    fn why_no_port(&self) -> String {
+        if self.modem.setup.config.ports.is_some() {
+            return "no QMI or MBIM port is configured; name it in [modem.ports] as qmi or mbim".to_owned();
+        }
+        let composition = &self.modem.status.composition;
+        let product = self.modem.device.as_ref().map(|device| device.product);
+        let has_mbim = product
+            .and_then(sim7600::composition)
+            .is_some_and(sim7600::Composition::has_mbim);
+        if has_mbim {
+            return format!(
+                "no MBIM port in composition {composition}: the driver cdc_mbim is not loaded (modprobe cdc_mbim)"
+            );
+        }
+        format!(
+            "no QMI port in composition {composition}: it has none, or the driver qmi_wwan is not loaded (modprobe qmi_wwan)"
+        )
     }
 
     /// Whether the port is on its way to be open for the first time.
@@ -261,7 +284,7 @@ impl Serving<'_> {
         match done {
             Done::Opened(Ok(opened)) => self.data_opened(opened).await,
             Done::Opened(Err(failed)) => {
-                self.set_port_state(PortRole::Qmi, failed.state, failed.detail.clone())
+                self.set_port_state(self.data.place.role, failed.state, failed.detail.clone())
                     .await;
                 self.ims_unknown(&failed.detail).await;
                 self.bearer_not_ready(failed.detail).await;
@@ -277,15 +300,16 @@ impl Serving<'_> {
 
     async fn data_opened(&mut self, opened: Opened) {
         let Opened {
-            handle,
+            control,
             events,
             task,
             interface,
             ims,
         } = opened;
         self.data.failures = 0;
-        self.data.port = Some(OpenQmi { handle, events, task });
-        self.set_port_state(PortRole::Qmi, PortState::Open, String::new()).await;
+        self.data.port = Some(OpenControl { control, events, task });
+        self.set_port_state(self.data.place.role, PortState::Open, String::new())
+            .await;
         self.set_ims(ims).await;
         match interface {
             Ok(interface) => {
@@ -296,100 +320,11 @@ impl Serving<'_> {
         }
     }
 
-    pub(super) async fn qmi_event(&mut self, event: QmiEvent) {
-        match event {
-            QmiEvent::Indication(indication) => self.qmi_told(&indication).await,
-            QmiEvent::Unresponsive(requests) if requests < UNANSWERED_MAX => {
-                tracing::debug!(modem = self.modem.status.name, requests, "the QMI port does not answer");
-            }
-            QmiEvent::Unresponsive(requests) => {
-                let detail = format!("the QMI port does not answer ({requests} requests); opening it again");
-                self.close_qmi(PortState::Silent, detail).await;
-            }
-            QmiEvent::Restarted => {
-                self.close_qmi(PortState::Failed, "the modem restarted its QMI services".to_owned())
-                    .await;
-            }
-            QmiEvent::Closed(reason) => {
-                self.close_qmi(PortState::Failed, format!("the QMI port closed: {reason}"))
-                    .await;
-            }
-        }
-    }
-
-    async fn qmi_told(&mut self, indication: &Indication) {
-        match (indication.service, indication.id) {
-            (Service::IMSA, imsa::REGISTRATION_CHANGED) => {
-                if let Ok(registration) = imsa::registration_changed(indication) {
-                    let mut ims = self.modem.network.ims.clone();
-                    opening::fold_registration(&mut ims, registration);
-                    self.set_ims(ims).await;
-                }
-            }
-            (Service::IMSA, imsa::SERVICES_CHANGED) => {
-                if let Ok(services) = imsa::services_changed(indication) {
-                    let mut ims = self.modem.network.ims.clone();
-                    opening::fold_services(&mut ims, services);
-                    self.set_ims(ims).await;
-                }
-            }
-            (Service::NAS, nas::SIGNAL_INFO) => {
-                if let Ok(Some(signal)) = nas::signal_changed(indication) {
-                    self.signal_told(signal).await;
-                }
-            }
-            (Service::WDS, wds::PACKET_SERVICE_STATUS) => {
-                if let Ok(change) = wds::status_change(indication) {
-                    self.session_changed(change).await;
-                }
-            }
-            _ => {}
-        }
-    }
-
-    async fn session_changed(&mut self, change: StatusChange) {
-        if change.connection != Connection::Disconnected {
-            return;
-        }
-        match self.modem.bearer.state {
-            BearerState::Connected => {
-                let concerns = |session: &Session| change.family.is_none_or(|family| session.has(family));
-                if self.data.session.as_ref().is_some_and(concerns) {
-                    self.session_over(change.reason).await;
-                }
-            }
-            BearerState::Connecting => self.data.ended_meanwhile = Some(change.reason),
-            BearerState::NotReady | BearerState::Disconnected | BearerState::Disconnecting => {}
-        }
-    }
-
-    /// The network or the modem ended the session.
-    async fn session_over(&mut self, reason: Option<EndReason>) {
-        let Some(session) = self.data.session.take() else {
-            return;
-        };
-        let detail = match reason {
-            Some(reason) => format!("the session was ended: {reason}"),
-            None => "the session was ended".to_owned(),
-        };
-        let persistence = match reason.map(EndReason::consequence) {
-            Some(Consequence::Permanent | Consequence::Roaming) => Persistence::Permanent,
-            _ => Persistence::Transient,
-        };
-        self.tell_bearer(|bearer| {
-            bearer.state = BearerState::Disconnecting;
-            bearer.detail = detail;
-            bearer.persistence = Some(persistence);
-        })
-        .await;
-        self.start_disconnecting(session);
-    }
-
     fn start_disconnecting(&mut self, session: Session) {
-        let handle = self.data.port.as_ref().map(|port| port.handle.clone());
+        let control = self.data.control();
         let interface = self.data.interface.clone();
         let work = async move {
-            connecting::disconnect(handle, interface, session).await;
+            connecting::disconnect(control, interface, session).await;
             Done::Disconnected
         };
         self.start(self.data.bound(work));
@@ -406,7 +341,7 @@ impl Serving<'_> {
             return;
         }
         self.data.connecting.push(reply);
-        let (Some(port), Some(interface)) = (&self.data.port, self.data.interface.clone()) else {
+        let (Some(control), Some(interface)) = (self.data.control(), self.data.interface.clone()) else {
             return;
         };
         if self.modem.bearer.state == BearerState::Connecting {
@@ -414,12 +349,12 @@ impl Serving<'_> {
         }
         let wanted = self.wanted_session(apn);
         let apn = wanted.apn.clone();
-        let (handle, config) = (port.handle.clone(), self.data.config.clone());
+        let config = self.data.config.clone();
         self.data.ended_meanwhile = None;
         self.data.given_up = Arc::default();
         let given_up = self.data.given_up.clone();
         let work = async move {
-            let connected = connecting::connect(handle, interface, wanted, config, default_route, given_up);
+            let connected = connecting::connect(control, interface, wanted, config, default_route, given_up);
             Done::Connected(connected.await)
         };
         self.start(self.data.bound(work));
@@ -466,18 +401,18 @@ impl Serving<'_> {
     }
 
     /// The access point of the request, of the configuration or of the carrier, in this order.
-    fn wanted_session(&self, apn: Option<String>) -> wds::Session {
+    fn wanted_session(&self, apn: Option<String>) -> packet::Session {
         let configured = &self.modem.setup.config.carrier;
         let of_carrier = || Some(self.modem.status.carrier.as_ref()?.data_apn.clone());
         let authentication = match (&configured.user, configured.authentication) {
-            (None, _) | (Some(_), Authentication::None) => wds::Authentication::None,
-            (Some(_), Authentication::Pap) => wds::Authentication::Pap,
-            (Some(_), Authentication::Chap) => wds::Authentication::Chap,
-            (Some(_), Authentication::Both) => wds::Authentication::Both,
+            (None, _) | (Some(_), Authentication::None) => packet::Authentication::None,
+            (Some(_), Authentication::Pap) => packet::Authentication::Pap,
+            (Some(_), Authentication::Chap) => packet::Authentication::Chap,
+            (Some(_), Authentication::Both) => packet::Authentication::Both,
         };
         let profile = self.data.config.profile;
         let named = apn.or_else(|| configured.data_apn.clone());
-        wds::Session {
+        packet::Session {
             // A profile has an access point of its own, which only somebody's word overrides.
             apn: match profile {
                 Some(_) => named,
@@ -525,10 +460,10 @@ impl Serving<'_> {
     }
 
     fn verify_session(&mut self) {
-        let (Some(port), Some(session)) = (&self.data.port, &self.data.session) else {
+        let (Some(control), Some(session)) = (self.data.control(), &self.data.session) else {
             return;
         };
-        let work = connecting::is_up(port.handle.clone(), session.families());
+        let work = connecting::is_up(control, session.families());
         self.start(self.data.bound(async move { Done::Verified(work.await) }));
     }
 
@@ -545,7 +480,7 @@ impl Serving<'_> {
             .await;
         if exhausted {
             // Opening it begins with a sync, which takes back every id that is left over; we hold the port alone.
-            self.close_qmi(PortState::Failed, "the modem has no client id left".to_owned())
+            self.close_port(PortState::Failed, "the modem has no client id left".to_owned())
                 .await;
         }
     }
@@ -570,8 +505,8 @@ impl Serving<'_> {
             BearerState::Connecting => {
                 self.data.disconnecting.push(reply);
                 self.data.given_up.store(true, Ordering::Relaxed);
-                if let Some(port) = &self.data.port {
-                    let give_up = connecting::give_up(port.handle.clone(), self.data.config.families);
+                if let Some(control) = self.data.control() {
+                    let give_up = connecting::give_up(control, self.data.config.families);
                     self.start(self.data.bound(async move {
                         give_up.await;
                         Done::Ended
@@ -607,17 +542,22 @@ impl Serving<'_> {
         }
     }
 
-    async fn close_qmi(&mut self, state: PortState, detail: String) {
-        tracing::warn!(modem = self.modem.status.name, detail, "the QMI port is closed");
+    async fn close_port(&mut self, state: PortState, detail: String) {
+        tracing::warn!(
+            modem = self.modem.status.name,
+            detail,
+            "the port of the packet side is closed"
+        );
         self.end_data(&detail).await;
         self.data.alive = Some(watch::Sender::new(()));
-        self.set_port_state(PortRole::Qmi, state, detail.clone()).await;
+        self.set_port_state(self.data.place.role, state, detail.clone()).await;
         self.ims_unknown(&detail).await;
         self.bearer_not_ready(detail).await;
         self.reopen_later();
     }
 
-    /// Ends the session and closes the port: its task gives the client ids back, which ends what hangs on them.
+    /// Ends the session and closes the port: its task gives the client ids back, or closes the function, which ends what
+    /// hangs on them.
     pub(super) async fn end_data(&mut self, reason: &str) {
         self.data.alive = None;
         for reply in std::mem::take(&mut self.data.connecting) {

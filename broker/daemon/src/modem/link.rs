@@ -27,8 +27,8 @@ pub(super) struct Link {
     pub(super) audio: Option<PortAddress>,
     /// Opened while the GNSS receiver is wanted.
     pub(super) nmea: Option<PortAddress>,
-    /// Opened for the data bearer.
-    pub(super) qmi: Option<PortAddress>,
+    /// Opened for the data bearer: a QMI or MBIM port.
+    pub(super) control: Option<(PortRole, PortAddress)>,
     /// What the ports say.
     pub(super) events: mpsc::Receiver<(PortRole, AtEvent)>,
     /// All ports with their states.
@@ -92,7 +92,9 @@ impl Link {
             at_calls: open[&serving_calls].handle(PortRole::AtCalls),
             audio: addresses.get(&PortRole::Audio).cloned(),
             nmea: addresses.get(&PortRole::Nmea).cloned(),
-            qmi: addresses.get(&PortRole::Qmi).cloned(),
+            control: [PortRole::Qmi, PortRole::Mbim]
+                .into_iter()
+                .find_map(|role| Some((role, addresses.get(&role)?.clone()))),
             events,
             ports,
             modem,

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::bearer::Data;
+use super::bearer::{self, Data};
 use super::bring_up::{self, Progress};
 use super::calls::Calls;
 use super::link::Link;
@@ -29,7 +29,6 @@ use super::ussd::Ussd;
 use super::{Done, ModemActor, Request, Work, network};
 use crate::config::OnAbandoned;
 use crate::port::at::{AtEvent, Lane};
-use crate::port::qmi::QmiEvent;
 use crate::refusal::Refusal;
 use crate::resource::{Change, Degradation, Health, PortRole, PortState, SimState, Stage};
 use degradation::Alarms;
@@ -107,7 +106,7 @@ impl End {
 enum Turn {
     Stop,
     Event(PortRole, AtEvent),
-    Qmi(QmiEvent),
+    Data(bearer::Event),
     Progress(Progress),
     Done(Done),
     Request(Request),
@@ -163,7 +162,7 @@ impl<'a> Serving<'a> {
         modem.status.carrier = None;
         let modem_port_map = modem.setup.config.port_map.clone();
         let messages = Messages::new(modem.setup.store.clone(), modem.status.name.clone(), link.at.clone());
-        let data = Data::new(&modem.setup, link.qmi.clone());
+        let data = Data::new(&modem.setup, link.control.clone());
         let ussd = Ussd::new(modem.setup.config.ussd_timeout);
         let calls = Calls::carrying(modem.carried.take());
         Serving {
@@ -285,7 +284,7 @@ impl<'a> Serving<'a> {
             biased;
             _ = self.modem.shutdown.wait_for(|stop| *stop) => Turn::Stop,
             Some((role, event)) = self.link.events.recv() => Turn::Event(role, event),
-            event = self.data.event() => Turn::Qmi(event),
+            event = self.data.event() => Turn::Data(event),
             Some(progress) = self.progress.recv() => Turn::Progress(progress),
             Some(done) = self.work.next(), if !self.work.is_empty() => Turn::Done(done),
             Some(request) = self.modem.requests.recv(), if self.work.len() < MAX_WORK => Turn::Request(request),
@@ -303,8 +302,8 @@ impl<'a> Serving<'a> {
                 self.request(request).await;
                 None
             }
-            Turn::Qmi(event) => {
-                self.qmi_event(event).await;
+            Turn::Data(event) => {
+                self.data_event(event).await;
                 None
             }
             Turn::Deadline => self.deadline().await,

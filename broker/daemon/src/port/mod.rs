@@ -3,6 +3,7 @@
 pub mod at;
 mod exclusive;
 mod lock;
+pub mod mbim;
 pub mod nmea;
 mod patience;
 pub mod qmi;

@@ -228,6 +228,7 @@ pub(super) fn port_role(role: resource::PortRole) -> v1::PortRole {
         resource::PortRole::AtCalls => v1::PortRole::AtCalls,
         resource::PortRole::Audio => v1::PortRole::Audio,
         resource::PortRole::Qmi => v1::PortRole::Qmi,
+        resource::PortRole::Mbim => v1::PortRole::Mbim,
     }
 }
 

@@ -122,6 +122,7 @@ fn dialect(port: PortRole) -> Dialect {
         PortRole::At | PortRole::AtCalls => Dialect::At,
         PortRole::Nmea => Dialect::Nmea,
         PortRole::Diagnostics | PortRole::Audio | PortRole::Qmi => Dialect::Frames,
+        PortRole::Mbim => Dialect::Mbim,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The network interface that belongs to a QMI port, and whether this process may use it.
+//! The network interface that belongs to a QMI or MBIM port, and whether this process may use it.
 
 use std::fs;
 use std::io;
@@ -9,15 +9,42 @@ use super::address::{Layout, Link};
 /// `CAP_NET_ADMIN`, by its number in `capability(7)`.
 const CAP_NET_ADMIN: u32 = 12;
 
-/// The driver that gives QMI its port and its interface.
-const DRIVER: &str = "qmi_wwan";
+/// A driver that gives a control channel its port and its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// `qmi_wwan`: the port speaks QMI.
+    Qmi,
+    /// `cdc_mbim`: the port speaks MBIM.
+    Mbim,
+}
+
+impl Driver {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qmi => "qmi_wwan",
+            Self::Mbim => "cdc_mbim",
+        }
+    }
+
+    /// The protocol that it leaves to us.
+    pub const fn protocol(self) -> &'static str {
+        match self {
+            Self::Qmi => "QMI",
+            Self::Mbim => "MBIM",
+        }
+    }
+}
 
 /// A network interface of a modem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Its name.
     pub name: String,
-    /// Says whether the driver leaves the packets as they are. It can be written only while the link is down.
+    /// The driver.
+    pub driver: Driver,
+    /// Says whether `qmi_wwan` leaves the packets as they are. It can be written only while the link is down. `cdc_mbim` has
+    /// no such attribute: MBIM carries raw IP in any case.
     raw_ip: PathBuf,
 }
 
@@ -26,12 +53,20 @@ pub struct Interface {
 #[expect(missing_docs, reason = "each variant is described by its message")]
 pub enum NotReady {
     #[error(
-        "the QMI port {node} belongs to the driver {driver} instead of qmi_wwan; load qmi_wwan (modprobe qmi_wwan) and take \
-         the interface from {driver}"
+        "the {protocol} port {node} belongs to the driver {driver} instead of {wanted}; load {wanted} (modprobe {wanted}) \
+         and take the interface from {driver}",
+        protocol = wanted.protocol(), wanted = wanted.name()
     )]
-    Driver { node: String, driver: String },
-    #[error("no network interface belongs to the QMI port {node}; is the driver qmi_wwan loaded (modprobe qmi_wwan)?")]
-    NoInterface { node: String },
+    Driver {
+        node: String,
+        driver: String,
+        wanted: Driver,
+    },
+    #[error(
+        "no network interface belongs to the {protocol} port {node}; is the driver {driver} loaded (modprobe {driver})?",
+        protocol = driver.protocol(), driver = driver.name()
+    )]
+    NoInterface { node: String, driver: Driver },
     #[error(
         "the broker may not configure network interfaces; give it CAP_NET_ADMIN (AmbientCapabilities=CAP_NET_ADMIN in its \
          systemd unit) or run it as root"
@@ -50,24 +85,35 @@ pub enum NotReady {
 }
 
 impl Interface {
-    /// The interface beside a node such as `/dev/cdc-wdm0`.
-    pub fn beside(sysfs: &Path, node: &Path) -> Result<Self, NotReady> {
+    /// The interface beside a node such as `/dev/cdc-wdm0`, which either driver may have; `wanted` is the one that the
+    /// composition of the modem calls for.
+    pub fn beside(sysfs: &Path, node: &Path, wanted: Driver) -> Result<Self, NotReady> {
         let shown = node.display().to_string();
         let name = node.file_name().unwrap_or_default();
         let device = sysfs.join("class/usbmisc").join(name).join("device");
-        if let Some(driver) = driver_of(sysfs, &device, node).filter(|driver| driver != DRIVER) {
-            return Err(NotReady::Driver { node: shown, driver });
-        }
+        let known = |name: &str| {
+            [Driver::Qmi, Driver::Mbim]
+                .into_iter()
+                .find(|driver| driver.name() == name)
+        };
+        let driver = match driver_of(sysfs, &device, node) {
+            None => wanted,
+            Some(found) => known(&found).ok_or_else(|| NotReady::Driver {
+                node: shown.clone(),
+                driver: found,
+                wanted,
+            })?,
+        };
         let interfaces = fs::read_dir(device.join("net")).into_iter().flatten().flatten();
         let mut names: Vec<String> = interfaces
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
         let Some(name) = names.into_iter().next() else {
-            return Err(NotReady::NoInterface { node: shown });
+            return Err(NotReady::NoInterface { node: shown, driver });
         };
         let raw_ip = sysfs.join("class/net").join(&name).join("qmi/raw_ip");
-        Ok(Self { name, raw_ip })
+        Ok(Self { name, driver, raw_ip })
     }
 
     /// Whether everything is there that connecting needs, without changing anything.
@@ -76,7 +122,7 @@ impl Interface {
             return Err(NotReady::Capability);
         }
         let found = self.read_raw_ip();
-        if found == "Y" {
+        if self.driver == Driver::Mbim || found == "Y" {
             return Ok(());
         }
         nix::unistd::access(&self.raw_ip, nix::unistd::AccessFlags::W_OK)
@@ -86,7 +132,7 @@ impl Interface {
     /// Makes the driver leave packets as they are: what the modem speaks in composition 9001. With an Ethernet header before
     /// them, as the driver's default has it, every packet is lost.
     pub fn set_raw_ip(&self) -> Result<(), NotReady> {
-        if self.read_raw_ip() == "Y" {
+        if self.driver == Driver::Mbim || self.read_raw_ip() == "Y" {
             return Ok(());
         }
         self.link()?.set_up(false).map_err(|source| self.link_failed(source))?;

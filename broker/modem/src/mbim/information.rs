@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     /// Elements of one size: their number and where they begin.
     pub fn elements<const N: usize>(&mut self) -> Result<Vec<[u8; N]>, DecodeError> {
         let (count, offset) = (self.u32()?, self.u32()?);
-        let length = count.checked_mul(N as u32).unwrap_or(u32::MAX);
+        let length = count.saturating_mul(N as u32);
         let (elements, _) = self.part(offset, length)?.as_chunks();
         Ok(elements.to_vec())
     }

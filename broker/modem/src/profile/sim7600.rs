@@ -46,10 +46,16 @@ impl Composition {
         [Qmi, Mbim, Network].into_iter().any(|role| self.has(role))
     }
 
-    /// Whether it has the QMI port by which a data session is set up.
+    /// Whether it has a QMI or MBIM port, by which a data session is set up.
     #[must_use]
-    pub fn has_qmi(&self) -> bool {
-        self.has(Qmi)
+    pub fn has_control_channel(&self) -> bool {
+        self.has(Qmi) || self.has_mbim()
+    }
+
+    /// Whether that is an MBIM port.
+    #[must_use]
+    pub fn has_mbim(&self) -> bool {
+        self.has(Mbim)
     }
 
     /// What cannot be had in it, in words for people.

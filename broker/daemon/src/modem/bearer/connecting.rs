@@ -1,21 +1,22 @@
-//! From a QMI port that answers to packets that go, as one sequence that reads from top to bottom.
-//!
-//! Both ends of the network interface have to agree on raw IP: the modem by WDA, the driver by its `raw_ip` attribute, which
-//! it takes only while the link is down. Composition 9001 carries data this way beside voice and messages; with the
-//! driver's default, an Ethernet header, every packet is lost.
+//! From a port that answers to packets that go: the session, its addresses, the network interface. What the protocol of the
+//! port has to do with it is in [`qmi`] and [`mbim`]; what follows from a cause of the network is the same for both.
+
+mod mbim;
+mod qmi;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ::modem::qmi::end_reason::Consequence;
-use ::modem::qmi::wda::{self, LinkLayer};
-use ::modem::qmi::wds::{self, Connection, Family, Handle, NotStarted, Settings};
-use ::modem::qmi::{EndReason, Failure, ProtocolError, Refusal as QmiRefusal, Request, Response};
+use ::modem::mbim::{Failure as MbimFailure, Refusal as MbimRefusal, Status};
+use ::modem::packet::{EndReason, Family, Session as Wanted, Settings, end_reason::Consequence};
+use ::modem::qmi::wda::LinkLayer;
+use ::modem::qmi::wds::Handle;
+use ::modem::qmi::{Failure, ProtocolError, Refusal as QmiRefusal};
 
+use super::Control;
 use crate::config::{DataConfig, DataFamilies};
-use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::Persistence;
 use crate::wan::address::Layout;
@@ -27,9 +28,34 @@ const LINK_LIMIT: Duration = Duration::from_secs(10);
 /// Between ending a session that is in the way and the next try.
 const IN_USE_PAUSE: Duration = Duration::from_secs(1);
 
+/// What the modem holds of a session, in the terms of the protocol that set it up.
+#[derive(Debug)]
+enum Held {
+    /// A handle for each family.
+    Qmi(Vec<(Family, Handle)>),
+    /// One context for these families.
+    Mbim(Vec<Family>),
+}
+
+impl Held {
+    fn families(&self) -> Vec<Family> {
+        match self {
+            Self::Qmi(handles) => handles.iter().map(|(family, _)| *family).collect(),
+            Self::Mbim(families) => families.clone(),
+        }
+    }
+
+    fn push_handle(&mut self, family: Family, handle: Handle) {
+        match self {
+            Self::Qmi(handles) => handles.push((family, handle)),
+            Self::Mbim(families) => families.push(family),
+        }
+    }
+}
+
 /// A session that is up.
 pub(in crate::modem) struct Session {
-    handles: Vec<(Family, Handle)>,
+    held: Held,
     settings: Vec<Settings>,
     /// The configured largest packet.
     mtu: Option<u32>,
@@ -37,11 +63,11 @@ pub(in crate::modem) struct Session {
 
 impl Session {
     pub(super) fn has(&self, family: Family) -> bool {
-        self.handles.iter().any(|(has, _)| *has == family)
+        self.held.families().contains(&family)
     }
 
     pub(super) fn families(&self) -> Vec<Family> {
-        self.handles.iter().map(|(family, _)| *family).collect()
+        self.held.families()
     }
 
     /// Addresses, name servers, access point and largest packet, for people.
@@ -82,6 +108,10 @@ pub(in crate::modem) enum ConnectError {
     Unanswered { what: &'static str, source: Failure },
     #[error("{what}: {source}")]
     Refused { what: &'static str, source: QmiRefusal },
+    #[error("{what}: {source}")]
+    MbimUnanswered { what: &'static str, source: MbimFailure },
+    #[error("{what}: {source}")]
+    MbimRefused { what: &'static str, source: MbimRefusal },
     #[error("{0}")]
     Ended(EndReason),
     #[error("the modem does not carry raw IP, it wants {0:?}")]
@@ -128,9 +158,20 @@ impl ConnectError {
             Self::Unanswered {
                 source: Failure::TimedOut,
                 what,
+            }
+            | Self::MbimUnanswered {
+                source: MbimFailure::TimedOut,
+                what,
             } => Refusal::ModemTimeout {
                 command: (*what).to_owned(),
             },
+            Self::MbimRefused {
+                source: MbimRefusal::Status(status),
+                ..
+            } => {
+                let (advice, persistence) = status_advice(*status);
+                failed(format!("{self}; {advice}"), None, persistence)
+            }
             Self::Format(_) => failed(
                 format!("{self}; a newer firmware may do it, or composition 9018 (ECM)"),
                 None,
@@ -156,6 +197,37 @@ fn advice(reason: EndReason) -> &'static str {
     }
 }
 
+/// What MBIM tells of the modem itself, before the network is asked.
+const fn status_advice(status: Status) -> (&'static str, Persistence) {
+    match status {
+        Status::SIM_NOT_INSERTED => ("insert a SIM", Persistence::Permanent),
+        Status::BAD_SIM => ("insert another SIM", Persistence::Permanent),
+        Status::PIN_REQUIRED => (
+            "set pin in [modem.sim], or enter it: modemctl sim pin",
+            Persistence::Permanent,
+        ),
+        Status::NOT_REGISTERED => (
+            "wait until the modem is registered: modemctl status",
+            Persistence::Transient,
+        ),
+        Status::RADIO_POWER_OFF => ("switch the radio on", Persistence::Permanent),
+        Status::SERVICE_NOT_ACTIVATED => (
+            "ask the carrier whether the subscription is in service and includes data",
+            Persistence::Permanent,
+        ),
+        Status::VOICE_CALL_IN_PROGRESS => ("try again when the call is over", Persistence::Transient),
+        Status::MAX_ACTIVATED_CONTEXTS => (
+            "the firmware keeps a session of its own; reset the modem",
+            Persistence::Transient,
+        ),
+        Status::CONTEXT_NOT_SUPPORTED | Status::NO_DEVICE_SUPPORT => (
+            "the firmware cannot do it; use composition 9001 (QMI)",
+            Persistence::Permanent,
+        ),
+        _ => ("try again", Persistence::Transient),
+    }
+}
+
 /// Runs what waits for the kernel, with a bound.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NotReady> + Send + 'static,
@@ -171,32 +243,31 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-async fn ask(qmi: &QmiHandle, what: &'static str, request: Request) -> Result<Response, ConnectError> {
-    let unanswered = |source| ConnectError::Unanswered { what, source };
-    qmi.ask(request).await.map_err(unanswered)
-}
-
 /// Connects.
 pub(super) async fn connect(
-    qmi: QmiHandle,
+    control: Control,
     interface: Interface,
-    wanted: wds::Session,
+    wanted: Wanted,
     config: DataConfig,
     default_route: bool,
     given_up: Arc<AtomicBool>,
 ) -> Result<Session, ConnectError> {
-    agree_on_raw_ip(&qmi, &interface).await?;
     let mut session = Session {
-        handles: Vec::new(),
+        held: match control {
+            Control::Qmi(_) => Held::Qmi(Vec::new()),
+            Control::Mbim(_) => Held::Mbim(Vec::new()),
+        },
         settings: Vec::new(),
         mtu: config.mtu,
     };
-    match start_families(&qmi, &wanted, config.families, &given_up, &mut session).await {
-        Ok(()) => {}
-        Err(error) => {
-            disconnect(Some(qmi), None, session).await;
-            return Err(error);
-        }
+    let (families, up) = (config.families, &mut session);
+    let started = match &control {
+        Control::Qmi(qmi) => qmi::start(qmi, &interface, &wanted, families, &given_up, up).await,
+        Control::Mbim(mbim) => mbim::start(mbim, &wanted, families, &given_up, up).await,
+    };
+    if let Err(error) = started {
+        disconnect(Some(control), None, session).await;
+        return Err(error);
     }
     let mut layout = layout(&session.settings, default_route.then_some(config.metric));
     layout.mtu = config.mtu.or(layout.mtu);
@@ -210,164 +281,38 @@ pub(super) async fn connect(
         }
     };
     if let Err(error) = outcome {
-        disconnect(Some(qmi), Some(interface), session).await;
+        disconnect(Some(control), Some(interface), session).await;
         return Err(error);
     }
     Ok(session)
 }
 
-async fn agree_on_raw_ip(qmi: &QmiHandle, interface: &Interface) -> Result<(), ConnectError> {
-    let what = "Set Data Format";
-    let response = ask(qmi, what, wda::set_data_format(LinkLayer::RawIp)).await?;
-    match wda::data_format(&response) {
-        Ok(LinkLayer::RawIp) => {}
-        Ok(other) => return Err(ConnectError::Format(other)),
-        Err(source) => return Err(ConnectError::Refused { what, source }),
-    }
-    let interface = interface.clone();
-    Ok(blocking(move || interface.set_raw_ip()).await?)
-}
-
-/// One family may fail when both are wanted: many networks have only one.
-async fn start_families(
-    qmi: &QmiHandle,
-    wanted: &wds::Session,
-    families: DataFamilies,
-    given_up: &AtomicBool,
-    session: &mut Session,
-) -> Result<(), ConnectError> {
-    let mut first_error = None;
-    for family in families.list() {
-        match start_family(qmi, *family, wanted, given_up, session).await {
-            Ok(()) => {}
-            Err(error) => {
-                tracing::debug!(?family, %error, "no session");
-                first_error.get_or_insert(error);
-            }
-        }
-    }
-    match first_error {
-        Some(error) if session.handles.is_empty() => Err(error),
-        _ => Ok(()),
-    }
-}
-
-async fn start_family(
-    qmi: &QmiHandle,
-    family: Family,
-    wanted: &wds::Session,
-    given_up: &AtomicBool,
-    session: &mut Session,
-) -> Result<(), ConnectError> {
-    // Firmware that serves both families with any client does not know the message.
-    ask(qmi, "Set IP Family", wds::set_ip_family(family)).await?;
-    let handle = match start(qmi, family, wanted, given_up).await {
-        Err(error) if is_in_the_way(&error) => {
-            free(qmi, family).await?;
-            tokio::time::sleep(IN_USE_PAUSE).await;
-            start(qmi, family, wanted, given_up).await?
-        }
-        other => other?,
-    };
-    session.handles.push((family, handle));
-    let what = "Get Current Settings";
-    let response = ask(qmi, what, wds::get_current_settings(family)).await?;
-    let settings = wds::current_settings(&response).map_err(|source| ConnectError::Refused { what, source })?;
-    session.settings.push(settings);
-    Ok(())
-}
-
-async fn start(
-    qmi: &QmiHandle,
-    family: Family,
-    wanted: &wds::Session,
-    given_up: &AtomicBool,
-) -> Result<Handle, ConnectError> {
-    // A stop that comes before its start would stop nothing.
-    if given_up.load(Ordering::Relaxed) {
-        return Err(ConnectError::GivenUp);
-    }
-    let what = "Start Network";
-    let response = match ask(qmi, what, wds::start_network(family, wanted)).await {
-        // It may have been carried out all the same; a session that nobody knows of would cost money.
-        Err(
-            error @ ConnectError::Unanswered {
-                source: Failure::TimedOut,
-                ..
-            },
-        ) => {
-            if is_up(qmi.clone(), vec![family]).await {
-                return Ok(Handle::ANY);
-            }
-            let _ = ask(qmi, "Stop Network", wds::stop_network(family, Handle::ANY, true)).await;
-            return Err(error);
-        }
-        other => other?,
-    };
-    wds::started(&response).map_err(|not_started| match not_started {
-        NotStarted::Ended(reason) => ConnectError::Ended(reason),
-        NotStarted::Refused(source) => ConnectError::Refused { what, source },
-    })
-}
-
-/// Whether a session that somebody else began, often the firmware itself, is in the way.
-fn is_in_the_way(error: &ConnectError) -> bool {
-    match error {
-        ConnectError::Ended(reason) => reason.consequence() == Consequence::InUse,
-        ConnectError::Refused { source, .. } => source.protocol() == Some(ProtocolError::POLICY_MISMATCH),
-        _ => false,
-    }
-}
-
-async fn free(qmi: &QmiHandle, family: Family) -> Result<(), ConnectError> {
-    tracing::info!(?family, "another session is in the way; ending it");
-    ask(qmi, "Set Autoconnect", wds::set_autoconnect(wds::Autoconnect::Disabled)).await?;
-    ask(qmi, "Stop Network", wds::stop_network(family, Handle::ANY, true)).await?;
-    Ok(())
-}
-
 /// Whether the session of every family is up.
-pub(super) async fn is_up(qmi: QmiHandle, families: Vec<Family>) -> bool {
-    for family in families {
-        let status = match qmi.ask(wds::get_packet_service_status(family)).await {
-            Ok(response) => wds::packet_service_status(&response).ok(),
-            Err(_) => None,
-        };
-        if !matches!(status, Some(Connection::Connected | Connection::Suspended)) {
-            return false;
-        }
+pub(super) async fn is_up(control: Control, families: Vec<Family>) -> bool {
+    match control {
+        Control::Qmi(qmi) => qmi::is_up(&qmi, &families).await,
+        Control::Mbim(mbim) => mbim::is_up(&mbim).await,
     }
-    true
 }
 
 /// Makes the modem give up a session that it is setting up.
-pub(super) async fn give_up(qmi: QmiHandle, families: DataFamilies) {
-    for family in families.list() {
-        if let Err(failure) = qmi.ask(wds::stop_network(*family, Handle::ANY, false)).await {
-            tracing::debug!(%failure, "a session was not given up");
-        }
+pub(super) async fn give_up(control: Control, families: DataFamilies) {
+    match control {
+        Control::Qmi(qmi) => qmi::give_up(&qmi, families).await,
+        Control::Mbim(mbim) => mbim::stop(&mbim).await,
     }
 }
 
 /// Takes the link down and ends the session. Nothing here fails: what does not answer has no session.
-pub(super) async fn disconnect(qmi: Option<QmiHandle>, interface: Option<Interface>, session: Session) {
+pub(super) async fn disconnect(control: Option<Control>, interface: Option<Interface>, session: Session) {
     if let Some(interface) = interface
         && let Err(error) = blocking(move || interface.clear()).await
     {
         tracing::warn!(%error, "the network interface was not cleared");
     }
-    let Some(qmi) = qmi else { return };
-    for (family, handle) in session.handles {
-        match qmi.ask(wds::stop_network(family, handle, false)).await {
-            Ok(response) => {
-                if let Err(refusal) = wds::stopped(&response) {
-                    tracing::debug!(?family, %refusal, "the session was over");
-                }
-            }
-            Err(failure) => tracing::debug!(?family, %failure, "the session was not ended"),
-        }
+    match (control, session.held) {
+        (Some(Control::Qmi(qmi)), Held::Qmi(handles)) => qmi::stop(&qmi, handles).await,
+        (Some(Control::Mbim(mbim)), Held::Mbim(families)) if !families.is_empty() => mbim::stop(&mbim).await,
+        _ => {}
     }
 }
-
-#[cfg(test)]
-mod tests;

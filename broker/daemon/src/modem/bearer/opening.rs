@@ -1,40 +1,65 @@
-//! From a closed QMI port to one that answers, with the IMS read and the network interface found.
+//! From a closed port to one that answers, with the IMS read, as far as it can be, and the network interface found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use ::modem::mbim::{self, basic_connect};
 use ::modem::qmi::imsa::{Registration, RegistrationStatus, ServiceStatus, Services};
 use ::modem::qmi::{Failure, Request, Response, ctl, imsa, nas};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::control::{Control, Events};
 use crate::config::PortAddress;
-use crate::port::OpenErrorKind;
-use crate::port::qmi::{self, QmiEvent, QmiHandle};
+use crate::port::mbim::{self as mbim_port, MbimHandle};
+use crate::port::qmi::{self, QmiHandle};
 use crate::port::trace::Trace;
-use crate::resource::{Ims, ImsRegistration, ImsService, PortState};
+use crate::port::{OpenErrorKind, OpenPort};
+use crate::resource::{Ims, ImsRegistration, ImsService, PortRole, PortState};
 use crate::supervisor;
-use crate::wan::interface::{Interface, NotReady};
+use crate::wan::interface::{Driver, Interface, NotReady};
 
 /// Indications that may wait for the actor.
 const EVENT_DEPTH: usize = 64;
 
 /// A port that was just opened, or whose modem is busy, may lose the first request.
-const SYNC_TRIES: usize = 3;
+const TRIES: usize = 3;
+
+/// The change of the signal that MBIM is to tell, in steps of 2 dB: one that is worth an event.
+const SIGNAL_STEPS: u32 = 3;
 
 /// Where the port and its interface are.
 #[derive(Clone)]
 pub(in crate::modem) struct Place {
     pub(super) modem: String,
     pub(super) address: Option<PortAddress>,
+    /// What the composition or the configuration takes the port for; the driver that is bound has the last word.
+    pub(super) role: PortRole,
     pub(super) sysfs: PathBuf,
     pub(super) lock_directory: PathBuf,
     pub(super) trace: Trace,
 }
 
+impl Place {
+    /// The port, for people.
+    pub(super) const fn name(&self) -> &'static str {
+        match self.role {
+            PortRole::Mbim => "MBIM port",
+            _ => "QMI port",
+        }
+    }
+
+    const fn driver(&self) -> Driver {
+        match self.role {
+            PortRole::Mbim => Driver::Mbim,
+            _ => Driver::Qmi,
+        }
+    }
+}
+
 /// An open port.
 pub(in crate::modem) struct Opened {
-    pub(super) handle: QmiHandle,
-    pub(super) events: mpsc::Receiver<QmiEvent>,
+    pub(super) control: Control,
+    pub(super) events: Events,
     pub(super) task: JoinHandle<()>,
     pub(super) interface: Result<Interface, NotReady>,
     pub(super) ims: Ims,
@@ -49,7 +74,7 @@ pub(in crate::modem) struct OpeningFailed {
 pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
     let failed = |state, detail| OpeningFailed { state, detail };
     let Some(address) = &place.address else {
-        return Err(failed(PortState::Missing, "no QMI port".to_owned()));
+        return Err(failed(PortState::Missing, format!("no {}", place.name())));
     };
     let interface = interface_of(&place, address);
     if let Err(not_ready @ NotReady::Driver { .. }) = &interface {
@@ -63,20 +88,21 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
         };
         failed(state, error.to_string())
     })?;
-    let (sender, events) = mpsc::channel(EVENT_DEPTH);
-    let (handle, task) = qmi::start(port, place.trace.clone(), sender);
-    let task = supervisor::spawn("qmi port", &place.modem, task.run());
-    if let Err(error) = synchronise(&handle).await {
-        return Err(failed(PortState::Silent, format!("the QMI port {address}: {error}")));
-    }
+    let driver = interface
+        .as_ref()
+        .map_or_else(|_| place.driver(), |interface| interface.driver);
+    let begun = match driver {
+        Driver::Qmi => begin_qmi(&place, port).await,
+        Driver::Mbim => begin_mbim(&place, address, port).await,
+    };
+    let (control, events, task, ims) =
+        begun.map_err(|error| failed(PortState::Silent, format!("the {} {address}: {error}", place.name())))?;
     let interface = match interface {
         Ok(interface) => prepare(interface).await,
         Err(not_ready) => Err(not_ready),
     };
-    let ims = read_ims(&handle).await;
-    follow_signal(&handle).await;
     Ok(Opened {
-        handle,
+        control,
         events,
         task,
         interface,
@@ -84,11 +110,81 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
     })
 }
 
+type Begun = (Control, Events, JoinHandle<()>, Ims);
+
+async fn begin_qmi(place: &Place, port: OpenPort) -> Result<Begun, String> {
+    let (sender, events) = mpsc::channel(EVENT_DEPTH);
+    let (handle, task) = qmi::start(port, place.trace.clone(), sender);
+    let task = supervisor::spawn("qmi port", &place.modem, task.run());
+    synchronise(&handle).await?;
+    let ims = read_ims(&handle).await;
+    follow_signal(&handle).await;
+    Ok((Control::Qmi(handle), Events::Qmi(events), task, ims))
+}
+
+async fn begin_mbim(place: &Place, address: &PortAddress, port: OpenPort) -> Result<Begun, String> {
+    let (sender, events) = mpsc::channel(EVENT_DEPTH);
+    let node = match address {
+        PortAddress::Path(path) => path.as_path(),
+        PortAddress::Tcp { .. } => Path::new(""),
+    };
+    let max_transfer = mbim_port::max_transfer(&place.sysfs, node);
+    let (handle, task) = mbim_port::start(port, max_transfer, place.trace.clone(), sender);
+    let task = supervisor::spawn("mbim port", &place.modem, task.run());
+    open_function(&handle).await?;
+    subscribe(&handle).await;
+    let ims = Ims {
+        detail: "MBIM does not tell of the IMS".to_owned(),
+        ..Ims::default()
+    };
+    Ok((Control::Mbim(handle), Events::Mbim(events), task, ims))
+}
+
+/// Opens the function, which ends the session that a killed broker has left: we hold the port alone, as its lock says.
+async fn open_function(handle: &MbimHandle) -> Result<(), String> {
+    let mut last = String::new();
+    for _ in 0..TRIES {
+        match handle.ask(mbim::Request::open()).await {
+            Ok(response) if response.result().is_ok() => return Ok(()),
+            Ok(response) => last = format!("it cannot be opened: {}", response.status),
+            Err(failure @ mbim::Failure::TimedOut) => last = failure.to_string(),
+            Err(failure) => return Err(failure.to_string()),
+        }
+        // Some functions have to be closed first, when a host has left them open.
+        let _ = handle.ask(mbim::Request::close()).await;
+    }
+    Err(last)
+}
+
+/// Asks to be told of what the broker follows, and of the signal where it matters. Firmware that refuses tells everything, or
+/// nothing; then the status is read by AT commands, as always.
+async fn subscribe(handle: &MbimHandle) {
+    let commands = [
+        basic_connect::REGISTER_STATE,
+        basic_connect::PACKET_SERVICE,
+        basic_connect::SIGNAL_STATE,
+        basic_connect::CONNECT,
+    ];
+    for request in [
+        basic_connect::subscribe(&commands),
+        basic_connect::set_signal_thresholds(SIGNAL_STEPS),
+    ] {
+        let outcome = match handle.ask(request).await {
+            Ok(response) => response.result().map_err(|refusal| refusal.to_string()),
+            Err(failure) => Err(failure.to_string()),
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(error, "the modem does not tell what it was asked to");
+        }
+    }
+}
+
 fn interface_of(place: &Place, address: &PortAddress) -> Result<Interface, NotReady> {
     match address {
-        PortAddress::Path(path) => Interface::beside(&place.sysfs, path),
+        PortAddress::Path(path) => Interface::beside(&place.sysfs, path, place.driver()),
         PortAddress::Tcp { .. } => Err(NotReady::NoInterface {
             node: address.to_string(),
+            driver: place.driver(),
         }),
     }
 }
@@ -97,7 +193,7 @@ fn interface_of(place: &Place, address: &PortAddress) -> Result<Interface, NotRe
 /// alone, as its lock says.
 async fn synchronise(handle: &QmiHandle) -> Result<(), String> {
     let mut last = String::new();
-    for _ in 0..SYNC_TRIES {
+    for _ in 0..TRIES {
         match handle.ask(ctl::sync()).await {
             Ok(response) => return response.result().map_err(|refusal| refusal.to_string()),
             Err(Failure::TimedOut) => last = Failure::TimedOut.to_string(),

@@ -91,7 +91,7 @@ impl Serving<'_> {
             return None;
         };
         let present = self.modem.device.as_ref()?.product;
-        let has_data = sim7600::composition(present).is_none_or(sim7600::Composition::has_qmi);
+        let has_data = sim7600::composition(present).is_none_or(sim7600::Composition::has_control_channel);
         (present != data && !has_data).then_some(data)
     }
 

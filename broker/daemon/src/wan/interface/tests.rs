@@ -24,7 +24,7 @@ const NODE: &str = "/dev/cdc-wdm0";
 #[test]
 fn the_interface_of_a_qmi_port_is_found_beside_it() {
     let root = sysfs("qmi_wwan", Some("wwan3"), "Y");
-    let interface = Interface::beside(root.path(), Path::new(NODE)).unwrap();
+    let interface = Interface::beside(root.path(), Path::new(NODE), Driver::Qmi).unwrap();
     assert_eq!(interface.name, "wwan3");
     // What is right already is left alone: no link is needed for it.
     interface.set_raw_ip().unwrap();
@@ -42,20 +42,22 @@ fn another_driver_and_a_missing_interface_are_told_apart() {
         ),
     ] {
         let root = sysfs(driver, interface, "N");
-        let error = Interface::beside(root.path(), Path::new(NODE)).unwrap_err().to_string();
+        let error = Interface::beside(root.path(), Path::new(NODE), Driver::Qmi)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error}");
     }
     // The serial driver took the interface: the node is a tty.
     let root = sysfs("qmi_wwan", None, "N");
     fs::create_dir_all(root.path().join("class/tty/ttyUSB5/device")).unwrap();
-    let error = Interface::beside(root.path(), Path::new("/dev/ttyUSB5")).unwrap_err();
+    let error = Interface::beside(root.path(), Path::new("/dev/ttyUSB5"), Driver::Qmi).unwrap_err();
     assert!(matches!(error, NotReady::Driver { .. }), "{error}");
 }
 
 #[test]
 fn an_interface_that_the_kernel_does_not_have_is_an_error_of_its_own() {
     let root = sysfs("qmi_wwan", Some("nosuchlink0"), "N");
-    let interface = Interface::beside(root.path(), Path::new(NODE)).unwrap();
+    let interface = Interface::beside(root.path(), Path::new(NODE), Driver::Qmi).unwrap();
     let error = interface.set_raw_ip().unwrap_err().to_string();
     assert!(error.contains("nosuchlink0"), "{error}");
 }
@@ -73,7 +75,7 @@ fn a_missing_right_is_told_apart_from_everything_else_and_says_what_to_do() {
         assert_eq!(grants(status, CAP_NET_ADMIN), granted, "{status}");
     }
     let root = sysfs("qmi_wwan", Some("wwan0"), "N");
-    let interface = Interface::beside(root.path(), Path::new(NODE)).unwrap();
+    let interface = Interface::beside(root.path(), Path::new(NODE), Driver::Qmi).unwrap();
     // What the kernel says to a process that lost the right, or never had it in this network namespace (EPERM, EACCES).
     for errno in [1, 13] {
         let error = interface.link_failed(io::Error::from_raw_os_error(errno));
@@ -85,4 +87,32 @@ fn a_missing_right_is_told_apart_from_everything_else_and_says_what_to_do() {
     }
     let error = interface.link_failed(io::Error::from_raw_os_error(19));
     assert!(matches!(error, NotReady::Link { .. }), "{error}");
+}
+
+#[test]
+fn an_interface_of_mbim_carries_raw_ip_without_being_told() {
+    let root = sysfs("cdc_mbim", Some("wwan0"), "N");
+    fs::remove_dir_all(root.path().join("class/net/wwan0/qmi")).unwrap();
+    let interface = Interface::beside(root.path(), Path::new(NODE), Driver::Mbim).unwrap();
+    assert_eq!(interface.driver, Driver::Mbim);
+    interface.set_raw_ip().unwrap();
+    for (driver, expected) in [
+        (
+            "cdc_ncm",
+            "belongs to the driver cdc_ncm instead of cdc_mbim; load cdc_mbim",
+        ),
+        ("cdc_mbim", "is the driver cdc_mbim loaded (modprobe cdc_mbim)?"),
+    ] {
+        let root = sysfs(driver, None, "");
+        let error = Interface::beside(root.path(), Path::new(NODE), Driver::Mbim).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+/// What is bound decides what is spoken, whatever the node was called in the configuration.
+#[test]
+fn the_driver_that_is_bound_decides_the_protocol() {
+    let root = sysfs("cdc_mbim", Some("wwan0"), "N");
+    let interface = Interface::beside(root.path(), Path::new(NODE), Driver::Qmi).unwrap();
+    assert_eq!(interface.driver, Driver::Mbim);
 }

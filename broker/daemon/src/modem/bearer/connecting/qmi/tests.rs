@@ -5,6 +5,7 @@ use ::modem::qmi::{Service, Tlvs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 
+use super::super::Held;
 use super::*;
 use crate::port::OpenPort;
 use crate::port::qmi;
@@ -193,14 +194,17 @@ async fn every_known_failure_is_handled_as_its_row_says() {
         let (handle, task) = qmi::start(open, Trace::new(0), events);
         let connecting = async move {
             let mut session = Session {
-                handles: Vec::new(),
+                held: Held::Qmi(Vec::new()),
                 settings: Vec::new(),
                 mtu: None,
             };
             let wanted = wds::Session::default();
             let given_up = AtomicBool::new(false);
             let outcome = start_families(&handle, &wanted, DataFamilies::V4, &given_up, &mut session).await;
-            outcome.map(|()| session.handles)
+            outcome.map(|()| match session.held {
+                Held::Qmi(handles) => handles,
+                Held::Mbim(families) => panic!("{families:?} by MBIM"),
+            })
         };
         let listening = async { while told.recv().await.is_some() {} };
         let ((), outcome, asked, ()) = tokio::join!(task.run(), connecting, follow(&row, theirs), listening);
