@@ -20,7 +20,7 @@ impl Alignment {
 
     /// Looks at a frame as it was put together; true if an octet is missing and the next one is to be left out.
     pub fn is_slipped(&mut self, frame: &[u8]) -> bool {
-        let (as_read, shifted) = (roughness(&frame[..]), roughness(&frame[1..frame.len() - 1]));
+        let (as_read, shifted) = (roughness(frame), roughness(&frame[1..frame.len() - 1]));
         if as_read.max(shifted) < Self::STEP_MIN * (frame.len() as u64 / 2) {
             return false;
         }
