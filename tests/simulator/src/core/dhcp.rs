@@ -138,7 +138,7 @@ fn datagram(from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
     packet.extend([0, 0, 0, 0, 64, UDP, 0, 0]);
     packet.extend(from.octets());
     packet.extend(to.octets());
-    put_checksum(&mut packet, 10, |packet| sum(packet));
+    put_checksum(&mut packet, 10, sum);
     packet.extend(SERVER_PORT.to_be_bytes());
     packet.extend(CLIENT_PORT.to_be_bytes());
     packet.extend(length(UDP_HEADER + payload.len()));
