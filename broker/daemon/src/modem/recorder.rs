@@ -32,7 +32,7 @@ enum Entry {
     /// Committed, then shown.
     Change(Box<Change>, Option<Box<dyn FnOnce() + Send>>),
     /// Shown only: newer measures, not worth an event.
-    Shown(NetworkStatus),
+    Shown(Box<NetworkStatus>),
 }
 
 /// The actor's end.
@@ -84,7 +84,7 @@ impl Recorder {
     /// Shows a status that differs from the last event's in its measures alone. It takes its place among the changes, and
     /// costs no write to the disk.
     pub(super) async fn show(&self, network: NetworkStatus) {
-        let _ = self.entries.send(Entry::Shown(network)).await;
+        let _ = self.entries.send(Entry::Shown(Box::new(network))).await;
     }
 }
 
@@ -95,7 +95,7 @@ impl RecorderTask {
             let (change, then) = match entry {
                 Entry::Change(change, then) => (*change, then),
                 Entry::Shown(network) => {
-                    self.publish(Change::Network(network));
+                    self.publish(Change::Network(*network));
                     continue;
                 }
             };
