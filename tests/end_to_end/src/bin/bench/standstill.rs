@@ -28,7 +28,8 @@ impl Watch {
         std::thread::spawn(move || {
             loop {
                 let began = Instant::now();
-                std::thread::sleep(Watch::NAP);
+                // Nobody wakes it.
+                std::thread::park_timeout(Watch::NAP);
                 let Some(watch) = machine.upgrade() else { return };
                 Watch(watch).late(began.elapsed().saturating_sub(Watch::NAP));
             }
