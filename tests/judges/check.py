@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Judges the simulator: do gammu, gammu-smsd, smstools and qmicli, made for real modems, take it for one?
+"""Judges the simulator: do gammu, gammu-smsd, smstools, qmicli and mbimcli, made for real modems, take it for one?
 
     check.py --programs DIR
 
 The first three send and receive single, long and UCS2 messages through a virtual modem of their own, and the network's books
-are compared with what they say; qmicli uses the QMI port, also by way of libqmi's own proxy. One line for each test: "ok …" or "FAILED …: why"; what went wrong is shown only then.
+are compared with what they say; qmicli uses the QMI port and mbimcli the MBIM port, also by way of their own proxies. One line for each test: "ok …" or "FAILED …: why"; what went wrong is shown only then.
 
 `gammu monitor` is not among the tests: gammu 1.42 ends it with "Unknown response" at AT+CBC, which a SIM7600 answers with a
 voltage (+CBC: 3.843V, as owners report) and gammu expects as charge and percent. It does so with the real module too.
@@ -277,16 +277,7 @@ class Qmicli:
         self._ask(f"--wds-stop-network={handle}", f"--client-cid={client}")
 
     def proxy(self):
-        """The proxy's name belongs to a network namespace, so that this one is nobody else's."""
-        program = next((path for path in PROXIES if Path(path).exists()), None)
-        if program is None:
-            raise Skipped("qmi-proxy is not installed")
-        if os.geteuid() != 0:
-            raise Skipped("qmi-proxy serves root only")
-        asked = shlex.join(self._run("--dms-get-ids", proxy=True))
-        script = f"{program} --no-exit & proxy=$!; sleep 0.5; {asked}; status=$?; kill $proxy; exit $status"
-        done = run(["unshare", "--net", "sh", "-c", script], seconds=LIMIT_S)
-        require(done.status == 0 and IMEI in done.stdout, f"qmi-proxy: {done.stdout[-300:]}{done.stderr[-300:]}")
+        by_way_of("qmi-proxy", ("/usr/libexec/qmi-proxy", "/usr/lib/libqmi/qmi-proxy"), self._run("--dms-get-ids", proxy=True))
 
     TESTS = (
         ("qmicli identifies the module", identify),
@@ -296,12 +287,120 @@ class Qmicli:
     )
 
 
+class Mbimcli:
+    """libmbim's command line on the control channel of a composition with MBIM."""
+
+    OPTIONS = ("--composition", "9003")
+
+    def __init__(self, modem):
+        self.modem = modem
+        self.port = modem.dev / "cdc-wdm0"
+
+    def _run(self, *arguments):
+        return ["mbimcli", "-d", str(self.port.resolve()), *arguments]
+
+    def _ask(self, *arguments, says=(), fails=False):
+        done = run(self._run(*arguments), seconds=LIMIT_S)
+        said = done.stdout + done.stderr
+        require((done.status != 0) == fails, f"mbimcli {arguments}: status {done.status}: {said[-300:]}")
+        for fact in says:
+            require(fact in said, f"mbimcli {arguments} does not say {fact}: {said}")
+        return said
+
+    def identify(self):
+        self._ask("--query-device-caps", says=(IMEI, "SIMCOM_SIM7600G-H", "simultaneous-voice-data"))
+        self._ask("--query-device-services", says=("basic-connect", "ip-configuration (15)"))
+        ready = lambda: "'initialized'" in self._ask("--query-subscriber-ready-status")
+        until(LIMIT_S, "a SIM that is ready", ready)
+        self._ask("--query-subscriber-ready-status", says=("001010000000001", "+447700900001"))
+        self._ask("--query-pin-state", says=("'unlocked'", "'pin1'"))
+        self._ask("--query-radio-state", says=("Software radio state: 'on'",))
+
+    def network(self):
+        home = lambda: "Register state: 'home'" in self._ask("--query-registration-state")
+        until(LIMIT_S, "a registered modem", home)
+        self._ask("--query-registration-state", says=("Test Network", "'00101'", "'lte'"))
+        self._ask("--query-home-provider", says=("Test Network",))
+        self._ask("--query-visible-providers", says=("Other Network", "forbidden", "registered"))
+        self._ask("--query-signal-state", says=("RSSI [0-31,99]: '21'",))
+        self._ask("--set-radio-state=off", says=("Software radio state: 'off'",))
+        self._ask("--query-registration-state", says=("'deregistered'",))
+        self._ask("--attach-packet-service", says=("RadioPowerOff",), fails=True)
+        self._ask("--set-radio-state=on", says=("Software radio state: 'on'",))
+        until(LIMIT_S, "a registered modem", home)
+        self._ask("--attach-packet-service", says=("'attached'", "150000000 bps"))
+
+    def data(self):
+        self.modem.control("packet", "--apn", "internet", "--credentials", "u:p")
+        until(LIMIT_S, "an attached modem", lambda: "'attached'" in self._ask("--query-packet-service-state"))
+        self._ask("--connect=access-string=nosuch,ip-type=ipv4", says=("Failure",), fails=True)
+        self._ask("--connect=access-string=internet,ip-type=ipv4", says=("Failure",), fails=True)
+        wanted = "access-string=internet,ip-type=ipv4v6,auth=chap,username=u,password=p"
+        addresses = ("10.64.0.2/30", "10.64.0.1", "192.0.2.53", "2001:db8:0:1::2/64", "1420")
+        self._ask("--no-close", f"--connect={wanted}", says=("'activated'", *addresses))
+        kept = ("--no-open=20", "--no-close")
+        self._ask(*kept, "--query-connection-state", says=("'activated'", "'ipv4v6'"))
+        self._ask(*kept, "--query-ip-configuration", says=addresses)
+        self._ask(*kept, f"--connect={wanted}", says=("MaxActivatedContexts",), fails=True)
+        require("10.64.0.2" in self.modem.control("status", "--json"), "the network knows of no session")
+        self._ask(*kept, "--disconnect", says=("'deactivated'",))
+        self._ask("--query-ip-configuration", says=("ContextNotActivated",), fails=True)
+        require("10.64.0.2" not in self.modem.control("status", "--json"), "the session goes on")
+
+    def proxy(self):
+        by_way_of("mbim-proxy", ("/usr/libexec/mbim-proxy", "/usr/lib/libmbim/mbim-proxy"), self._run("-p", "--query-device-caps"))
+
+    TESTS = (
+        ("mbimcli identifies the module and its SIM", identify),
+        ("mbimcli sees the network and attaches", network),
+        ("mbimcli connects", data),
+        ("mbimcli by way of mbim-proxy", proxy),
+    )
+
+
+class LockedSim(Mbimcli):
+    """The same with a SIM that wants its PIN."""
+
+    OPTIONS = ("--composition", "9003", "--pin", "1234")
+
+    def pin(self):
+        locked = lambda: "'device-locked'" in self._ask("--query-subscriber-ready-status")
+        until(LIMIT_S, "a SIM that is locked", locked)
+        self._ask("--connect=access-string=internet", says=("PinRequired",), fails=True)
+        self._ask("--enter-pin=9999", says=("Failure",), fails=True)
+        self._ask("--query-pin-state", says=("'locked'", "Remaining attempts: '2'"))
+        self._ask("--enter-pin=1234", says=("'unlocked'",))
+        home = lambda: "Register state: 'home'" in self._ask("--query-registration-state")
+        until(LIMIT_S, "a registered modem", home)
+
+    TESTS = (("mbimcli enters the PIN", pin),)
+
+
 class Skipped(Exception):
     """Why a test cannot be held here."""
 
 
-PROXIES = ("/usr/libexec/qmi-proxy", "/usr/lib/libqmi/qmi-proxy")
-JUDGES = {"gammu": Gammu, "gammu-smsd": GammuDaemon, "smsd": Smstools, "qmicli": Qmicli}
+def by_way_of(proxy, places, command):
+    """The proxy's name belongs to a network namespace, so that this one is nobody else's."""
+    program = next((path for path in places if Path(path).exists()), None)
+    if program is None:
+        raise Skipped(f"{proxy} is not installed")
+    if os.geteuid() != 0:
+        raise Skipped(f"{proxy} serves root only")
+    asked = shlex.join(command)
+    script = f"{program} --no-exit & proxy=$!; sleep 0.5; {asked}; status=$?; kill $proxy; exit $status"
+    done = run(["unshare", "--net", "sh", "-c", script], seconds=LIMIT_S)
+    require(done.status == 0 and IMEI in done.stdout, f"{proxy}: {done.stdout[-300:]}{done.stderr[-300:]}")
+
+
+JUDGES = (
+    ("gammu", Gammu),
+    ("gammu-smsd", GammuDaemon),
+    ("smsd", Smstools),
+    ("qmicli", Qmicli),
+    ("mbimcli", Mbimcli),
+    ("mbimcli", LockedSim),
+)
 tell = threading.Lock()
 failures = []
 
@@ -310,7 +409,7 @@ def sit(judge, programs):
     """All tests of one judge, with a modem of its own."""
     names = [name for name, _ in judge.TESTS]
     try:
-        with VirtualModem(programs, "--imei", IMEI) as modem:
+        with VirtualModem(programs, "--imei", IMEI, *getattr(judge, "OPTIONS", ())) as modem:
             bench = judge(modem)
             for name, test in judge.TESTS:
                 names.remove(name)
@@ -341,7 +440,7 @@ def main():
     parser.add_argument("--programs", type=Path, required=True, help="directory with modem-sim")
     arguments = parser.parse_args()
     threads = []
-    for program, judge in JUDGES.items():
+    for program, judge in JUDGES:
         if shutil.which(program) or Path(f"/usr/sbin/{program}").exists():
             thread = threading.Thread(target=sit, args=(judge, arguments.programs.resolve()))
             thread.start()

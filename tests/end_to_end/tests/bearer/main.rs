@@ -4,6 +4,7 @@
 
 mod connecting;
 mod dynamic;
+mod mbim;
 mod namespace;
 mod refusing;
 #[path = "../real_time/call.rs"]

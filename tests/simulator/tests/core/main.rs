@@ -3,5 +3,6 @@
 mod bench;
 mod calls;
 mod commands;
+mod mbim;
 mod messages;
 mod qmi;

@@ -203,7 +203,7 @@ const fn status_advice(status: Status) -> (&'static str, Persistence) {
         Status::SIM_NOT_INSERTED => ("insert a SIM", Persistence::Permanent),
         Status::BAD_SIM => ("insert another SIM", Persistence::Permanent),
         Status::PIN_REQUIRED => (
-            "set pin in [modem.sim], or enter it: modemctl sim pin",
+            "set pin of [[modem]], or enter it: modemctl sim pin",
             Persistence::Permanent,
         ),
         Status::NOT_REGISTERED => (

@@ -73,14 +73,15 @@ fn information(state: u32, ip: u32, cause: u32) -> Vec<u8> {
 impl Modem {
     /// Addresses of the session: packets are raw IP by themselves.
     pub(in crate::core) fn mbim_session_addresses(&self) -> Vec<IpAddr> {
-        let given = self.mbim.session.up.map(|ip| self.given(families(ip)));
-        let Some(Given { v4, v6, .. }) = given else {
+        let Some(ip) = self.mbim.session.up else {
             return Vec::new();
         };
-        let v4 = v4.map(|(address, _)| IpAddr::V4(address));
-        v4.into_iter()
-            .chain(v6.map(|(address, _)| IpAddr::V6(address)))
-            .collect()
+        let Given { v4, v6, .. } = self.given(families(ip));
+        // One that a DHCP server gives is the session's as well.
+        let leased = self.packet.offer().filter(|_| families(ip).contains(&4));
+        let v4 = v4.map(|(address, _)| address).or(leased.map(|offer| offer.address));
+        let v6 = v6.map(|(address, _)| IpAddr::V6(address));
+        v4.map(IpAddr::V4).into_iter().chain(v6).collect()
     }
 
     pub(super) fn connection(&self) -> Vec<u8> {
@@ -126,24 +127,21 @@ impl Modem {
     }
 
     /// The versions of IP that the network gives, or its cause.
-    fn grant(&self, command: &Command, ip: u32) -> Result<u32, Refused> {
+    fn grant(&mut self, command: &Command, ip: u32) -> Result<u32, Refused> {
         let asked = Asked {
             apn: Some(command.text(8)).filter(|apn| !apn.is_empty()),
             credentials: (command.text(16), command.text(24)),
-            protocols: command.number(36),
+            protocols: Some(command.number(36)).filter(|bits| *bits != 0),
         };
-        let mut reason = None;
-        let granted: Vec<u8> = families(ip)
-            .iter()
-            .copied()
-            .filter(|family| match self.session_refusal(*family, &asked) {
-                None => true,
-                Some(refusal) => {
-                    reason = Some(refusal);
-                    false
-                }
-            })
-            .collect();
+        let (mut granted, mut reason) = (Vec::new(), None);
+        for family in families(ip) {
+            let refusal = self.session_refusal(*family, &asked);
+            self.note_session(*family, None, &asked, refusal);
+            match refusal {
+                None => granted.push(*family),
+                Some(refusal) => reason = Some(refusal),
+            }
+        }
         match (granted.as_slice(), reason) {
             ([4], _) => Ok(V4),
             ([6], _) => Ok(V6),

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::control::Domain;
 use crate::core::Modem;
+use crate::core::books::SessionRecord;
+use crate::core::dhcp::Offer;
 use crate::core::schedule::Action;
 use crate::core::usb::Function;
 
@@ -35,8 +37,13 @@ const ETHERNET: u32 = 1;
 const RAW_IP: u32 = 2;
 
 /// What the network gives.
-const ADDRESS_V4: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 2);
-const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 1);
+const fn address_v4(subnet: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 64, subnet, 2)
+}
+const fn gateway_v4(subnet: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 64, subnet, 1)
+}
+const MASK_V4: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 252);
 const NAME_SERVERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(198, 51, 100, 53)];
 const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
@@ -50,6 +57,8 @@ const MTU: u32 = 1420;
 pub struct PacketNetwork {
     /// The only access point that the subscription has; any if absent. One that is not named is always there.
     pub apn: Option<String>,
+    /// The same for sessions of IPv6, where it is another one.
+    pub apn_v6: Option<String>,
     /// User name and password that it wants.
     pub credentials: Option<(String, String)>,
     /// The only protocol for them, by its bit (PAP 1, CHAP 2); either if absent.
@@ -64,6 +73,12 @@ pub struct PacketNetwork {
     pub held_by_firmware: bool,
     /// The control channel swallows everything.
     pub silent: bool,
+    /// The third octet of the IPv4 addresses that it gives, so that two modems have different ones.
+    pub subnet: u8,
+    /// The settings of a session hold no IPv4 address; a DHCP server gives it for so many seconds.
+    pub lease_seconds: Option<u32>,
+    /// The DHCP server refuses to prolong a lease.
+    pub lease_refused: bool,
 }
 
 /// How a session was asked for.
@@ -71,8 +86,8 @@ pub(crate) struct Asked {
     pub(crate) apn: Option<String>,
     /// User name and password.
     pub(crate) credentials: (String, String),
-    /// Bits of the protocols for them: PAP 1, CHAP 2.
-    pub(crate) protocols: u32,
+    /// Bits of the protocols for them, if any: PAP 1, CHAP 2.
+    pub(crate) protocols: Option<u32>,
 }
 
 /// What the network gives to a session.
@@ -139,13 +154,28 @@ fn with_prefix(address: Ipv6Addr, prefix: u8) -> Vec<u8> {
     [&address.octets()[..], &[prefix]].concat()
 }
 
+impl PacketNetwork {
+    /// What its DHCP server hands out, if it has one.
+    pub(in crate::core) fn offer(&self) -> Option<Offer> {
+        Some(Offer {
+            address: address_v4(self.subnet),
+            gateway: gateway_v4(self.subnet),
+            mask: MASK_V4,
+            name_servers: NAME_SERVERS_V4,
+            mtu: u16::try_from(MTU).unwrap_or(u16::MAX),
+            seconds: self.lease_seconds?,
+            refused: self.lease_refused,
+        })
+    }
+}
+
 impl Modem {
     /// Addresses of the sessions, when packets can go at all: with the format of the modem at raw IP, as composition 9001
     /// needs it.
     pub(in crate::core) fn session_addresses(&self) -> Vec<IpAddr> {
         let address = |session: &Session| match session.family {
             6 => IpAddr::V6(ADDRESS_V6),
-            _ => IpAddr::V4(ADDRESS_V4),
+            _ => IpAddr::V4(address_v4(self.packet.subnet)),
         };
         let data = &self.qmi.data;
         let sessions = data.sessions.iter().filter(|_| data.link_layer == RAW_IP);
@@ -205,7 +235,8 @@ impl Modem {
             0x002d => {
                 let session = self.qmi.data.sessions.iter().find(own);
                 let other = self.qmi.data.sessions.iter().find(|session| session.family == family);
-                settings(session.or(other).ok_or_else(|| refused(OUT_OF_CALL))?.family)
+                let session = session.or(other).ok_or_else(|| refused(OUT_OF_CALL))?;
+                settings(session.family, &self.packet)
             }
             // Set Autoconnect Settings
             0x0051 => {
@@ -228,10 +259,12 @@ impl Modem {
                 request.text(0x17).unwrap_or_default(),
                 request.text(0x18).unwrap_or_default(),
             ),
-            protocols: request.octet(0x16).unwrap_or(0).into(),
+            protocols: request.octet(0x16).map(u32::from),
         };
         let in_use = self.packet.held_by_firmware.then_some(INTERFACE_IN_USE);
-        if let Some(reason) = in_use.or_else(|| self.session_refusal(family, &asked)) {
+        let reason = in_use.or_else(|| self.session_refusal(family, &asked));
+        self.note_session(family, request.octet(0x31), &asked, reason);
+        if let Some(reason) = reason {
             return Err(call_failed(reason));
         }
         let delay = Duration::from_millis(self.packet.start_after_ms) + self.random.within(self.delays.session);
@@ -250,14 +283,16 @@ impl Modem {
     pub(in crate::core) fn session_refusal(&self, family: u8, asked: &Asked) -> Option<Reason> {
         let PacketNetwork {
             apn,
+            apn_v6,
             credentials,
             protocol,
             only_family,
             refuse,
             ..
         } = &self.packet;
-        let differs = |name: &String| apn.as_ref().is_some_and(|only| only != name);
-        let protocol_fits = protocol.is_none_or(|only| asked.protocols & only != 0);
+        let apn = apn_v6.as_ref().filter(|_| family == 6).or(apn.as_ref());
+        let differs = |name: &String| apn.is_some_and(|only| only != name);
+        let protocol_fits = protocol.is_none_or(|only| asked.protocols.unwrap_or(0) & only != 0);
         let is_known = |wanted: &(String, String)| *wanted == asked.credentials && protocol_fits;
         match (family, only_family) {
             _ if !self.packets_are_served() => Some(NO_SERVICE),
@@ -269,13 +304,34 @@ impl Modem {
         }
     }
 
-    /// What the network gives to a session of these versions of IP.
+    /// A session was asked for.
+    pub(in crate::core) fn note_session(
+        &mut self,
+        family: u8,
+        profile: Option<u8>,
+        asked: &Asked,
+        refused: Option<Reason>,
+    ) {
+        self.books.sessions.push(SessionRecord {
+            at_ms: self.elapsed_ms(),
+            family,
+            apn: asked.apn.clone().unwrap_or_default(),
+            profile,
+            authentication: asked.protocols.map(|bits| bits.to_le_bytes()[0]),
+            user: asked.credentials.0.clone(),
+            refused,
+        });
+    }
+
+    /// What the network gives to a session of these versions of IP; where a DHCP server does, no IPv4 address.
     pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
-        let (v4, v6) = (families.contains(&4), families.contains(&6));
+        let v4 = families.contains(&4) && self.packet.lease_seconds.is_none();
+        let v6 = families.contains(&6);
+        let subnet = self.packet.subnet;
         Given {
-            v4: v4.then_some((ADDRESS_V4, 30)),
+            v4: v4.then_some((address_v4(subnet), MASK_V4.to_bits().leading_ones() as u8)),
             v6: v6.then_some((ADDRESS_V6, PREFIX_V6)),
-            gateway_v4: v4.then_some(GATEWAY_V4),
+            gateway_v4: v4.then_some(gateway_v4(subnet)),
             gateway_v6: v6.then_some(GATEWAY_V6),
             name_servers_v4: NAME_SERVERS_V4.into_iter().filter(|_| v4).collect(),
             name_servers_v6: v6.then_some(NAME_SERVER_V6).into_iter().collect(),
@@ -381,18 +437,18 @@ impl Modem {
     }
 }
 
-fn settings(family: u8) -> Vec<Tlv> {
+fn settings(family: u8, network: &PacketNetwork) -> Vec<Tlv> {
     let mut tlvs = vec![(0x29, MTU.to_le_bytes().to_vec()), (0x2b, vec![family])];
     if family == 6 {
         tlvs.push((0x25, with_prefix(ADDRESS_V6, PREFIX_V6)));
         tlvs.push((0x26, with_prefix(GATEWAY_V6, PREFIX_V6)));
         tlvs.push((0x27, NAME_SERVER_V6.octets().to_vec()));
-    } else {
+    } else if network.lease_seconds.is_none() {
         tlvs.push((0x15, reversed(NAME_SERVERS_V4[0])));
         tlvs.push((0x16, reversed(NAME_SERVERS_V4[1])));
-        tlvs.push((0x1e, reversed(ADDRESS_V4)));
-        tlvs.push((0x20, reversed(GATEWAY_V4)));
-        tlvs.push((0x21, reversed(Ipv4Addr::new(255, 255, 255, 252))));
+        tlvs.push((0x1e, reversed(address_v4(network.subnet))));
+        tlvs.push((0x20, reversed(gateway_v4(network.subnet))));
+        tlvs.push((0x21, reversed(MASK_V4)));
     }
     tlvs
 }

@@ -70,7 +70,7 @@ const ROWS: [Row; 13] = [
         attached: false,
         attach: Status::PIN_REQUIRED,
         asked: &["attached?", "attach"],
-        outcome: Err("set pin in [modem.sim]"),
+        outcome: Err("set pin of [[modem]], or enter it"),
         ..USUAL
     },
     Row {
