@@ -176,7 +176,7 @@ fn either_protocol_is_chap_and_then_pap() -> anyhow::Result<()> {
         };
         rig.sim().set_packet_network(packet).await?;
         assert_eq!(connect(&rig, "").await?.state(), BearerState::Connected);
-        let tried: Vec<_> = rig.sim().books().await?.sessions.records;
+        let tried = rig.sim().books().await?.sessions.records;
         let tried: Vec<_> = tried
             .iter()
             .map(|record| (record.authentication, record.refused))
