@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use modem::pcm::SampleRate;
 use modem::profile::sim7600;
 
 use super::written::{At, Section, Source};
@@ -301,6 +302,11 @@ fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
     let emergency_calls = section.boolean("emergency_calls")?.unwrap_or(false);
     let detect_dtmf = section.boolean("detect_dtmf")?.unwrap_or(true);
     let reset_degraded_audio = section.boolean("reset_degraded_audio")?.unwrap_or(true);
+    let sample_rate = if section.boolean("wideband")?.unwrap_or(false) {
+        SampleRate::Hz16000
+    } else {
+        SampleRate::Hz8000
+    };
     let recording = recording(section.section("recording")?)?;
     section.finish()?;
     Ok(VoiceConfig {
@@ -311,6 +317,7 @@ fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
         emergency_calls,
         detect_dtmf,
         reset_degraded_audio,
+        sample_rate,
         recording,
     })
 }
