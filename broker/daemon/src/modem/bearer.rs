@@ -26,6 +26,7 @@ use crate::config::{Authentication, DataConfig, PortAddress};
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
+use crate::wan::dhcp::{Lease, LeaseError};
 use crate::wan::interface::Interface;
 use connecting::{ConnectError, Session};
 pub(in crate::modem) use control::Event;
@@ -49,6 +50,8 @@ pub(super) enum Done {
     /// Whether the session was still up when asked.
     Verified(bool),
     Disconnected,
+    /// The lease of an address was prolonged, or not.
+    Prolonged(Result<Lease, LeaseError>),
     /// The port was closed meanwhile.
     Ended,
 }
@@ -295,6 +298,13 @@ impl Serving<'_> {
             Done::Verified(true) | Done::Ended => {}
             Done::Verified(false) => self.session_over(None).await,
             Done::Disconnected => self.disconnected().await,
+            Done::Prolonged(Ok(lease)) => {
+                if let Some(session) = &mut self.data.session {
+                    session.prolonged(lease);
+                }
+                self.keep_lease();
+            }
+            Done::Prolonged(Err(error)) => self.end_session(error.to_string(), Persistence::Transient).await,
         }
     }
 
@@ -347,9 +357,14 @@ impl Serving<'_> {
         if self.modem.bearer.state == BearerState::Connecting {
             return;
         }
+        let names_apn = apn.is_some();
         let wanted = self.wanted_session(apn);
         let apn = wanted.apn.clone();
-        let config = self.data.config.clone();
+        let mut config = self.data.config.clone();
+        if names_apn {
+            (config.apn_v6, config.profile_v6) = (None, None);
+        }
+        let default_route = default_route && config.default_route;
         self.data.ended_meanwhile = None;
         self.data.given_up = Arc::default();
         let given_up = self.data.given_up.clone();
@@ -434,6 +449,7 @@ impl Serving<'_> {
     async fn connected(&mut self, session: Session) {
         let (addresses, name_servers, apn, mtu) = session.described();
         self.data.session = Some(session);
+        self.keep_lease();
         let waiting = std::mem::take(&mut self.data.connecting);
         let answer = Box::new(move |bearer: Bearer| {
             for reply in waiting {
@@ -457,6 +473,17 @@ impl Serving<'_> {
             self.verify_session();
         }
         self.guard_roaming().await;
+    }
+
+    /// Has the address prolonged before its lease is over, for as long as there is a session.
+    fn keep_lease(&mut self) {
+        let (Some(session), Some(interface)) = (&self.data.session, &self.data.interface) else {
+            return;
+        };
+        if let Some(work) = session.prolonging(interface) {
+            let work = async move { work.await.map_or(Done::Ended, Done::Prolonged) };
+            self.start(self.data.bound(work));
+        }
     }
 
     fn verify_session(&mut self) {

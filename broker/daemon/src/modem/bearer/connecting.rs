@@ -1,6 +1,7 @@
 //! From a port that answers to packets that go: the session, its addresses, the network interface. What the protocol of the
 //! port has to do with it is in [`qmi`] and [`mbim`]; what follows from a cause of the network is the same for both.
 
+mod addressing;
 mod mbim;
 mod qmi;
 
@@ -15,11 +16,14 @@ use ::modem::qmi::wda::LinkLayer;
 use ::modem::qmi::wds::Handle;
 use ::modem::qmi::{Failure, ProtocolError, Refusal as QmiRefusal};
 
+use tokio::sync::watch;
+
 use super::Control;
 use crate::config::{DataConfig, DataFamilies};
 use crate::refusal::Refusal;
 use crate::resource::Persistence;
 use crate::wan::address::Layout;
+use crate::wan::dhcp::{self, Lease, LeaseError};
 use crate::wan::interface::{Interface, NotReady};
 
 /// The kernel configures a link in milliseconds, and as long as control transfers take when the device is slow.
@@ -59,9 +63,44 @@ pub(in crate::modem) struct Session {
     settings: Vec<Settings>,
     /// The configured largest packet.
     mtu: Option<u32>,
+    /// The lease of its IPv4 address, if that came by DHCP.
+    lease: Option<Lease>,
+    /// Dropped with it, to end what is done for it meanwhile.
+    alive: watch::Sender<()>,
 }
 
 impl Session {
+    fn new(held: Held, mtu: Option<u32>) -> Self {
+        Self {
+            held,
+            settings: Vec::new(),
+            mtu,
+            lease: None,
+            alive: watch::Sender::new(()),
+        }
+    }
+
+    /// Waits until the lease has to be prolonged and does it; `None` when the session is over before. Nothing to do without
+    /// a lease.
+    pub(super) fn prolonging(
+        &self,
+        interface: &Interface,
+    ) -> Option<impl Future<Output = Option<Result<Lease, LeaseError>>> + Send + use<>> {
+        let (lease, name) = (self.lease.clone()?, interface.name.clone());
+        let mut alive = self.alive.subscribe();
+        Some(async move {
+            tokio::select! {
+                _ = alive.changed() => None,
+                outcome = dhcp::prolong(&name, &lease) => Some(outcome),
+            }
+        })
+    }
+
+    /// The lease was prolonged.
+    pub(super) fn prolonged(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
     pub(super) fn has(&self, family: Family) -> bool {
         self.held.families().contains(&family)
     }
@@ -120,6 +159,8 @@ pub(in crate::modem) enum ConnectError {
     GivenUp,
     #[error("the network gave no address")]
     NoAddress,
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
 }
 
 impl ConnectError {
@@ -172,6 +213,7 @@ impl ConnectError {
                 let (advice, persistence) = status_advice(*status);
                 failed(format!("{self}; {advice}"), None, persistence)
             }
+            Self::Lease(LeaseError::Capability) => failed(self.to_string(), None, Persistence::Permanent),
             Self::Format(_) => failed(
                 format!("{self}; a newer firmware may do it, or composition 9018 (ECM)"),
                 None,
@@ -252,35 +294,20 @@ pub(super) async fn connect(
     default_route: bool,
     given_up: Arc<AtomicBool>,
 ) -> Result<Session, ConnectError> {
-    let mut session = Session {
-        held: match control {
-            Control::Qmi(_) => Held::Qmi(Vec::new()),
-            Control::Mbim(_) => Held::Mbim(Vec::new()),
-        },
-        settings: Vec::new(),
-        mtu: config.mtu,
+    let held = match control {
+        Control::Qmi(_) => Held::Qmi(Vec::new()),
+        Control::Mbim(_) => Held::Mbim(Vec::new()),
     };
-    let (families, up) = (config.families, &mut session);
+    let mut session = Session::new(held, config.mtu);
     let started = match &control {
-        Control::Qmi(qmi) => qmi::start(qmi, &interface, &wanted, families, &given_up, up).await,
-        Control::Mbim(mbim) => mbim::start(mbim, &wanted, families, &given_up, up).await,
+        Control::Qmi(qmi) => qmi::start(qmi, &interface, &wanted, &config, &given_up, &mut session).await,
+        Control::Mbim(mbim) => mbim::start(mbim, &wanted, &config, &given_up, &mut session).await,
     };
     if let Err(error) = started {
         disconnect(Some(control), None, session).await;
         return Err(error);
     }
-    let mut layout = layout(&session.settings, default_route.then_some(config.metric));
-    layout.mtu = config.mtu.or(layout.mtu);
-    let outcome = match layout.addresses.is_empty() {
-        true => Err(ConnectError::NoAddress),
-        false => {
-            let interface = interface.clone();
-            blocking(move || interface.configure(&layout))
-                .await
-                .map_err(ConnectError::from)
-        }
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = addressing::configure(&interface, &config, default_route, &mut session).await {
         disconnect(Some(control), Some(interface), session).await;
         return Err(error);
     }

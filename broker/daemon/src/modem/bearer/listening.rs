@@ -109,9 +109,6 @@ impl Serving<'_> {
 
     /// The network or the modem ended the session.
     pub(super) async fn session_over(&mut self, reason: Option<EndReason>) {
-        let Some(session) = self.data.session.take() else {
-            return;
-        };
         let detail = match reason {
             Some(reason) => format!("the session was ended: {reason}"),
             None => "the session was ended".to_owned(),
@@ -119,6 +116,13 @@ impl Serving<'_> {
         let persistence = match reason.map(EndReason::consequence) {
             Some(Consequence::Permanent | Consequence::Roaming) => Persistence::Permanent,
             _ => Persistence::Transient,
+        };
+        self.end_session(detail, persistence).await;
+    }
+
+    pub(super) async fn end_session(&mut self, detail: String, persistence: Persistence) {
+        let Some(session) = self.data.session.take() else {
+            return;
         };
         self.tell_bearer(|bearer| {
             bearer.state = BearerState::Disconnecting;

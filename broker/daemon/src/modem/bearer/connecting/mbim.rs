@@ -7,7 +7,7 @@ use ::modem::mbim::{Failure, Refusal, Request, Response, Status};
 use ::modem::packet::{self, Authentication, EndReason, Family};
 
 use super::{ConnectError, Held, IN_USE_PAUSE, Session};
-use crate::config::DataFamilies;
+use crate::config::{DataConfig, DataFamilies};
 use crate::port::mbim::MbimHandle;
 
 async fn ask(mbim: &MbimHandle, what: &'static str, request: Request) -> Result<Response, ConnectError> {
@@ -19,12 +19,13 @@ async fn ask(mbim: &MbimHandle, what: &'static str, request: Request) -> Result<
 pub(super) async fn start(
     mbim: &MbimHandle,
     wanted: &packet::Session,
-    families: DataFamilies,
+    config: &DataConfig,
     given_up: &AtomicBool,
     session: &mut Session,
 ) -> Result<(), ConnectError> {
     attach(mbim).await?;
-    let ip = match families {
+    let wanted = &named(wanted, config);
+    let ip = match config.families {
         DataFamilies::V4 => IpType::V4,
         DataFamilies::V6 => IpType::V6,
         DataFamilies::Both => IpType::V4V6,
@@ -56,6 +57,18 @@ pub(super) async fn start(
         basic_connect::read_ip_configuration(&response).map_err(|source| ConnectError::MbimRefused { what, source })?;
     session.settings.push(settings);
     Ok(())
+}
+
+/// One context has one access point: that of IPv6 counts where there is nothing else. Profiles are QMI's.
+fn named(wanted: &packet::Session, config: &DataConfig) -> packet::Session {
+    let apn = match (config.families, &config.apn_v6) {
+        (DataFamilies::V6, Some(apn)) => apn,
+        _ => &wanted.apn,
+    };
+    packet::Session {
+        apn: apn.clone(),
+        ..wanted.clone()
+    }
 }
 
 /// The module attaches by itself as a rule; one that somebody detached is told to.

@@ -12,7 +12,7 @@ use ::modem::qmi::wds::{self, Connection, Handle, NotStarted};
 use ::modem::qmi::{Failure, ProtocolError, Request, Response};
 
 use super::{ConnectError, IN_USE_PAUSE, Session, blocking};
-use crate::config::DataFamilies;
+use crate::config::{DataConfig, DataFamilies};
 use crate::port::qmi::QmiHandle;
 use crate::wan::interface::Interface;
 
@@ -26,12 +26,12 @@ pub(super) async fn start(
     qmi: &QmiHandle,
     interface: &Interface,
     wanted: &wds::Session,
-    families: DataFamilies,
+    config: &DataConfig,
     given_up: &AtomicBool,
     session: &mut Session,
 ) -> Result<(), ConnectError> {
     agree_on_raw_ip(qmi, interface).await?;
-    start_families(qmi, wanted, families, given_up, session).await
+    start_families(qmi, wanted, config, given_up, session).await
 }
 
 async fn agree_on_raw_ip(qmi: &QmiHandle, interface: &Interface) -> Result<(), ConnectError> {
@@ -50,13 +50,23 @@ async fn agree_on_raw_ip(qmi: &QmiHandle, interface: &Interface) -> Result<(), C
 async fn start_families(
     qmi: &QmiHandle,
     wanted: &wds::Session,
-    families: DataFamilies,
+    config: &DataConfig,
     given_up: &AtomicBool,
     session: &mut Session,
 ) -> Result<(), ConnectError> {
     let mut first_error = None;
-    for family in families.list() {
-        match start_family(qmi, *family, wanted, given_up, session).await {
+    for family in config.families.list() {
+        let mut wanted = wanted.clone();
+        if *family == Family::V6 {
+            // The access point of a profile is overridden by one that is named.
+            if let Some(profile) = config.profile_v6 {
+                (wanted.profile, wanted.apn) = (Some(profile), String::new());
+            }
+            if let Some(apn) = &config.apn_v6 {
+                wanted.apn.clone_from(apn);
+            }
+        }
+        match start_family(qmi, *family, &wanted, given_up, session).await {
             Ok(()) => {}
             Err(error) => {
                 tracing::debug!(?family, %error, "no session");

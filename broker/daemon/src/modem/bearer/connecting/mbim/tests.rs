@@ -245,17 +245,17 @@ async fn every_way_to_a_session_or_to_a_reason_is_as_its_row_says() {
         let (handle, task) = mbim::start(open, 4096, Trace::new(0), events);
         let (authentication, families) = (row.authentication, row.families);
         let connecting = async move {
-            let mut session = Session {
-                held: Held::Mbim(Vec::new()),
-                settings: Vec::new(),
-                mtu: None,
+            let mut session = Session::new(Held::Mbim(Vec::new()), None);
+            let config = DataConfig {
+                families,
+                ..DataConfig::default()
             };
             let wanted = packet::Session {
                 authentication,
                 ..packet::Session::default()
             };
             let given_up = AtomicBool::new(false);
-            let outcome = start(&handle, &wanted, families, &given_up, &mut session).await;
+            let outcome = start(&handle, &wanted, &config, &given_up, &mut session).await;
             outcome.map(|()| session.families())
         };
         let listening = async { while told.recv().await.is_some() {} };
