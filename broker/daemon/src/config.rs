@@ -154,6 +154,8 @@ pub struct TokenConfig {
 pub struct DiagnosticsConfig {
     /// Whether clients may send AT commands of their own.
     pub raw_at: bool,
+    /// Whether clients may make QMI requests of their own.
+    pub raw_qmi: bool,
     /// How much of what crosses the ports of each modem is kept in memory; nothing for zero.
     pub trace_bytes: usize,
 }

@@ -248,10 +248,12 @@ fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
 
 fn diagnostics(mut section: Section<'_>) -> Result<DiagnosticsConfig, ConfigError> {
     let raw_at = section.boolean("raw_at")?.unwrap_or(false);
+    let raw_qmi = section.boolean("raw_qmi")?.unwrap_or(false);
     let trace_kib = section.integer("trace_kib", 0..=1024)?.unwrap_or(64);
     section.finish()?;
     Ok(DiagnosticsConfig {
         raw_at,
+        raw_qmi,
         // The range fits every address space.
         trace_bytes: usize::try_from(trace_kib * 1024).unwrap_or(0),
     })

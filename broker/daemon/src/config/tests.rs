@@ -63,7 +63,7 @@ fn complaints_say_where_and_what_was_expected() {
         ),
         (
             "[diagnostics]\nzebra = 1",
-            "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at, trace_kib",
+            "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at, raw_qmi, trace_kib",
         ),
         (
             "[metrics]\nlisten = \"0.0.0.0:9476\"",

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, nas, wds};
+use ::modem::qmi::{EndReason, Endpoint, Indication, Service, end_reason::Consequence, imsa, nas, wds};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -112,20 +112,38 @@ impl Data {
         self.port.as_ref().map(|port| port.handle.clone())
     }
 
+    /// Why the QMI port is not open, for people.
+    pub(super) fn why_closed(&self) -> String {
+        match self.place.address {
+            Some(_) => "the QMI port is not open; see: modemctl status".to_owned(),
+            None => "there is no QMI port; composition 9001 with the driver qmi_wwan has one".to_owned(),
+        }
+    }
+
     /// Ends with the packet side, whatever it waits for.
     fn bound(
         &self,
         work: impl Future<Output = Done> + Send + 'static,
     ) -> impl Future<Output = super::Done> + Send + 'static {
+        let work = async move { super::Done::Bearer(work.await) };
+        self.while_open(work, || super::Done::Bearer(Done::Ended))
+    }
+
+    /// The same for work of another kind.
+    pub(super) fn while_open(
+        &self,
+        work: impl Future<Output = super::Done> + Send + 'static,
+        ended: impl FnOnce() -> super::Done + Send + 'static,
+    ) -> impl Future<Output = super::Done> + Send + 'static {
         let alive = self.alive.as_ref().map(watch::Sender::subscribe);
         async move {
             let Some(mut alive) = alive else {
-                return super::Done::Bearer(Done::Ended);
+                return ended();
             };
             tokio::select! {
                 biased;
-                _ = alive.changed() => super::Done::Bearer(Done::Ended),
-                done = work => super::Done::Bearer(done),
+                _ = alive.changed() => ended(),
+                done = work => done,
             }
         }
     }
@@ -287,6 +305,7 @@ impl Serving<'_> {
         self.data.port = Some(OpenQmi { handle, events, task });
         self.set_port_state(PortRole::Qmi, PortState::Open, String::new()).await;
         self.set_ims(ims).await;
+        self.follow_services();
         match interface {
             Ok(interface) => {
                 self.data.interface = Some(interface);
@@ -318,6 +337,10 @@ impl Serving<'_> {
     }
 
     async fn qmi_told(&mut self, indication: &Indication) {
+        if indication.endpoint.is_some_and(Endpoint::is_by_hand) {
+            // For whoever makes requests by hand; it says nothing of the broker's own session.
+            return;
+        }
         match (indication.service, indication.id) {
             (Service::IMSA, imsa::REGISTRATION_CHANGED) => {
                 if let Ok(registration) = imsa::registration_changed(indication) {
@@ -343,7 +366,7 @@ impl Serving<'_> {
                     self.session_changed(change).await;
                 }
             }
-            _ => {}
+            _ => self.service_told(indication).await,
         }
     }
 
