@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use modem::pcm::SampleRate;
 use modem::pcm::dtmf::Press;
 use tokio::sync::{mpsc, watch};
 
@@ -36,6 +37,8 @@ pub use session::{AttachOptions, PREBUFFER_MAX_MS};
 /// How a call's audio is treated.
 #[derive(Clone, Copy, Debug)]
 pub struct AudioConfig {
+    /// What the module passes.
+    pub rate: SampleRate,
     /// Uplink audio that is queued at most.
     pub uplink_queue_max: Duration,
     /// Keys are listened for in the downlink.
@@ -145,7 +148,7 @@ pub enum Downlink {
     Frame {
         /// Index of the first sample since PCM was opened. A jump is a gap.
         first_sample: u64,
-        /// 320 octets.
+        /// Samples, at the owner's rate.
         pcm: Bytes,
     },
     /// A mark was reached.
@@ -179,7 +182,7 @@ pub struct Heard {
     pub uplink: bool,
     /// Index of the first sample of its direction.
     pub first_sample: u64,
-    /// 320 octets.
+    /// Samples, at the listener's rate.
     pub pcm: Bytes,
 }
 
@@ -195,7 +198,7 @@ impl AudioPath {
     /// Takes over an open audio port. From now on it is read, so that nothing old is in it when the call's audio begins.
     pub fn start(fd: OwnedFd, config: AudioConfig) -> std::io::Result<AudioPath> {
         let (session, ends) = Session::new(config)?;
-        let stop = pump::spawn(fd, ends)?;
+        let stop = pump::spawn(fd, config.rate, ends)?;
         Ok(AudioPath {
             session,
             stop,
@@ -216,13 +219,13 @@ impl AudioPath {
     }
 
     /// Becomes the owner. Without `takeover` only when nobody is.
-    pub fn attach(&self, options: AttachOptions) -> Result<Owner, AlreadyOwned> {
+    pub fn attach(&self, options: AttachOptions) -> Result<Owner, AttachError> {
         Session::attach(&self.session, options)
     }
 
-    /// Listens without owning.
-    pub fn listen(&self) -> Listener {
-        Session::listen(&self.session)
+    /// Listens without owning, at this rate.
+    pub fn listen(&self, rate: SampleRate) -> Result<Listener, AttachError> {
+        Session::listen(&self.session, rate)
     }
 
     /// Whether there is an owner, now and later.
@@ -240,9 +243,14 @@ impl AudioPath {
         self.session.problems()
     }
 
-    /// Listens with room for a disk that takes its time.
+    /// Listens at the module's rate, with room for a disk that takes its time.
     pub fn listen_patiently(&self) -> Listener {
         Session::listen_patiently(&self.session)
+    }
+
+    /// What the module passes.
+    pub fn rate(&self) -> SampleRate {
+        self.session.rate
     }
 
     /// The counters so far.
@@ -258,10 +266,18 @@ impl AudioPath {
     }
 }
 
-/// Another client owns the audio.
+/// Why nobody could be attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("another client owns the call's audio")]
-pub struct AlreadyOwned;
+pub enum AttachError {
+    /// Another client owns the audio.
+    #[error("another client owns the call's audio")]
+    AlreadyOwned,
+    /// The module passes fewer samples. Those that it never had cannot be made up.
+    #[error(
+        "the audio of this call has 8000 samples a second; 16000 need wideband = true in [voice], and a firmware that can"
+    )]
+    NotWide,
+}
 
 #[cfg(test)]
 mod tests;

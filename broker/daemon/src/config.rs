@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use ::modem::at::command::Authentication;
+use ::modem::pcm::SampleRate;
 use ::modem::qmi::wds::Family;
 
 use crate::resource::{AccessTechnology, PortRole};
@@ -200,6 +201,8 @@ pub struct VoiceConfig {
     pub emergency_calls: bool,
     /// Whether keys are listened for in the audio, besides what the module reports.
     pub detect_dtmf: bool,
+    /// What the module is asked to pass.
+    pub sample_rate: SampleRate,
     /// Whether a module that refused a call's audio at first is reset once nothing needs it.
     pub reset_degraded_audio: bool,
     /// Recordings.

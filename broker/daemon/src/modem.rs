@@ -164,6 +164,8 @@ pub enum Request {
     Monitor {
         /// Which call.
         call_id: String,
+        /// The samples that the listener wants.
+        rate: ::modem::pcm::SampleRate,
         /// The listener's end.
         reply: Reply<audio::Listener>,
     },

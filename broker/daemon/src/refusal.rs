@@ -171,6 +171,18 @@ impl Refusal {
     }
 }
 
+impl From<crate::audio::AttachError> for Refusal {
+    fn from(error: crate::audio::AttachError) -> Self {
+        use crate::audio::AttachError;
+        match error {
+            AttachError::AlreadyOwned => Refusal::AudioTaken,
+            AttachError::NotWide => Refusal::AudioNotAvailable {
+                cause: error.to_string(),
+            },
+        }
+    }
+}
+
 impl From<crate::port::at::AtError> for Refusal {
     fn from(error: crate::port::at::AtError) -> Self {
         use crate::port::at::AtError;

@@ -438,6 +438,8 @@ pub enum CallAudio {
 pub struct AudioStatistics {
     /// Samples read from the modem.
     pub downlink_samples: u64,
+    /// The same in frames of 20 ms.
+    pub downlink_read_frames: u64,
     /// Samples written, silence included.
     pub uplink_samples: u64,
     /// Frames delivered to the owner.

@@ -5,6 +5,7 @@
 mod abort;
 pub mod actor;
 pub mod address;
+mod claim;
 mod hook;
 pub mod interface;
 pub mod name_server;

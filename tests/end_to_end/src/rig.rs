@@ -44,7 +44,8 @@ pub struct Setup {
     pub timing: Timing,
     /// The virtual modems begin with the cable out.
     pub unplugged: bool,
-    /// The first modem's network interface is a TUN device of this name. Needs `CAP_NET_ADMIN`.
+    /// The first modem's network interface is a TUN device of this name, such as `wwan0`; those of further modems count on.
+    /// Needs `CAP_NET_ADMIN`.
     pub tun: Option<String>,
     /// Raw AT commands and QMI requests are allowed.
     pub raw_at: bool,
@@ -128,7 +129,7 @@ impl Rig {
                 timing: setup.timing,
                 modem: modem.clone(),
                 unplugged: setup.unplugged,
-                tun: setup.tun.clone().filter(|_| index == 0),
+                tun: setup.tun.as_deref().map(|first| counted_on(first, index)),
                 place: Place {
                     tree: (setup.modems.len() > 1).then(|| rig.directory.path().join("bus")),
                     position: u8::try_from(index + 1)?,
@@ -269,6 +270,13 @@ impl Rig {
         }
         Ok(())
     }
+}
+
+/// The name so many places after the first, which ends with a number.
+fn counted_on(first: &str, places: usize) -> String {
+    let word = first.trim_end_matches(|end: char| end.is_ascii_digit());
+    let number: usize = first[word.len()..].parse().unwrap_or(0);
+    format!("{word}{}", number + places)
 }
 
 /// What the configuration calls the modem at a position.

@@ -146,6 +146,15 @@ impl Control {
         self.tell(Request::SetPacketNetwork(packet)).await
     }
 
+    /// What the network's DHCP server answers to a raw IP packet.
+    pub async fn lease(&self, packet: &[u8]) -> Result<Option<Vec<u8>>, ControlError> {
+        let packet = packet.to_vec();
+        match self.ask(Request::Lease { packet }).await? {
+            Response::Packet { packet } => Ok(packet),
+            _ => Err(ControlError::Mismatch),
+        }
+    }
+
     /// The network ends every data session, for this reason.
     pub async fn end_sessions(&self, layer: u16, number: u16) -> Result<(), ControlError> {
         self.tell(Request::EndSessions { layer, number }).await

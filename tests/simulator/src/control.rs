@@ -137,6 +137,11 @@ pub enum Request {
     ClearFaults,
     /// How the packet side of the network behaves from now on; what is not given goes back to normal.
     SetPacketNetwork(PacketNetwork),
+    /// A raw IP packet of the host for the network's DHCP server.
+    Lease {
+        /// The packet.
+        packet: Vec<u8>,
+    },
     /// The network ends every data session.
     EndSessions {
         /// Layer of the verbose call end reason: 2 the modem, 6 3GPP.
@@ -206,6 +211,11 @@ pub enum Response {
     Faults {
         /// In the order of their arrival.
         faults: Vec<Fault>,
+    },
+    /// A raw IP packet for the host, if there is one.
+    Packet {
+        /// The packet.
+        packet: Option<Vec<u8>>,
     },
     /// The ledger.
     Books {

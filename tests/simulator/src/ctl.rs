@@ -154,6 +154,9 @@ pub(crate) struct PacketArguments {
     /// The only access point that the subscription has.
     #[arg(long)]
     apn: Option<String>,
+    /// The same for sessions of IPv6, where it is another one.
+    #[arg(long)]
+    apn_v6: Option<String>,
     /// User name and password that it wants.
     #[arg(long, value_name = "USER:PASSWORD")]
     credentials: Option<String>,
@@ -172,6 +175,15 @@ pub(crate) struct PacketArguments {
     /// The QMI port swallows everything.
     #[arg(long)]
     silent: bool,
+    /// The third octet of the IPv4 addresses that it gives.
+    #[arg(long, default_value_t = 0)]
+    subnet: u8,
+    /// The settings of a session hold no IPv4 address; a DHCP server gives it for so long.
+    #[arg(long, value_name = "SECONDS")]
+    lease_seconds: Option<u32>,
+    /// The DHCP server refuses to prolong a lease.
+    #[arg(long)]
+    lease_refused: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -319,7 +331,7 @@ pub(crate) async fn run(directory: &Path, action: Action) -> anyhow::Result<Exit
         Response::Books { books } => print_books(&books)?,
         Response::Status { status } if json => print(&serde_json::to_string_pretty(&status)?)?,
         Response::Status { status } => print_status(&status)?,
-        Response::Transcript { .. } | Response::Error { .. } => bail!("unexpected answer"),
+        Response::Packet { .. } | Response::Transcript { .. } | Response::Error { .. } => bail!("unexpected answer"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -429,6 +441,10 @@ fn packet_network(arguments: PacketArguments) -> anyhow::Result<PacketNetwork> {
         start_after_ms: arguments.start_after_ms,
         held_by_firmware: arguments.held_by_firmware,
         silent: arguments.silent,
+        apn_v6: arguments.apn_v6,
+        subnet: arguments.subnet,
+        lease_seconds: arguments.lease_seconds,
+        lease_refused: arguments.lease_refused,
     })
 }
 

@@ -24,6 +24,6 @@ pub use control::{
 };
 pub use core::{
     AudioFault, Books, Code, Composition, Config, Cure, Fate, Fault, FaultAction, Function, ImsRegistration,
-    PacketNetwork, Phase, PinState, Timing, Trigger,
+    LeaseRecord, PacketNetwork, Phase, PinState, Timing, Trigger,
 };
 pub use host::{Attachment, InProcess, Options, Place, Running, StartError, start, start_in_process};

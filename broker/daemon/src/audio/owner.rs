@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use modem::pcm::{FRAME_SAMPLES, Frame};
+use modem::pcm::{Doubler, Frame, Halver, SampleRate};
 use tokio::sync::mpsc;
 
-use super::session::{Session, milliseconds};
+use super::session::Session;
 use super::{Downlink, Heard};
 
 /// Frames that wait for an owner at most. Then the oldest are dropped down to [`OWNER_FRAMES_KEPT`], in one gap: late audio
@@ -29,16 +29,18 @@ pub(super) struct OwnerEnd {
     marks: usize,
     /// Where the next frame begins if nothing is missing.
     next_sample: Option<u64>,
+    downlink: Downsampler,
 }
 
 impl OwnerEnd {
-    pub(super) fn new(id: u64) -> Self {
+    pub(super) fn new(id: u64, halved: bool) -> Self {
         OwnerEnd {
             id,
             queue: VecDeque::new(),
             frames: 0,
             marks: 0,
             next_sample: None,
+            downlink: Downsampler::new(halved),
         }
     }
 
@@ -69,11 +71,10 @@ impl OwnerEnd {
             !drop
         });
         self.frames = self.frames - dropped + 1;
-        let pcm = Bytes::copy_from_slice(&frame.pcm);
-        self.queue.push_back(Downlink::Frame {
-            first_sample: frame.first_sample,
-            pcm,
-        });
+        let (first_sample, pcm) = self
+            .downlink
+            .take(frame.first_sample, Bytes::copy_from_slice(frame.pcm()));
+        self.queue.push_back(Downlink::Frame { first_sample, pcm });
         dropped
     }
 
@@ -92,10 +93,10 @@ impl OwnerEnd {
         let item = self.queue.pop_front()?;
         let mut gap = false;
         match &item {
-            Downlink::Frame { first_sample, .. } => {
+            Downlink::Frame { first_sample, pcm } => {
                 self.frames -= 1;
                 gap = self.next_sample.is_some_and(|expected| expected != *first_sample);
-                self.next_sample = Some(first_sample + FRAME_SAMPLES as u64);
+                self.next_sample = Some(first_sample + pcm.len() as u64 / 2);
             }
             Downlink::Mark { .. } => self.marks -= 1,
             Downlink::Flow { .. } | Downlink::Statistics(_) | Downlink::Superseded | Downlink::Ended(_) => {}
@@ -109,15 +110,18 @@ pub struct Owner {
     session: Arc<Session>,
     id: u64,
     odd: Option<u8>,
+    /// For an owner with half of the module's samples.
+    doubler: Option<Doubler>,
     superseded: AtomicBool,
 }
 
 impl Owner {
-    pub(super) fn new(session: Arc<Session>, id: u64) -> Self {
+    pub(super) fn new(session: Arc<Session>, id: u64, halved: bool) -> Self {
         Owner {
             session,
             id,
             odd: None,
+            doubler: halved.then(Doubler::default),
             superseded: AtomicBool::new(false),
         }
     }
@@ -162,6 +166,9 @@ impl Owner {
         if joined.len() % 2 == 1 {
             self.odd = joined.pop();
         }
+        if let Some(doubler) = &mut self.doubler {
+            joined = doubler.push(&joined);
+        }
         let room = shared.uplink.slots() & !1;
         let count = joined.len().min(room);
         if let Ok(chunk) = shared.uplink.write_chunk_uninit(count) {
@@ -193,6 +200,7 @@ impl Owner {
     /// Drops everything that was queued and not played out.
     pub fn clear(&mut self) {
         self.odd = None;
+        self.doubler = self.doubler.take().map(|_| Doubler::default());
         let shared = self.session.shared();
         if shared.owner.as_ref().is_some_and(|owner| owner.id == self.id) {
             self.session.clear_uplink(&shared);
@@ -201,7 +209,16 @@ impl Owner {
 
     /// Audio that waits at most, in milliseconds.
     pub fn uplink_queue_max_ms(&self) -> u32 {
-        milliseconds(self.session.shared().uplink.buffer().capacity() as u64)
+        let octets = self.session.shared().uplink.buffer().capacity() as u64;
+        self.session.milliseconds(octets)
+    }
+
+    /// What this owner sends and gets.
+    pub fn rate(&self) -> SampleRate {
+        match self.doubler {
+            Some(_) => SampleRate::Hz8000,
+            None => self.session.rate,
+        }
     }
 }
 
@@ -218,23 +235,62 @@ impl Drop for Owner {
     }
 }
 
+/// Leaves every second sample out for who has half of the module's rate, and counts the rest like them.
+struct Downsampler(Option<Halver>);
+
+impl Downsampler {
+    fn new(halved: bool) -> Self {
+        Downsampler(halved.then(Halver::default))
+    }
+
+    /// Frames have an even number of samples, so the count is exact.
+    fn take(&mut self, first_sample: u64, pcm: Bytes) -> (u64, Bytes) {
+        match &mut self.0 {
+            Some(halver) => (first_sample / 2, halver.push(&pcm).into()),
+            None => (first_sample, pcm),
+        }
+    }
+}
+
 /// The end of a listener. Ends with the audio path.
 pub struct Listener {
     frames: mpsc::Receiver<Heard>,
+    downlink: Downsampler,
+    uplink: Downsampler,
 }
 
 impl Listener {
-    pub(super) fn new(frames: mpsc::Receiver<Heard>) -> Self {
-        Listener { frames }
+    pub(super) fn new(frames: mpsc::Receiver<Heard>, halved: bool) -> Self {
+        Listener {
+            frames,
+            downlink: Downsampler::new(halved),
+            uplink: Downsampler::new(halved),
+        }
     }
 
     /// The same on a thread that may wait.
     pub(super) fn blocking_next(&mut self) -> Option<Heard> {
-        self.frames.blocking_recv()
+        let heard = self.frames.blocking_recv()?;
+        Some(self.convert(heard))
     }
 
     /// The next frame of either direction.
     pub async fn next(&mut self) -> Option<Heard> {
-        self.frames.recv().await
+        let heard = self.frames.recv().await?;
+        Some(self.convert(heard))
+    }
+
+    fn convert(&mut self, heard: Heard) -> Heard {
+        let direction = if heard.uplink {
+            &mut self.uplink
+        } else {
+            &mut self.downlink
+        };
+        let (first_sample, pcm) = direction.take(heard.first_sample, heard.pcm);
+        Heard {
+            uplink: heard.uplink,
+            first_sample,
+            pcm,
+        }
     }
 }

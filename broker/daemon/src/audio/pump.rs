@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use modem::pcm::{Buffering, FRAME_BYTES, FRAME_SAMPLES, Frame, Framer, Pacer, Playout, Source};
+use modem::pcm::{Buffering, Frame, Framer, Pacer, Playout, SampleRate, Source};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -66,7 +66,7 @@ impl Drop for Stop {
 }
 
 /// Starts the thread.
-pub(super) fn spawn(fd: OwnedFd, ends: Ends) -> io::Result<Stop> {
+pub(super) fn spawn(fd: OwnedFd, rate: SampleRate, ends: Ends) -> io::Result<Stop> {
     let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
     let (closed, is_closed) = oneshot::channel();
     let thread_wake = Arc::clone(&wake);
@@ -74,7 +74,7 @@ pub(super) fn spawn(fd: OwnedFd, ends: Ends) -> io::Result<Stop> {
     std::thread::Builder::new().name("pcm".to_owned()).spawn(move || {
         let scheduling = priority::raise();
         tracing::debug!(scheduling, "audio thread started");
-        let mut pump = Pump::new(fd, thread_wake, ends);
+        let mut pump = Pump::new(fd, rate, thread_wake, ends);
         let reason = pump.run();
         let Pump { ends, port, .. } = pump;
         drop(port);
@@ -90,6 +90,7 @@ pub(super) fn spawn(fd: OwnedFd, ends: Ends) -> io::Result<Stop> {
 
 struct Pump {
     port: OwnedFd,
+    rate: SampleRate,
     wake: Arc<EventFd>,
     ends: Ends,
     began: Instant,
@@ -117,22 +118,20 @@ struct Turn {
 }
 
 impl Pump {
-    fn new(port: OwnedFd, wake: Arc<EventFd>, ends: Ends) -> Self {
+    fn new(port: OwnedFd, rate: SampleRate, wake: Arc<EventFd>, ends: Ends) -> Self {
         Pump {
             is_tty: port.is_terminal(),
             port,
+            rate,
             wake,
             began: ends.began,
             ends,
-            framer: Framer::default(),
-            pacer: Pacer::new(Duration::ZERO),
-            playout: Playout::new(Buffering::default()),
+            framer: Framer::new(rate),
+            pacer: Pacer::new(rate, Duration::ZERO),
+            playout: Playout::new(rate, Buffering::default()),
             buffering: 0,
-            unwritten: Frame {
-                first_sample: 0,
-                pcm: [0; FRAME_BYTES],
-            },
-            unwritten_from: FRAME_BYTES,
+            unwritten: Frame::silent(rate),
+            unwritten_from: rate.frame_bytes(),
             unwritten_silence: false,
             taken: 0,
             uplink_sample: 0,
@@ -167,7 +166,7 @@ impl Pump {
     }
 
     fn wait(&self) -> nix::Result<Turn> {
-        let pending = self.unwritten_from < FRAME_BYTES;
+        let pending = self.is_pending();
         let interest = if pending {
             PollFlags::POLLIN | PollFlags::POLLOUT
         } else {
@@ -224,7 +223,10 @@ impl Pump {
     fn account_for_read(&mut self, now: Duration, count: usize) {
         let counters = &self.ends.counters;
         add(&counters.downlink_bytes, count as u64);
-        add(&counters.downlink_short_reads, u64::from(count < FRAME_BYTES));
+        add(
+            &counters.downlink_short_reads,
+            u64::from(count < self.rate.frame_bytes()),
+        );
         match self.last_read.replace(now) {
             Some(last) => {
                 let gap = micros(now.saturating_sub(last));
@@ -254,7 +256,7 @@ impl Pump {
                 raise(&self.ends.counters.lateness_max_us, late);
                 self.ends.counters.times.lateness.observe(late);
             }
-            if self.unwritten_from < FRAME_BYTES || self.driver_is_full() {
+            if self.is_pending() || self.driver_is_full() {
                 add(&self.ends.counters.write_stalls, 1);
                 continue;
             }
@@ -272,7 +274,7 @@ impl Pump {
         };
         let octets = octets.unwrap_or(0);
         raise(&self.ends.counters.driver_max_bytes, octets as u64);
-        octets >= DRIVER_FRAMES * FRAME_BYTES
+        octets >= DRIVER_FRAMES * self.rate.frame_bytes()
     }
 
     fn clear(&mut self) -> bool {
@@ -303,7 +305,7 @@ impl Pump {
 
     /// Marks are reached when the audio before them is written, so a frame that is not written whole is not told of yet.
     fn publish_taken(&self) {
-        if self.unwritten_from >= FRAME_BYTES {
+        if !self.is_pending() {
             self.ends.counters.uplink_taken.store(self.taken, Ordering::Release);
         }
     }
@@ -317,30 +319,35 @@ impl Pump {
         }
         let filled = self
             .playout
-            .fill(&mut Ring(&mut self.ends.uplink), &mut self.unwritten.pcm);
+            .fill(&mut Ring(&mut self.ends.uplink), self.unwritten.pcm_mut());
         self.unwritten.first_sample = self.uplink_sample;
-        self.uplink_sample += FRAME_SAMPLES as u64;
+        self.uplink_sample += self.rate.frame_samples() as u64;
         self.unwritten_from = 0;
         self.unwritten_silence = filled.queued_bytes == 0;
         self.taken += (filled.queued_bytes + filled.skipped_bytes) as u64;
         add(
             &counters.uplink_skipped_frames,
-            (filled.skipped_bytes / FRAME_BYTES) as u64,
+            (filled.skipped_bytes / self.rate.frame_bytes()) as u64,
         );
         add(&counters.uplink_stretched_frames, u64::from(filled.stretched));
         add(&counters.uplink_underruns, u64::from(filled.underrun));
         add(&counters.uplink_underrun_frames, u64::from(filled.underrun_frames));
     }
 
+    /// A frame was not taken whole.
+    fn is_pending(&self) -> bool {
+        self.unwritten_from < self.rate.frame_bytes()
+    }
+
     /// Writes what is left of the frame. One frame in one write: the driver makes one USB transfer of it.
     fn flush(&mut self) -> io::Result<bool> {
-        if self.unwritten_from >= FRAME_BYTES {
+        if !self.is_pending() {
             return Ok(false);
         }
-        match nix::unistd::write(&self.port, &self.unwritten.pcm[self.unwritten_from..]) {
+        match nix::unistd::write(&self.port, &self.unwritten.pcm()[self.unwritten_from..]) {
             Ok(count) => {
                 self.unwritten_from += count;
-                if self.unwritten_from < FRAME_BYTES {
+                if self.is_pending() {
                     add(&self.ends.counters.uplink_partial_writes, 1);
                     return Ok(false);
                 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use modem::pcm::{FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use modem::pcm::SampleRate;
 use tokio::sync::oneshot;
 
 use super::Heard;
@@ -24,17 +24,14 @@ const HEADER_BYTES: u64 = 44;
 /// Octets of one sample of both channels.
 const BLOCK_BYTES: u32 = 4;
 
-/// Octets between two updates of the header: a second.
-const FLUSH_BYTES: usize = (SAMPLE_RATE_HZ * BLOCK_BYTES) as usize;
+/// Frames by which one direction may be behind before silence stands in for it: 200 ms, more than any burst.
+const LAG_MAX_FRAMES: usize = 10;
 
-/// Samples by which one direction may be behind before silence stands in for it: 200 ms, more than any burst.
-const LAG_MAX: usize = 10 * FRAME_SAMPLES;
-
-/// Samples of silence that stand in for a gap at most: 10 s, which is what may have been dropped at once.
-const GAP_MAX: u64 = 10 * SAMPLE_RATE_HZ as u64;
+/// Seconds of silence that stand in for a gap at most, which is what may have been dropped at once.
+const GAP_MAX_SECONDS: u32 = 10;
 
 /// The largest a WAV file can say that it is, less a second.
-const FILE_MAX: u64 = u32::MAX as u64 - 2 * FLUSH_BYTES as u64;
+const FILE_MAX: u64 = u32::MAX as u64 - (2 * SampleRate::Hz16000.hz() * BLOCK_BYTES) as u64;
 
 /// A recording under way. Dropping it ends it.
 #[derive(Debug)]
@@ -58,8 +55,8 @@ impl Drop for Recording {
 }
 
 /// Records what a listener hears into a new file, until the audio ends.
-pub fn record(path: &Path, mut listener: Listener) -> io::Result<Recording> {
-    let mut wav = Wav::create(path)?;
+pub fn record(path: &Path, rate: SampleRate, mut listener: Listener) -> io::Result<Recording> {
+    let mut wav = Wav::create(path, rate)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let ended = supervisor::blocking("recording", move || {
@@ -85,12 +82,12 @@ struct Channel {
 }
 
 impl Channel {
-    fn take(&mut self, heard: &Heard) {
+    fn take(&mut self, heard: &Heard, gap_max: u64) {
         let missing = self
             .next_sample
             .map_or(0, |expected| heard.first_sample.saturating_sub(expected));
         // What a full queue dropped is silence, so that the two directions stay side by side.
-        self.waiting.extend((0..missing.min(GAP_MAX)).map(|_| 0));
+        self.waiting.extend((0..missing.min(gap_max)).map(|_| 0));
         let samples = heard
             .pcm
             .chunks_exact(2)
@@ -103,6 +100,7 @@ impl Channel {
 #[derive(Debug)]
 struct Wav {
     file: File,
+    rate: SampleRate,
     downlink: Channel,
     uplink: Channel,
     unwritten: Vec<u8>,
@@ -111,28 +109,32 @@ struct Wav {
 
 impl Wav {
     /// A new file that only its owner and group can read: it is somebody's voice.
-    fn create(path: &Path) -> io::Result<Wav> {
+    fn create(path: &Path, rate: SampleRate) -> io::Result<Wav> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?;
-        file.write_all(&header(0))?;
+        file.write_all(&header(rate, 0))?;
         Ok(Wav {
             file,
+            rate,
             downlink: Channel::default(),
             uplink: Channel::default(),
-            unwritten: Vec::with_capacity(FLUSH_BYTES + 4096),
+            unwritten: Vec::with_capacity(flush_bytes(rate) + 4096),
             data_bytes: 0,
         })
     }
 
     fn take(&mut self, heard: &Heard) -> io::Result<()> {
-        if heard.uplink {
-            self.uplink.take(heard);
+        let direction = if heard.uplink {
+            &mut self.uplink
         } else {
-            self.downlink.take(heard);
-        }
+            &mut self.downlink
+        };
+        direction.take(heard, u64::from(GAP_MAX_SECONDS * self.rate.hz()));
         let (down, up) = (self.downlink.waiting.len(), self.uplink.waiting.len());
-        let ready = down.min(up).max(down.max(up).saturating_sub(LAG_MAX));
+        let ready = down
+            .min(up)
+            .max(down.max(up).saturating_sub(LAG_MAX_FRAMES * self.rate.frame_samples()));
         self.interleave(ready);
-        if self.unwritten.len() >= FLUSH_BYTES {
+        if self.unwritten.len() >= flush_bytes(self.rate) {
             self.flush()?;
         }
         Ok(())
@@ -160,7 +162,7 @@ impl Wav {
         self.data_bytes += self.unwritten.len() as u64;
         self.unwritten.clear();
         let size = u32::try_from(self.data_bytes).unwrap_or(u32::MAX);
-        self.file.write_all_at(&header(size), 0)
+        self.file.write_all_at(&header(self.rate, size), 0)
     }
 
     fn finish(mut self) -> io::Result<()> {
@@ -171,10 +173,15 @@ impl Wav {
     }
 }
 
+/// Octets between two updates of the header: a second.
+fn flush_bytes(rate: SampleRate) -> usize {
+    (rate.hz() * BLOCK_BYTES) as usize
+}
+
 /// The header of a file with so many octets of samples.
-fn header(data_bytes: u32) -> [u8; HEADER_BYTES as usize] {
+fn header(rate: SampleRate, data_bytes: u32) -> [u8; HEADER_BYTES as usize] {
     let mut header = [0; HEADER_BYTES as usize];
-    let rate = SAMPLE_RATE_HZ;
+    let rate = rate.hz();
     let fields: [(usize, &[u8]); 13] = [
         (0, b"RIFF"),
         (4, &(data_bytes.saturating_add(36)).to_le_bytes()),
@@ -201,6 +208,9 @@ fn header(data_bytes: u32) -> [u8; HEADER_BYTES as usize] {
 mod tests {
     use super::*;
     use bytes::Bytes;
+
+    const RATE: SampleRate = SampleRate::Hz8000;
+    const FRAME_SAMPLES: usize = RATE.frame_samples();
 
     fn heard(uplink: bool, first_sample: u64, value: i16) -> Heard {
         let pcm: Vec<u8> = std::iter::repeat_n(value.to_le_bytes(), FRAME_SAMPLES)
@@ -230,7 +240,7 @@ mod tests {
     fn directions_stay_side_by_side_over_gaps_and_standstills() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("call.wav");
-        let mut wav = Wav::create(&path).unwrap();
+        let mut wav = Wav::create(&path, RATE).unwrap();
         for frame in 0..100 {
             let first = frame * FRAME_SAMPLES as u64;
             // The uplink's frames 20 to 29 were dropped on the way, the downlink stands still from frame 60 on.
@@ -255,7 +265,7 @@ mod tests {
     fn file_is_whole_after_every_second_without_an_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("call.wav");
-        let mut wav = Wav::create(&path).unwrap();
+        let mut wav = Wav::create(&path, RATE).unwrap();
         assert_eq!(read(&path), []);
         for frame in 0..125 {
             for uplink in [false, true] {
@@ -272,7 +282,10 @@ mod tests {
     fn nothing_is_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("call.wav");
-        drop(Wav::create(&path).unwrap());
-        assert_eq!(Wav::create(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        drop(Wav::create(&path, RATE).unwrap());
+        assert_eq!(
+            Wav::create(&path, RATE).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
     }
 }

@@ -7,19 +7,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use modem::pcm::dtmf::{Detector, Press};
-use modem::pcm::{Buffering, FRAME_SAMPLES, Frame, Meter, SAMPLE_RATE_HZ};
+use modem::pcm::{Buffering, Frame, Meter, SampleRate};
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::bell::{Bell, Ear, bell};
 use super::owner::{Listener, Owner, OwnerEnd};
 use super::pump::Ends;
-use super::{AlreadyOwned, AudioConfig, Cleared, Counters, Downlink, Heard, buffering, load, micros};
+use super::{AttachError, AudioConfig, Cleared, Counters, Downlink, Heard, buffering, load, micros};
 use crate::metrics::{AudioFigures, AudioSource};
 use crate::resource::{AudioProblem, AudioProblems, AudioStatistics};
-
-/// Octets of one millisecond.
-const BYTES_PER_MS: u64 = 2 * SAMPLE_RATE_HZ as u64 / 1000;
 
 /// Milliseconds of a frame.
 const FRAME_MS: u64 = 20;
@@ -59,6 +56,8 @@ const RATE_MEASURED: Duration = Duration::from_secs(10);
 pub struct AttachOptions {
     /// Takes the audio over from another owner.
     pub takeover: bool,
+    /// The samples that the owner sends and gets. Half of what the module passes is converted, twice as many cannot be.
+    pub rate: SampleRate,
     /// How its audio is queued; the prebuffer is at most [`PREBUFFER_MAX_MS`].
     pub buffering: Buffering,
 }
@@ -92,6 +91,8 @@ pub(super) struct Shared {
 
 /// The session of one call's audio.
 pub(super) struct Session {
+    /// What the module passes.
+    pub(super) rate: SampleRate,
     shared: Mutex<Shared>,
     counters: Arc<Counters>,
     pub(super) bell: Arc<Bell>,
@@ -122,9 +123,10 @@ struct Watched {
 
 impl Session {
     pub(super) fn new(config: AudioConfig) -> std::io::Result<(Arc<Session>, Ends)> {
-        let queue_bytes =
-            usize::try_from(config.uplink_queue_max.as_millis()).unwrap_or(usize::MAX / 32) * BYTES_PER_MS as usize;
-        let (uplink, uplink_out) = RingBuffer::new(queue_bytes.max(2 * 320));
+        let rate = config.rate;
+        let queue_ms = usize::try_from(config.uplink_queue_max.as_millis()).unwrap_or(usize::MAX / 64);
+        let queue_bytes = queue_ms * rate.bytes_per_ms() as usize;
+        let (uplink, uplink_out) = RingBuffer::new(queue_bytes.max(2 * rate.frame_bytes()));
         let (downlink_in, downlink) = RingBuffer::new(RING_FRAMES);
         let (written_in, written) = RingBuffer::new(RING_FRAMES);
         let (cleared, clears) = RingBuffer::new(CLEARS_MAX);
@@ -146,7 +148,7 @@ impl Session {
             listeners: Vec::new(),
             downlink,
             written,
-            detector: config.detect_dtmf.then(Detector::default),
+            detector: config.detect_dtmf.then(|| Detector::new(rate)),
             presses: Some(presses),
             heard_presses: Some(heard_presses),
             problems: Some(watch::Sender::new(AudioProblems::default())),
@@ -157,6 +159,7 @@ impl Session {
             end_reason: None,
         };
         let session = Arc::new(Session {
+            rate,
             shared: Mutex::new(shared),
             counters: Arc::clone(&counters),
             bell: Arc::clone(&bell),
@@ -231,10 +234,10 @@ impl Session {
             Err(oneshot::error::TryRecvError::Empty) => None,
         });
         while let Ok(frame) = shared.downlink.pop() {
-            shared.downlink_meter.push(&frame.pcm);
+            shared.downlink_meter.push(frame.pcm());
             if let (Some(detector), Some(presses)) = (&mut shared.detector, &shared.presses) {
                 // A full queue means that nobody follows.
-                detector.push(&frame.pcm, |press| {
+                detector.push(frame.pcm(), |press| {
                     let _ = presses.try_send(press);
                 });
             }
@@ -242,7 +245,7 @@ impl Session {
             self.hear(&mut shared.listeners, false, &frame);
         }
         while let Ok(frame) = shared.written.pop() {
-            shared.uplink_meter.push(&frame.pcm);
+            shared.uplink_meter.push(frame.pcm());
             self.hear(&mut shared.listeners, true, &frame);
         }
         self.reached_marks(shared);
@@ -265,7 +268,7 @@ impl Session {
         count(&mut watched.still_seconds, read == 0);
         count(&mut watched.stalled_seconds, stalled >= STALLED_FRAMES);
         // Half as much again is no burst that catches up, and a module on the wrong rate sends twice as much.
-        count(&mut watched.fast_seconds, read > 1500 * BYTES_PER_MS);
+        count(&mut watched.fast_seconds, read > 1500 * self.rate.bytes_per_ms());
         let shared = self.shared();
         let silent = shared.downlink_meter.digital_silence() >= SILENCE_MAX;
         let downlink = if watched.still_seconds >= STANDSTILL_SECONDS {
@@ -308,7 +311,7 @@ impl Session {
             self.downlink_unowned.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let dropped = owner.hear(&frame) * FRAME_SAMPLES;
+        let dropped = owner.hear(&frame) * self.rate.frame_samples();
         self.downlink_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
     }
 
@@ -331,7 +334,7 @@ impl Session {
                     .cleared
                     .iter()
                     .any(|range| range.from < position && position <= range.to);
-                let uplink_samples = load(&self.counters.uplink_frames) * FRAME_SAMPLES as u64;
+                let uplink_samples = self.samples(load(&self.counters.uplink_frames));
                 owner.reach(name, cleared, uplink_samples);
             }
         }
@@ -355,7 +358,7 @@ impl Session {
         if let Some(owner) = &mut shared.owner {
             owner.tell_latest(Downlink::Flow {
                 stop,
-                queued_ms: milliseconds(queued),
+                queued_ms: self.milliseconds(queued),
             });
         }
     }
@@ -374,10 +377,11 @@ impl Session {
         self.counters.clear_before.store(shared.pushed, Ordering::Release);
     }
 
-    pub(super) fn attach(session: &Arc<Session>, options: AttachOptions) -> Result<Owner, AlreadyOwned> {
+    pub(super) fn attach(session: &Arc<Session>, options: AttachOptions) -> Result<Owner, AttachError> {
+        let halved = session.is_halved(options.rate)?;
         let mut shared = session.shared();
         if shared.owner.is_some() && !options.takeover {
-            return Err(AlreadyOwned);
+            return Err(AttachError::AlreadyOwned);
         }
         // What the last owner had queued is not the new one's.
         session.clear_uplink(&shared);
@@ -387,7 +391,7 @@ impl Session {
         session.counters.buffering.store(written, Ordering::Release);
         let id = shared.next_owner;
         shared.next_owner += 1;
-        let mut owner = OwnerEnd::new(id);
+        let mut owner = OwnerEnd::new(id, halved);
         if let Some(reason) = &shared.end_reason {
             owner.queue.push_back(Downlink::Ended(reason.clone()));
         }
@@ -395,7 +399,7 @@ impl Session {
         // Told under the lock: a drop and an attachment at the same time must not be told in the other order.
         session.present.send_replace(true);
         session.owner_bell.notify_waiters();
-        Ok(Owner::new(Arc::clone(session), id))
+        Ok(Owner::new(Arc::clone(session), id, halved))
     }
 
     /// Accounts for what the owner fetched.
@@ -411,22 +415,32 @@ impl Session {
         self.uplink_refused.fetch_add(octets as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn listen(session: &Arc<Session>) -> Listener {
-        Session::listen_with(session, LISTENER_FRAMES)
+    /// Whether somebody's samples are half of the module's.
+    fn is_halved(&self, rate: SampleRate) -> Result<bool, AttachError> {
+        match (self.rate, rate) {
+            (SampleRate::Hz16000, SampleRate::Hz8000) => Ok(true),
+            (SampleRate::Hz8000, SampleRate::Hz16000) => Err(AttachError::NotWide),
+            _ => Ok(false),
+        }
+    }
+
+    pub(super) fn listen(session: &Arc<Session>, rate: SampleRate) -> Result<Listener, AttachError> {
+        let halved = session.is_halved(rate)?;
+        Ok(Session::listen_with(session, LISTENER_FRAMES, halved))
     }
 
     /// Listens with room for a disk that takes its time.
     pub(super) fn listen_patiently(session: &Arc<Session>) -> Listener {
-        Session::listen_with(session, RECORDING_FRAMES)
+        Session::listen_with(session, RECORDING_FRAMES, false)
     }
 
-    fn listen_with(session: &Arc<Session>, frames: usize) -> Listener {
+    fn listen_with(session: &Arc<Session>, frames: usize, halved: bool) -> Listener {
         let (sender, receiver) = mpsc::channel(frames);
         let mut shared = session.shared();
         if shared.ended.is_some() {
             shared.listeners.push(sender);
         }
-        Listener::new(receiver)
+        Listener::new(receiver, halved)
     }
 
     pub(super) fn owner_present(&self) -> watch::Receiver<bool> {
@@ -449,7 +463,7 @@ impl Session {
             return 0;
         }
         let bytes = load(&counters.downlink_bytes).saturating_sub(load(&counters.first_read_bytes));
-        let due = span_us as f64 * BYTES_PER_MS as f64 / 1000.0;
+        let due = span_us as f64 * self.rate.bytes_per_ms() as f64 / 1000.0;
         // A cast of a float saturates.
         ((bytes as f64 / due - 1.0) * 1e6).round() as i32
     }
@@ -464,15 +478,16 @@ impl Session {
         let lost = load(&counters.downlink_frames_lost);
         AudioStatistics {
             downlink_samples: load(&counters.downlink_bytes) / 2,
-            uplink_samples: load(&counters.uplink_frames) * FRAME_SAMPLES as u64,
+            downlink_read_frames: load(&counters.downlink_bytes) / self.rate.frame_bytes() as u64,
+            uplink_samples: self.samples(load(&counters.uplink_frames)),
             downlink_frames: self.downlink_frames.load(Ordering::Relaxed),
             uplink_frames: load(&counters.uplink_frames),
             uplink_silence_frames: load(&counters.uplink_silence_frames),
             uplink_underruns: load(&counters.uplink_underruns),
-            downlink_dropped_samples: self.downlink_dropped.load(Ordering::Relaxed) + lost * FRAME_SAMPLES as u64,
+            downlink_dropped_samples: self.downlink_dropped.load(Ordering::Relaxed) + self.samples(lost),
             uplink_dropped_samples: self.uplink_refused.load(Ordering::Relaxed) / 2,
             downlink_discontinuities: self.downlink_gaps.load(Ordering::Relaxed),
-            uplink_queued_ms: milliseconds(queued),
+            uplink_queued_ms: self.milliseconds(queued),
             pcm_open_attempts: 0,
             uplink_write_stalls: load(&counters.write_stalls),
             uplink_partial_writes: load(&counters.uplink_partial_writes),
@@ -502,7 +517,7 @@ impl Session {
         let heard = Heard {
             uplink,
             first_sample: frame.first_sample,
-            pcm: Bytes::copy_from_slice(&frame.pcm),
+            pcm: Bytes::copy_from_slice(frame.pcm()),
         };
         listeners.retain(|listener| match listener.try_send(heard.clone()) {
             Ok(()) => true,
@@ -512,6 +527,14 @@ impl Session {
             }
             Err(mpsc::error::TrySendError::Closed(_)) => false,
         });
+    }
+
+    fn samples(&self, frames: u64) -> u64 {
+        frames * self.rate.frame_samples() as u64
+    }
+
+    pub(super) fn milliseconds(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes / self.rate.bytes_per_ms()).unwrap_or(u32::MAX)
     }
 
     /// What the contract's statistics have no field for.
@@ -541,8 +564,4 @@ impl AudioSource for Session {
                 .map_or_else(AudioProblems::default, |problems| *problems.borrow()),
         }
     }
-}
-
-pub(super) fn milliseconds(bytes: u64) -> u32 {
-    u32::try_from(bytes / BYTES_PER_MS).unwrap_or(u32::MAX)
 }

@@ -4,9 +4,12 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use modem::pcm::SampleRate;
+
 use super::{AttachOptions, AudioConfig, AudioPath, Downlink};
 
 const CONFIG: AudioConfig = AudioConfig {
+    rate: SampleRate::Hz8000,
     uplink_queue_max: Duration::from_secs(10),
     detect_dtmf: true,
 };
@@ -140,7 +143,7 @@ async fn odd_octets_wait_for_their_other_half() {
 async fn port_that_goes_away_ends_the_owner_and_the_listeners() {
     let (path, stream) = start();
     let owner = path.attach(AttachOptions::default()).unwrap();
-    let mut listener = path.listen();
+    let mut listener = path.listen(SampleRate::Hz8000).unwrap();
     drop(stream);
     loop {
         if matches!(next(&owner).await, Downlink::Ended(_)) {
@@ -159,7 +162,7 @@ async fn port_that_goes_away_ends_the_owner_and_the_listeners() {
 async fn listener_hears_both_directions() {
     let (path, stream) = start();
     let mut owner = path.attach(AttachOptions::default()).unwrap();
-    let mut listener = path.listen();
+    let mut listener = path.listen(SampleRate::Hz8000).unwrap();
     owner.push_audio(&[9; 3200]);
     let module = module(stream, 20);
     let (mut up, mut down) = (false, false);
@@ -188,7 +191,7 @@ fn exchange(stream: &mut UnixStream, frames: usize) -> Vec<u8> {
 async fn slow_listener_loses_its_own_frames_only() {
     let (path, mut stream) = start();
     let owner = path.attach(AttachOptions::default()).unwrap();
-    let _never_reads = path.listen();
+    let _never_reads = path.listen(SampleRate::Hz8000).unwrap();
     for frame in 0..120 {
         exchange(&mut stream, 1);
         loop {

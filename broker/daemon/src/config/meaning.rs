@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use modem::pcm::SampleRate;
 use modem::profile::sim7600;
 
 use super::written::{At, Section, Source};
@@ -303,6 +304,11 @@ fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
     let emergency_calls = section.boolean("emergency_calls")?.unwrap_or(false);
     let detect_dtmf = section.boolean("detect_dtmf")?.unwrap_or(true);
     let reset_degraded_audio = section.boolean("reset_degraded_audio")?.unwrap_or(true);
+    let sample_rate = if section.boolean("wideband")?.unwrap_or(false) {
+        SampleRate::Hz16000
+    } else {
+        SampleRate::Hz8000
+    };
     let recording = recording(section.section("recording")?)?;
     section.finish()?;
     Ok(VoiceConfig {
@@ -313,6 +319,7 @@ fn voice(mut section: Section<'_>) -> Result<VoiceConfig, ConfigError> {
         emergency_calls,
         detect_dtmf,
         reset_degraded_audio,
+        sample_rate,
         recording,
     })
 }
@@ -356,7 +363,7 @@ fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Result<Vec<Mod
     let mut modems: Vec<ModemConfig> = Vec::new();
     for section in sections {
         let whole = section.at();
-        let modem = modem(section)?;
+        let modem = modem(section, modems.len())?;
         if modems.iter().any(|other| other.name == modem.name) {
             return Err(whole.error(format!("the name {:?} is used twice", modem.name)));
         }
@@ -396,7 +403,7 @@ fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Result<Vec<Mod
     Ok(modems)
 }
 
-fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
+fn modem(mut section: Section<'_>, position: usize) -> Result<ModemConfig, ConfigError> {
     let name = section
         .string("name")?
         .ok_or_else(|| section.error("name is missing"))?;
@@ -425,7 +432,7 @@ fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
         Some(written) => return Err(written.error(format!("expected \"sim7600\", found {:?}", written.value))),
     };
     let pin = pin(&mut section)?;
-    let data = data(section.section("data")?)?;
+    let data = data(section.section("data")?, position)?;
     let ussd_timeout = section
         .integer("ussd_timeout_seconds", 1..=600)?
         .map_or(::modem::ussd::ANSWER_LIMIT, Duration::from_secs);
@@ -470,7 +477,7 @@ fn modem(mut section: Section<'_>) -> Result<ModemConfig, ConfigError> {
     })
 }
 
-fn data(mut section: Section<'_>) -> Result<DataConfig, ConfigError> {
+fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigError> {
     let default = DataConfig::default();
     let families = match section.string("ip")? {
         None => default.families,
@@ -499,7 +506,12 @@ fn data(mut section: Section<'_>) -> Result<DataConfig, ConfigError> {
         delay: delay.map_or(default.delay, Duration::from_secs),
         metric: metric
             .and_then(|metric| u32::try_from(metric).ok())
-            .unwrap_or(default.metric),
+            // With the same metric nobody would know which of several modems is the way.
+            .unwrap_or_else(|| {
+                default
+                    .metric
+                    .saturating_add(u32::try_from(position).unwrap_or(u32::MAX))
+            }),
     })
 }
 

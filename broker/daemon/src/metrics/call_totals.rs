@@ -57,6 +57,7 @@ impl AudioFigures {
         let (sum, more) = (self.statistics, &other.statistics);
         self.statistics = AudioStatistics {
             downlink_samples: sum.downlink_samples + more.downlink_samples,
+            downlink_read_frames: sum.downlink_read_frames + more.downlink_read_frames,
             uplink_samples: sum.uplink_samples + more.uplink_samples,
             downlink_frames: sum.downlink_frames + more.downlink_frames,
             uplink_frames: sum.uplink_frames + more.uplink_frames,

@@ -256,7 +256,7 @@ const AUDIO_COUNTERS: [(&str, &str, Counter); 18] = [
     (
         "modem_pcm_rx_frames_total",
         "Frames of 20 ms read from the modem.",
-        |of| of.downlink_samples / ::modem::pcm::FRAME_SAMPLES as u64,
+        |of| of.downlink_read_frames,
     ),
     (
         "modem_pcm_rx_delivered_frames_total",

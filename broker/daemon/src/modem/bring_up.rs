@@ -22,6 +22,7 @@ use std::time::Duration;
 use ::modem::at::command::Setting;
 use ::modem::at::reply::{self, Domain};
 use ::modem::at::{Command, Response, ResultCode, command};
+use ::modem::pcm::SampleRate;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -107,6 +108,8 @@ pub(super) struct Needs {
     pub(super) sim_told: watch::Receiver<()>,
     /// Calls without a client stay up.
     pub(super) keep_calls: bool,
+    /// What the audio port is to pass.
+    pub(super) sample_rate: SampleRate,
     /// Why calls will have no audio, when the device has no port for it.
     pub(super) no_audio: Option<String>,
 }

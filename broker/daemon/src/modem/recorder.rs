@@ -30,9 +30,9 @@ pub struct Snapshot {
 
 enum Entry {
     /// Committed, then shown.
-    Change(Change, Option<Box<dyn FnOnce() + Send>>),
+    Change(Box<Change>, Option<Box<dyn FnOnce() + Send>>),
     /// Shown only: newer measures, not worth an event.
-    Shown(NetworkStatus),
+    Shown(Box<NetworkStatus>),
 }
 
 /// The actor's end.
@@ -78,13 +78,13 @@ impl Recorder {
     /// Hands a change over and runs something after it is durable.
     pub(super) async fn record_then(&self, change: Change, then: Option<Box<dyn FnOnce() + Send>>) {
         // The receiver lives as long as the supervisor's task; when it is gone the process is ending.
-        let _ = self.entries.send(Entry::Change(change, then)).await;
+        let _ = self.entries.send(Entry::Change(Box::new(change), then)).await;
     }
 
     /// Shows a status that differs from the last event's in its measures alone. It takes its place among the changes, and
     /// costs no write to the disk.
     pub(super) async fn show(&self, network: NetworkStatus) {
-        let _ = self.entries.send(Entry::Shown(network)).await;
+        let _ = self.entries.send(Entry::Shown(Box::new(network))).await;
     }
 }
 
@@ -93,9 +93,9 @@ impl RecorderTask {
     pub(super) async fn run(mut self) {
         while let Some(entry) = self.entries.recv().await {
             let (change, then) = match entry {
-                Entry::Change(change, then) => (change, then),
+                Entry::Change(change, then) => (*change, then),
                 Entry::Shown(network) => {
-                    self.publish(Change::Network(network));
+                    self.publish(Change::Network(*network));
                     continue;
                 }
             };

@@ -4,8 +4,9 @@
 //! lent to a terminal gets them set again, and nobody else may change them by a raw command.
 
 use ::modem::at::Command;
-use ::modem::at::command::{self, ErrorReporting, PcmFormat, Setting, Storage};
+use ::modem::at::command::{self, ErrorReporting, Setting, Storage};
 use ::modem::at::reply::{Domain, NewMessageIndication};
+use ::modem::pcm::SampleRate;
 
 /// One of them.
 pub(super) struct Reliance {
@@ -137,12 +138,27 @@ pub(super) const CALL_REPORTS: Reliance = Reliance {
     writes: || vec![command::call_list_reports()],
 };
 
-/// VoLTE calls run at 16 kHz unless told otherwise, and the audio path here is 8 kHz throughout.
-pub(super) const NARROW_AUDIO: Reliance = Reliance {
+/// VoLTE calls run at 16 kHz unless told otherwise, which is noise on an audio port with 8 kHz.
+const NARROW_AUDIO: Reliance = Reliance {
     what: "AT+CPCMBANDWIDTH=1,1",
     wanted: Some((Setting::PcmBandwidth, &[1, 1])),
-    writes: || vec![command::pcm_bandwidth(PcmFormat::Narrow, PcmFormat::Narrow)],
+    writes: || vec![command::pcm_bandwidth(SampleRate::Hz8000, SampleRate::Hz8000)],
 };
+
+/// The module's own default. Only VoLTE has wideband codecs here.
+const WIDE_AUDIO: Reliance = Reliance {
+    what: "AT+CPCMBANDWIDTH=0,1",
+    wanted: Some((Setting::PcmBandwidth, &[0, 1])),
+    writes: || vec![command::pcm_bandwidth(SampleRate::Hz16000, SampleRate::Hz8000)],
+};
+
+/// What the audio of calls relies on.
+pub(super) const fn audio(rate: SampleRate) -> Reliance {
+    match rate {
+        SampleRate::Hz8000 => NARROW_AUDIO,
+        SampleRate::Hz16000 => WIDE_AUDIO,
+    }
+}
 
 /// Keys that the other side presses.
 pub(super) const DTMF_DETECTION: Reliance = Reliance {
@@ -151,8 +167,8 @@ pub(super) const DTMF_DETECTION: Reliance = Reliance {
     writes: || vec![command::dtmf_detection()],
 };
 
-/// All of them, in the order in which they are set.
-const ALL: [Reliance; 18] = {
+/// All of them, in the order in which they are set, but for the audio's.
+const ALL: [Reliance; 17] = {
     let [(_, circuit), (_, packet), (_, evolved)] = REGISTRATION;
     [
         ERROR_NUMBERS,
@@ -172,19 +188,21 @@ const ALL: [Reliance; 18] = {
         EXTENDED_RING,
         CALL_REPORTS,
         DTMF_DETECTION,
-        NARROW_AUDIO,
     ]
 };
 
 /// What sets everything. A firmware that does not know one of them refused it when the modem came up as well.
-pub(super) fn commands() -> Vec<Command> {
-    ALL.iter().flat_map(|reliance| (reliance.writes)()).collect()
+pub(super) fn commands(rate: SampleRate) -> Vec<Command> {
+    ALL.iter()
+        .chain([&audio(rate)])
+        .flat_map(|reliance| (reliance.writes)())
+        .collect()
 }
 
 /// Whether the broker relies on what a command sets, named without its `AT` and in capitals.
 pub fn is_relied_on(name: &str) -> bool {
     let named = |reliance: &Reliance| reliance.what.trim_start_matches("AT").split('=').next() == Some(name);
-    ALL.iter().any(named)
+    ALL.iter().chain([&NARROW_AUDIO]).any(named)
 }
 
 /// Announcements of messages by their place, and of status reports in this way.
@@ -206,7 +224,7 @@ mod tests {
 
     #[test]
     fn what_is_set_is_what_nobody_else_may_set() {
-        for command in commands() {
+        for command in commands(SampleRate::Hz16000) {
             let name = command
                 .line
                 .trim_start_matches("AT")

@@ -143,6 +143,7 @@ impl<'a> Serving<'a> {
             registered: is_registered,
             sim_changes: sim_changed,
             sim_told: sim_heard,
+            sample_rate: modem.setup.voice.sample_rate,
             keep_calls: modem.setup.voice.on_abandoned == OnAbandoned::Keep || modem.carried.is_some(),
             no_audio,
         });
@@ -538,7 +539,7 @@ impl<'a> Serving<'a> {
                 options,
                 reply,
             } => self.attach(&call_id, answer, options, reply),
-            Request::Monitor { call_id, reply } => self.monitor(&call_id, reply),
+            Request::Monitor { call_id, rate, reply } => self.monitor(&call_id, rate, reply),
             Request::MessageQueued => self.messages.queued(),
             Request::StartUssd {
                 code,

@@ -35,8 +35,9 @@ impl Serving<'_> {
         let (stop, stopped) = oneshot::channel();
         self.terminal.stop = Some(stop);
         let at = self.link.at.clone();
+        let restores = reliance::commands(self.modem.setup.voice.sample_rate);
         self.start(async move {
-            let opening = at.open_terminal(idle, stopped, reliance::commands());
+            let opening = at.open_terminal(idle, stopped, restores);
             let opened = match tokio::time::timeout(OPEN_LIMIT, opening).await {
                 Ok(opened) => opened.map_err(Refusal::from),
                 Err(_) => Err(Refusal::ModemTimeout {

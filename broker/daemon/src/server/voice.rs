@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use ::modem::pcm::{Buffering, Supply};
+use ::modem::pcm::{Buffering, SampleRate, Supply};
 use api::v1::stream_call_request::Request as FromClient;
 use api::v1::stream_call_response::Response as ToClient;
 use api::v1::voice_service_server::VoiceService;
@@ -30,7 +30,7 @@ use crate::store::CallQuery;
 /// Responses that may wait for a client. Audio is trimmed before this, where the oldest can still be dropped.
 const RESPONSE_DEPTH: usize = 8;
 
-/// Audio in one message at most: 10 s.
+/// Octets of audio in one message at most: 10 s, or 5 s at 16 kHz.
 const AUDIO_MESSAGE_MAX: usize = 160_000;
 
 /// Collected of live audio when the client does not say: two frames, for the jitter of a network and the slot of a frame.
@@ -41,8 +41,6 @@ const TONES_WAITING_MAX: usize = 256;
 
 /// How long after the end of the audio the end of the call may be told.
 const END_GRACE: Duration = Duration::from_secs(3);
-
-const SAMPLE_RATE_HZ: u32 = ::modem::pcm::SAMPLE_RATE_HZ;
 
 #[tonic::async_trait]
 impl VoiceService for Context {
@@ -225,10 +223,13 @@ impl VoiceService for Context {
         &self,
         request: Request<MonitorCallRequest>,
     ) -> Result<Response<Self::MonitorCallStream>, Status> {
-        let call_id = request.into_inner().call_id;
+        let MonitorCallRequest { call_id, format } = request.into_inner();
+        let rate = sample_rate(format.as_ref(), ["format.encoding", "format.sample_rate_hz"])?;
         let call = self.call(&call_id).await?;
         let modem = self.modems.find(&call.modem)?;
-        let listener = modem.ask(|reply| modem::Request::Monitor { call_id, reply }).await?;
+        let listener = modem
+            .ask(|reply| modem::Request::Monitor { call_id, rate, reply })
+            .await?;
         let stream = futures_util::stream::unfold(listener, |mut listener| async {
             let heard = listener.next().await?;
             let frame = Some(AudioFrame {
@@ -311,22 +312,32 @@ impl Context {
     }
 }
 
-fn attach_options(attach: &StreamCallAttach) -> Result<AttachOptions, Refusal> {
-    if let Some(format) = &attach.format {
-        if !matches!(format.encoding(), AudioEncoding::Unspecified | AudioEncoding::PcmS16le) {
-            return Err(Refusal::FieldInvalid {
-                field: "attach.format.encoding",
-                problem: "only PCM_S16LE is known".to_owned(),
-            });
-        }
-        if !matches!(format.sample_rate_hz, 0 | SAMPLE_RATE_HZ) {
-            let problem = format!("{} is not 8000", format.sample_rate_hz);
-            return Err(Refusal::FieldInvalid {
-                field: "attach.format.sample_rate_hz",
-                problem,
-            });
-        }
+/// What a client wants; its fields are named as the client wrote them.
+fn sample_rate(format: Option<&AudioFormat>, [encoding, rate]: [&'static str; 2]) -> Result<SampleRate, Refusal> {
+    let Some(format) = format else {
+        return Ok(SampleRate::default());
+    };
+    if !matches!(format.encoding(), AudioEncoding::Unspecified | AudioEncoding::PcmS16le) {
+        return Err(Refusal::FieldInvalid {
+            field: encoding,
+            problem: "only PCM_S16LE is known".to_owned(),
+        });
     }
+    match format.sample_rate_hz {
+        0 | 8000 => Ok(SampleRate::Hz8000),
+        16_000 => Ok(SampleRate::Hz16000),
+        other => Err(Refusal::FieldInvalid {
+            field: rate,
+            problem: format!("{other} is neither 8000 nor 16000"),
+        }),
+    }
+}
+
+fn attach_options(attach: &StreamCallAttach) -> Result<AttachOptions, Refusal> {
+    let rate = sample_rate(
+        attach.format.as_ref(),
+        ["attach.format.encoding", "attach.format.sample_rate_hz"],
+    )?;
     if attach.prebuffer_ms > PREBUFFER_MAX_MS {
         return Err(Refusal::FieldInvalid {
             field: "attach.prebuffer_ms",
@@ -347,6 +358,7 @@ fn attach_options(attach: &StreamCallAttach) -> Result<AttachOptions, Refusal> {
     };
     Ok(AttachOptions {
         takeover: attach.takeover,
+        rate,
         buffering: Buffering {
             supply,
             prebuffer: Duration::from_millis(prebuffer_ms.into()),
@@ -428,13 +440,14 @@ enum Next {
 
 impl CallStream {
     async fn run(mut self, mut requests: Streaming<StreamCallRequest>) {
+        let rate = self.attachment.owner.rate();
         let attached = StreamCallAttached {
             call: Some(convert::call(&self.attachment.call)),
             format: Some(AudioFormat {
                 encoding: AudioEncoding::PcmS16le.into(),
-                sample_rate_hz: SAMPLE_RATE_HZ,
+                sample_rate_hz: rate.hz(),
             }),
-            frame_bytes: ::modem::pcm::FRAME_BYTES as u32,
+            frame_bytes: rate.frame_bytes() as u32,
             uplink_queue_max_ms: self.attachment.owner.uplink_queue_max_ms(),
         };
         let mut next = self.responses.send(ToClient::Attached(attached)).await;

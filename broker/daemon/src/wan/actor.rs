@@ -3,9 +3,10 @@
 //! While the mode is off it waits for requests and does nothing else: no socket is open and nothing is probed.
 
 mod leading;
+mod probing;
 mod status;
+mod watching;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -14,19 +15,17 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::claim::{Claim, Other};
 use super::hook::{self, Told};
 use super::name_server::NameServers;
-use super::policy::{Action, Backup, Burst, Input, Link, Mode, Policy, Primary, Role, Round};
-use super::probe::{self, Plan, Report};
-use super::survey::{self, Bell, Seen};
+use super::policy::{Action, Backup, Input, Link, Mode, Policy, Primary, Role, Round};
+use super::probe::{self, Report};
+use super::survey::{Bell, Seen};
 use crate::config::WanConfig;
 use crate::modem::{self, ModemHandle, Snapshot};
 use crate::refusal::Refusal;
-use crate::resource::{
-    Bearer, BearerState, CallState, Change, ChangeKind, DataUsage, MessageState, Persistence, Sequence, WanMode,
-    WanRole, WanStatus,
-};
-use crate::store::{Filter, Store};
+use crate::resource::{Bearer, BearerState, DataUsage, Persistence, Sequence, WanMode, WanRole, WanStatus};
+use crate::store::Store;
 use crate::supervisor;
 
 /// Requests that may wait.
@@ -34,12 +33,6 @@ const REQUEST_DEPTH: usize = 16;
 
 /// The kernel answers in milliseconds, unless a driver holds the lock of all links.
 const KERNEL_LIMIT: Duration = Duration::from_secs(10);
-
-/// A storm of messages makes the internet important once.
-const TRIGGER_PAUSE: Duration = Duration::from_secs(5);
-
-/// Events that are read at once.
-const BATCH: usize = 64;
 
 /// How a request is answered.
 pub type Reply = oneshot::Sender<Result<WanStatus, Refusal>>;
@@ -136,6 +129,12 @@ pub struct WanActor {
     leading_problem: String,
     /// What is led through the modem now.
     led: Option<super::route::Ways>,
+    /// Held while something is.
+    claim: Option<Claim>,
+    /// Another broker leads the traffic of this machine, and keeps this one from what it wants to do.
+    other: Option<Other>,
+    /// What an earlier life left is still to be looked for.
+    unclean: bool,
     status: watch::Sender<WanStatus>,
     /// What the last event said.
     told: WanStatus,
@@ -190,6 +189,9 @@ pub fn open(
         backup_detail: String::new(),
         leading_problem: String::new(),
         led: None,
+        claim: None,
+        other: None,
+        unclean: true,
         status,
         told: WanStatus::default(),
         hook,
@@ -212,6 +214,7 @@ enum Turn {
     LinkChanged(std::io::Result<()>),
     ModemChanged,
     Used,
+    OtherGone,
     Happened,
     Done(Done),
     Due,
@@ -220,7 +223,7 @@ enum Turn {
 impl WanActor {
     /// Serves until the broker stops; then nothing of it is left on the machine.
     pub async fn run(mut self) {
-        self.clean_up("").await;
+        self.clean_up().await;
         if self.config.mode != Mode::Off {
             self.set_mode(self.config.mode).await;
         }
@@ -250,6 +253,12 @@ impl WanActor {
                 None => std::future::pending().await,
             }
         };
+        let other_gone = async {
+            match &self.other {
+                Some(other) => other.gone().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = self.shutdown.wait_for(|stop| *stop) => Turn::Stop,
@@ -259,6 +268,7 @@ impl WanActor {
             Ok(()) = self.snapshots.changed(), if is_on => Turn::ModemChanged,
             Ok(()) = self.doorbell.changed(), if is_on => Turn::Happened,
             Ok(()) = self.usage.changed(), if is_on => Turn::Used,
+            () = other_gone => Turn::OtherGone,
             () = due => Turn::Due,
         }
     }
@@ -275,6 +285,7 @@ impl WanActor {
             }
             Turn::ModemChanged => self.look_at_modem().await,
             Turn::Used => self.look_at_usage().await,
+            Turn::OtherGone => self.other_gone().await,
             Turn::Happened => self.look_at_events().await,
             Turn::Done(done) => self.done(done).await,
             Turn::Due => self.feed(Input::Due).await,
@@ -339,107 +350,6 @@ impl WanActor {
             self.look_at_usage().await;
         }
         self.feed(Input::Mode(mode)).await;
-    }
-
-    async fn look_at_links(&mut self) {
-        let seen = match blocking(survey::survey).await {
-            Ok(seen) => seen,
-            Err(error) => {
-                tracing::warn!(%error, "the links were not looked at");
-                return;
-            }
-        };
-        let modems = BTreeSet::from([self.snapshots.borrow().bearer.interface.clone()]);
-        let before = self.primary.take();
-        let name = before.as_ref().map_or("", |seen| seen.name.as_str());
-        let found = survey::primary(&seen, self.config.primary.as_deref(), name, &modems, &self.sysfs);
-        self.primary = found.cloned();
-        let counted = |seen: &Seen| Seen {
-            octets: (0, 0),
-            ..seen.clone()
-        };
-        if self.primary.as_ref().map(counted) != before.as_ref().map(counted) {
-            let link = self.primary.as_ref().map_or(Link::Absent, Seen::link);
-            self.feed(Input::Link(link)).await;
-        }
-        self.lead_again().await;
-    }
-
-    /// Why the modem cannot be connected now, if it cannot.
-    fn obstacle(&self, snapshot: &Snapshot) -> Option<String> {
-        let Snapshot { bearer, network, .. } = snapshot;
-        match bearer.state {
-            BearerState::NotReady => Some(bearer.detail.clone()),
-            // What carries packets is not asked whether it may.
-            BearerState::Connected => None,
-            _ if !network.is_registered() => Some("the modem is not registered with a network".to_owned()),
-            _ if network.is_roaming() && !self.roaming => Some(Refusal::RoamingNotAllowed.to_string()),
-            _ => None,
-        }
-    }
-
-    async fn look_at_modem(&mut self) {
-        let snapshot = self.snapshots.borrow_and_update().clone();
-        let bearer = &snapshot.bearer;
-        let connected = bearer.state == BearerState::Connected;
-        if self.policy.backup() == Backup::Up && !connected {
-            self.backup_detail.clone_from(&bearer.detail);
-            let persistent = bearer.persistence == Some(Persistence::Permanent);
-            self.feed(Input::Lost(persistent)).await;
-        }
-        let obstacle = self.obstacle(&snapshot);
-        let ready = obstacle.is_none();
-        if let Some(obstacle) = obstacle {
-            self.backup_detail = obstacle;
-        }
-        if ready == (self.policy.backup() == Backup::NotReady) {
-            if ready {
-                self.backup_detail.clear();
-            }
-            self.feed(Input::Ready(ready)).await;
-        }
-        self.lead_again().await;
-    }
-
-    async fn look_at_usage(&mut self) {
-        let used = *self.usage.borrow_and_update();
-        let capped = self.config.cap.is_some_and(|cap| used.downlink + used.uplink >= cap);
-        if capped != self.policy.capped() {
-            self.feed(Input::Capped(capped)).await;
-        }
-    }
-
-    /// A call that rings and a message that came make the internet important.
-    async fn look_at_events(&mut self) {
-        self.doorbell.borrow_and_update();
-        let filter = Filter {
-            kinds: Some(vec![ChangeKind::Call, ChangeKind::Message]),
-            modems: Vec::new(),
-        };
-        let batch = match self.store.events_after(self.cursor, BATCH, &filter).await {
-            Ok(batch) => batch,
-            Err(_) => {
-                // What was deleted meanwhile is of no interest any more.
-                self.cursor = self.store.latest();
-                return;
-            }
-        };
-        self.cursor = batch.cursor;
-        let important = batch.events.iter().any(|event| match &event.change {
-            Change::Call(call) => call.state == CallState::Incoming,
-            Change::Message(message) => message.state == MessageState::Received,
-            _ => false,
-        });
-        if !batch.caught_up {
-            // More is there; the doorbell rang for it already.
-            self.doorbell.mark_changed();
-        }
-        let now = Instant::now();
-        let soon = self.last_trigger.is_some_and(|last| now < last + TRIGGER_PAUSE);
-        if important && !soon {
-            self.last_trigger = Some(now);
-            self.feed(Input::Triggered).await;
-        }
     }
 
     async fn done(&mut self, done: Done) {
@@ -532,56 +442,5 @@ impl WanActor {
             }
             Done::Disconnected
         }));
-    }
-
-    fn plan(&self, round: Round) -> Plan {
-        let primary = self.primary.clone().unwrap_or_default();
-        let fits = |is_v6: bool| primary.routes(is_v6);
-        let carrier = &self.snapshots.borrow().bearer.name_servers;
-        let servers = match self.config.probe_names {
-            true => self.name_servers.of_primary(),
-            false => Vec::new(),
-        };
-        let timing = &self.config.timing;
-        Plan {
-            targets: self
-                .config
-                .targets
-                .iter()
-                .copied()
-                .filter(|target| fits(target.address().is_ipv6()))
-                .collect(),
-            name_servers: servers
-                .into_iter()
-                .filter(|server| fits(server.is_ipv6()) && !carrier.contains(&server.to_string()))
-                .collect(),
-            interface: primary.name,
-            name: self.config.probe_name.clone(),
-            portal: self.config.portal_check.clone(),
-            burst: match round {
-                Round::Burst => timing.burst,
-                Round::Single => Burst {
-                    volleys: 1,
-                    spacing: Duration::ZERO,
-                    limit: timing.timeout,
-                },
-            },
-        }
-    }
-
-    /// Through the modem every octet is paid for: two targets of the family that it has.
-    fn backup_plan(&self) -> Plan {
-        let bearer = &self.snapshots.borrow().bearer;
-        let has_v6 = bearer.addresses.iter().any(|address| address.contains(':'));
-        let has_v4 = bearer.addresses.iter().any(|address| address.contains('.'));
-        let fits = |target: &probe::Target| if target.address().is_ipv6() { has_v6 } else { has_v4 };
-        Plan {
-            interface: bearer.interface.clone(),
-            targets: self.config.targets.iter().copied().filter(fits).take(2).collect(),
-            name_servers: Vec::new(),
-            name: self.config.probe_name.clone(),
-            portal: None,
-            burst: probe::BACKUP_LIMIT,
-        }
     }
 }

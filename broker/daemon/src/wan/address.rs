@@ -4,13 +4,14 @@
 //! recognised. Nothing else on the machine is touched.
 //!
 //! A default route through the interface is always in a table of its own ([`TABLE`]), for programs that send from the modem's
-//! address; in the main table, where it concerns everybody, it is only when the layout has a metric.
+//! address; in the main table, where it concerns everybody, it is only when the layout has a metric. No two modems have the
+//! same metric, and no route is ever replaced: what is there with the same metric belongs to somebody else.
 
 use std::ffi::CString;
 use std::io;
 use std::net::IpAddr;
 
-use super::netlink::{Body, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
+use super::netlink::{Body, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
 
 /// The protocol of the broker's routes, from the range that `rtnetlink(7)` leaves to programs.
 pub const ROUTE_PROTOCOL: u8 = 109;
@@ -34,7 +35,7 @@ const IFA_LOCAL: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTA_PRIORITY: u16 = 6;
 
-/// The metric in the table of its own, where there is nothing to compete with.
+/// The metric in the table of its own, to which the index of the interface is added, so that each modem has another one.
 const OWN_METRIC: u32 = 700;
 
 const IFF_UP: u32 = 1;
@@ -160,11 +161,11 @@ impl Link {
             .map(|(address, _)| family_of(*address))
             .collect();
         families.dedup();
-        let own_table = (TABLE, OWN_METRIC);
+        let own_table = (TABLE, OWN_METRIC.saturating_add(self.index));
         let main = layout.metric.map(|metric| (RT_TABLE_MAIN, metric));
         for family in families {
             for (table, metric) in [own_table].into_iter().chain(main) {
-                self.change_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, family, table, metric)?;
+                self.change_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, family, table, metric)?;
             }
         }
         Ok(())

@@ -15,6 +15,10 @@ use super::survey::Seen;
 /// The table with the copies of the primary's default routes.
 const PRIMARY_TABLE: u8 = 110;
 
+/// In the table of the bearers, before their own routes: what is sent from the address of the modem that leads must not go
+/// out by another one.
+const LED_METRIC: u32 = 1;
+
 /// Before the rule of the main table (32766).
 const RULE_PREFERENCE: u32 = 10_900;
 
@@ -104,10 +108,12 @@ pub fn lead_to_backup(ways: &Ways) -> io::Result<()> {
             } else {
                 RT_SCOPE_LINK
             };
-            let body = Body::new(&route_header(family, RT_TABLE_MAIN, scope, RTN_UNICAST, 0))
-                .with_u32(RTA_OIF, ways.backup.index)
-                .with_u32(RTA_PRIORITY, ways.metric);
-            netlink.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
+            for (table, metric) in [(address::TABLE, LED_METRIC), (RT_TABLE_MAIN, ways.metric)] {
+                let body = Body::new(&route_header(family, table, scope, RTN_UNICAST, 0))
+                    .with_u32(RTA_OIF, ways.backup.index)
+                    .with_u32(RTA_PRIORITY, metric);
+                netlink.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
+            }
         } else if wanted {
             // Programs that prefer this family have to hear at once that there is no way, instead of waiting for the dead one.
             let body = Body::new(&route_header(
@@ -143,7 +149,12 @@ pub fn lead_to_backup(ways: &Ways) -> io::Result<()> {
 pub fn lead_to_primary(metric: u32) -> io::Result<usize> {
     let mut netlink = Netlink::open()?;
     let routes = remove_routes(&mut netlink, |route| {
-        route.table == PRIMARY_TABLE || (route.table == RT_TABLE_MAIN && route.metric == metric)
+        match route.table {
+            PRIMARY_TABLE => true,
+            // Of these there is none of a bearer, and the metric may have been another one in the earlier life.
+            RT_TABLE_MAIN => route.metric == metric || route.kind == RTN_UNREACHABLE,
+            _ => route.metric == LED_METRIC,
+        }
     })?;
     Ok(routes + remove_rules(&mut netlink)?)
 }

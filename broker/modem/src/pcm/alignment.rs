@@ -1,7 +1,5 @@
 //! Whether octets are put together to the right samples.
 
-use super::FRAME_BYTES;
-
 /// Notices that an octet was lost, so that every sample since is made of halves of two.
 ///
 /// Audio is smooth: neighbouring samples differ little. Read one octet off, the fine half of each sample becomes its coarse
@@ -17,13 +15,13 @@ impl Alignment {
     const FRAMES: u32 = 5;
     /// How much smoother the other way has to be.
     const MUCH: u64 = 8;
-    /// Least sum of steps for a frame to say anything: less is silence with its last bits.
-    const STEPS_MIN: u64 = 160 * 64;
+    /// Least step for a frame to say anything, on average: less is silence with its last bits.
+    const STEP_MIN: u64 = 64;
 
     /// Looks at a frame as it was put together; true if an octet is missing and the next one is to be left out.
-    pub fn is_slipped(&mut self, frame: &[u8; FRAME_BYTES]) -> bool {
-        let (as_read, shifted) = (roughness(&frame[..]), roughness(&frame[1..FRAME_BYTES - 1]));
-        if as_read.max(shifted) < Self::STEPS_MIN {
+    pub fn is_slipped(&mut self, frame: &[u8]) -> bool {
+        let (as_read, shifted) = (roughness(frame), roughness(&frame[1..frame.len() - 1]));
+        if as_read.max(shifted) < Self::STEP_MIN * (frame.len() as u64 / 2) {
             return false;
         }
         if as_read > Self::MUCH * shifted {
@@ -55,7 +53,7 @@ fn roughness(octets: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Framer;
+    use super::super::{Framer, SampleRate};
 
     fn sine(samples: usize, frequency: f32, level: f32) -> Vec<u8> {
         (0..samples)
@@ -65,7 +63,7 @@ mod tests {
     }
 
     fn slips(octets: &[u8]) -> u64 {
-        let mut framer = Framer::default();
+        let mut framer = Framer::new(SampleRate::Hz8000);
         framer.push(octets, |_| {});
         framer.slips()
     }
@@ -119,9 +117,9 @@ mod tests {
         ] {
             let whole = octets.clone();
             octets.remove(5_001);
-            let mut framer = Framer::default();
+            let mut framer = Framer::new(SampleRate::Hz8000);
             let mut heard = Vec::new();
-            framer.push(&octets, |frame| heard.extend(frame.pcm));
+            framer.push(&octets, |frame| heard.extend_from_slice(frame.pcm()));
             assert_eq!(framer.slips(), 1, "{name}");
             // An octet lost and one left out: a sample less, and the rest in its place.
             let tail = heard.len() - 16_000;

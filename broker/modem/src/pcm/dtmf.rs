@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::SAMPLE_RATE_HZ;
+use super::SampleRate;
 
 const ROWS_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
 const COLUMNS_HZ: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
@@ -16,10 +16,10 @@ const KEYS: [[char; 4]; 4] = [
     ['*', '0', '#', 'D'],
 ];
 
-/// Samples of a window: 16 ms, which tells neighbours apart and still hears a frequency that is 1.5 % off (Q.24).
-const WINDOW: usize = 128;
-/// Windows begin this far apart.
-const HOP: usize = 64;
+/// A window is 16 ms, which tells neighbours apart and still hears a frequency that is 1.5 % off (Q.24).
+const WINDOW_MS: usize = 16;
+/// So many windows begin in the time of one.
+const OVERLAP: usize = 2;
 /// Windows in a row that begin a press: 32 ms, of the 40 ms that Q.24 asks for at least.
 const HITS: u32 = 3;
 /// Windows in a row without the key that end a press. A pause is 40 ms at least, and a drop-out of 10 ms is none.
@@ -45,7 +45,8 @@ pub enum Press {
 /// Hears keys in downlink audio.
 #[derive(Clone, Debug)]
 pub struct Detector {
-    window: [f32; WINDOW],
+    /// Of 128 or 256 samples.
+    window: Box<[f32]>,
     filled: usize,
     coefficients: [f32; 8],
     candidate: Option<char>,
@@ -54,14 +55,16 @@ pub struct Detector {
     misses: u32,
 }
 
-impl Default for Detector {
-    fn default() -> Self {
+impl Detector {
+    /// Listens to audio of this rate.
+    #[must_use]
+    pub fn new(rate: SampleRate) -> Self {
         let mut coefficients = [0.0; 8];
         for (slot, frequency) in coefficients.iter_mut().zip(ROWS_HZ.into_iter().chain(COLUMNS_HZ)) {
-            *slot = 2.0 * (2.0 * std::f32::consts::PI * frequency / SAMPLE_RATE_HZ as f32).cos();
+            *slot = 2.0 * (2.0 * std::f32::consts::PI * frequency / rate.hz() as f32).cos();
         }
         Detector {
-            window: [0.0; WINDOW],
+            window: vec![0.0; rate.hz() as usize / 1000 * WINDOW_MS].into(),
             filled: 0,
             coefficients,
             candidate: None,
@@ -70,19 +73,18 @@ impl Default for Detector {
             misses: 0,
         }
     }
-}
 
-impl Detector {
-    /// Adds audio, 16 bit little endian at 8 kHz, and tells of every press that began or ended in it.
+    /// Adds audio, 16 bit little endian, and tells of every press that began or ended in it.
     pub fn push(&mut self, pcm: &[u8], mut told: impl FnMut(Press)) {
         for sample in pcm.chunks_exact(2) {
             self.window[self.filled] = f32::from(i16::from_le_bytes([sample[0], sample[1]])) / 32_768.0;
             self.filled += 1;
-            if self.filled == WINDOW {
+            if self.filled == self.window.len() {
                 let key = self.key();
                 self.take(key, &mut told);
-                self.window.copy_within(HOP.., 0);
-                self.filled = WINDOW - HOP;
+                let hop = self.window.len() / OVERLAP;
+                self.window.copy_within(hop.., 0);
+                self.filled = self.window.len() - hop;
             }
         }
     }
@@ -116,7 +118,7 @@ impl Detector {
 
     /// The key whose two tones fill this window.
     fn key(&self) -> Option<char> {
-        let power: f32 = self.window.iter().map(|sample| sample * sample).sum::<f32>() / WINDOW as f32;
+        let power: f32 = self.window.iter().map(|sample| sample * sample).sum::<f32>() / self.window.len() as f32;
         if power < 2.0 * QUIETEST {
             return None;
         }
@@ -132,13 +134,13 @@ impl Detector {
     /// Goertzel's algorithm: the power of a sine of this frequency in the window.
     fn goertzel(&self, coefficient: f32) -> f32 {
         let (mut last, mut before) = (0.0_f32, 0.0_f32);
-        for sample in self.window {
+        for sample in &self.window {
             let next = sample + coefficient * last - before;
             before = last;
             last = next;
         }
         let magnitude = last * last + before * before - coefficient * last * before;
-        2.0 * magnitude / (WINDOW * WINDOW) as f32
+        2.0 * magnitude / (self.window.len() * self.window.len()) as f32
     }
 }
 
@@ -241,6 +243,7 @@ impl Keypad {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Doubler;
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -263,9 +266,13 @@ mod tests {
     }
 
     fn keys(signal: &[f32], chunk: usize) -> String {
-        let mut detector = Detector::default();
+        heard(SampleRate::Hz8000, &octets(signal), chunk)
+    }
+
+    fn heard(rate: SampleRate, pcm: &[u8], chunk: usize) -> String {
+        let mut detector = Detector::new(rate);
         let mut keys = String::new();
-        for chunk in octets(signal).chunks(2 * chunk) {
+        for chunk in pcm.chunks(2 * chunk) {
             detector.push(chunk, |press| {
                 if let Press::Began(key) = press {
                     keys.push(key);
@@ -285,6 +292,12 @@ mod tests {
                 signal.extend(vec![0.0; 320]);
             }
             assert_eq!(keys(&signal, 160), format!("{all}55##"), "{lead} samples before");
+            let wide = Doubler::default().push(&octets(&signal));
+            assert_eq!(
+                heard(SampleRate::Hz16000, &wide, 320),
+                format!("{all}55##"),
+                "16 kHz, {lead} samples before"
+            );
         }
     }
 
@@ -353,7 +366,7 @@ mod tests {
         for (index, wav) in recordings.into_iter().enumerate() {
             // The canonical header has 44 octets.
             let mut pressed = Vec::new();
-            Detector::default().push(&wav[44..], |press| pressed.push(press));
+            Detector::new(SampleRate::Hz8000).push(&wav[44..], |press| pressed.push(press));
             assert!(pressed.is_empty(), "recording {index}: {pressed:?}");
             seconds += wav.len() / 16_000;
         }

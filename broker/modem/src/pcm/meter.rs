@@ -1,7 +1,8 @@
 //! How loud audio is, and whether there is any.
 
-use super::{FRAME, FRAME_BYTES};
 use std::time::Duration;
+
+use super::FRAME;
 
 /// Levels of one direction since its begin.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ pub struct Meter {
 
 impl Meter {
     /// Adds a frame.
-    pub fn push(&mut self, frame: &[u8; FRAME_BYTES]) {
+    pub fn push(&mut self, frame: &[u8]) {
         let (mut energy, mut clipped, mut empty) = (0_u64, 0, true);
         for pair in frame.chunks_exact(2) {
             let sample = i16::from_le_bytes([pair[0], pair[1]]);
@@ -23,7 +24,7 @@ impl Meter {
             clipped += u64::from(sample == i16::MAX || sample == i16::MIN);
             empty &= sample == 0;
         }
-        self.samples += (FRAME_BYTES / 2) as u64;
+        self.samples += frame.len() as u64 / 2;
         self.clipped += clipped;
         // Exact up to 2^53, which is an hour at full scale; beyond it the mean does not notice.
         self.energy += energy as f64;
@@ -54,8 +55,8 @@ impl Meter {
 mod tests {
     use super::*;
 
-    fn frame(value: i16) -> [u8; FRAME_BYTES] {
-        let mut frame = [0; FRAME_BYTES];
+    fn frame(value: i16) -> [u8; 320] {
+        let mut frame = [0; 320];
         for pair in frame.chunks_exact_mut(2) {
             pair.copy_from_slice(&value.to_le_bytes());
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FRAME, FRAME_BYTES};
+use super::{FRAME, SampleRate};
 
 /// Decides when the next uplink frame is due.
 ///
@@ -12,6 +12,7 @@ use super::{FRAME, FRAME_BYTES};
 /// the answer) frames go out on a schedule of their own, and those count against what arrives in one go afterwards.
 #[derive(Clone, Debug)]
 pub struct Pacer {
+    frame_bytes: i64,
     /// Octets that may still be written, negative when the schedule has lent some.
     credit: i64,
     last_read: Duration,
@@ -37,12 +38,13 @@ impl Pacer {
     /// What piled up during a pause is read within this time, however many reads it takes.
     const PILE: Duration = Duration::from_millis(10);
     /// Credit and debt are bounded to the largest chunk that modules are known to send, 100 ms.
-    const CREDIT_MAX: i64 = 5 * FRAME_BYTES as i64;
+    const CREDIT_MAX_FRAMES: i64 = 5;
 
     /// Begins at `now` with nothing owed.
     #[must_use]
-    pub fn new(now: Duration) -> Self {
+    pub fn new(rate: SampleRate, now: Duration) -> Self {
         Pacer {
+            frame_bytes: rate.frame_bytes() as i64,
             credit: 0,
             last_read: now,
             last_write: None,
@@ -61,20 +63,20 @@ impl Pacer {
             // for the rest of the call.
             self.pause = Some(Pause {
                 over: now + Self::PILE,
-                credit_max: FRAME_BYTES as i64,
+                credit_max: self.frame_bytes,
             });
         } else if now.saturating_sub(self.last_read) >= Self::QUIET {
             self.pause = Some(Pause {
                 over: now + Self::PILE,
-                credit_max: Self::CREDIT_MAX,
+                credit_max: self.credit_max(),
             });
         } else if self.pause.is_some_and(|pause| now > pause.over) {
             // What the schedule lent and the pile did not pay back was never sent by the module, so it is owed by nobody.
             self.credit = self.credit.max(0);
             self.pause = None;
         }
-        let limit = self.pause.map_or(Self::CREDIT_MAX, |pause| pause.credit_max);
-        self.credit = (self.credit + i64::try_from(count).unwrap_or(Self::CREDIT_MAX)).min(limit);
+        let limit = self.pause.map_or(self.credit_max(), |pause| pause.credit_max);
+        self.credit = (self.credit + i64::try_from(count).unwrap_or(self.credit_max())).min(limit);
         self.last_read = now;
         self.last_turn = now;
     }
@@ -86,17 +88,21 @@ impl Pacer {
         if now < due {
             return false;
         }
-        self.credit = (self.credit - FRAME_BYTES as i64).max(-Self::CREDIT_MAX);
+        self.credit = (self.credit - self.frame_bytes).max(-self.credit_max());
         // On schedule, the due time and not the time of the wake-up is kept: late wake-ups must not add up.
         let on_schedule = self.credit < 0 && now < due + FRAME;
         self.last_write = Some(if on_schedule { due } else { now });
         true
     }
 
+    fn credit_max(&self) -> i64 {
+        Self::CREDIT_MAX_FRAMES * self.frame_bytes
+    }
+
     /// When to look again, at the latest.
     #[must_use]
     pub fn next_due(&self) -> Duration {
-        if self.credit >= FRAME_BYTES as i64 {
+        if self.credit >= self.frame_bytes {
             return self.last_write.map_or(Duration::ZERO, |last| last + Self::SPACING);
         }
         let quiet = self.last_read + Self::QUIET;
@@ -108,11 +114,16 @@ impl Pacer {
 mod tests {
     use super::*;
 
+    const FRAME_BYTES: usize = SampleRate::Hz8000.frame_bytes();
     const MS: Duration = Duration::from_millis(1);
 
     /// Runs a pacer in steps of 1 ms against a module that sends `chunk` octets every `period_us`; returns write times in ms.
     fn writes(duration_ms: u64, chunk: usize, period_us: u64) -> Vec<u64> {
-        let mut pacer = Pacer::new(Duration::ZERO);
+        writes_at(SampleRate::Hz8000, duration_ms, chunk, period_us)
+    }
+
+    fn writes_at(rate: SampleRate, duration_ms: u64, chunk: usize, period_us: u64) -> Vec<u64> {
+        let mut pacer = Pacer::new(rate, Duration::ZERO);
         let mut next_us = period_us;
         let mut written = Vec::new();
         for ms in 1..=duration_ms {
@@ -151,6 +162,18 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_16_khz_lasts_as_long() {
+        for (chunk, period_us) in [(640, 20_000), (3200, 100_000), (32, 1_000)] {
+            let times = writes_at(SampleRate::Hz16000, 10_000, chunk, period_us);
+            assert!(
+                (494..=500).contains(&times.len()),
+                "chunks of {chunk}: {} frames in 10 s",
+                times.len()
+            );
+        }
+    }
+
+    #[test]
     fn a_module_whose_clock_differs_is_followed() {
         for ppm in [-100_i64, 100] {
             let seconds = 1800;
@@ -169,7 +192,7 @@ mod tests {
 
     #[test]
     fn frames_lent_while_the_module_was_silent_are_paid_back() {
-        let mut pacer = Pacer::new(Duration::ZERO);
+        let mut pacer = Pacer::new(SampleRate::Hz8000, Duration::ZERO);
         let mut written = 0;
         let mut at = |pacer: &mut Pacer, range: std::ops::Range<u32>| {
             written += range.filter(|ms| pacer.take_due(*ms * MS)).count()
@@ -184,7 +207,7 @@ mod tests {
 
     #[test]
     fn stall_of_this_side_is_not_paid_back() {
-        let mut pacer = Pacer::new(Duration::ZERO);
+        let mut pacer = Pacer::new(SampleRate::Hz8000, Duration::ZERO);
         pacer.read(20 * MS, FRAME_BYTES);
         assert!(pacer.take_due(20 * MS));
         // 300 ms later fifteen frames have piled up.
@@ -195,7 +218,7 @@ mod tests {
 
     #[test]
     fn pile_after_a_stall_is_not_paid_back_when_it_takes_several_reads() {
-        let mut pacer = Pacer::new(Duration::ZERO);
+        let mut pacer = Pacer::new(SampleRate::Hz8000, Duration::ZERO);
         let mut written = 0;
         for second in 0..2 {
             for ms in (20..=1000).step_by(20) {
@@ -220,7 +243,7 @@ mod tests {
 
     #[test]
     fn pause_of_the_module_costs_two_frames_at_most() {
-        let mut pacer = Pacer::new(Duration::ZERO);
+        let mut pacer = Pacer::new(SampleRate::Hz8000, Duration::ZERO);
         let mut written = 0;
         for ms in 1..=3000_u32 {
             // Regular frames, but nothing at all in the second second.
@@ -234,7 +257,7 @@ mod tests {
 
     #[test]
     fn burst_of_five_frames_and_then_nothing_is_spread() {
-        let mut pacer = Pacer::new(Duration::ZERO);
+        let mut pacer = Pacer::new(SampleRate::Hz8000, Duration::ZERO);
         pacer.read(MS, 5 * FRAME_BYTES);
         let times: Vec<u64> = (1..=200_u32)
             .filter(|ms| pacer.take_due(*ms * MS))

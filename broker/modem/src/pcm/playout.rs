@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FRAME_BYTES, SAMPLE_RATE_HZ};
+use super::SampleRate;
 
 /// Where the playout takes its octets from: a queue that can be looked into.
 pub trait Source {
@@ -59,6 +59,7 @@ pub struct Filled {
 /// again. In finished audio nothing is changed.
 #[derive(Clone, Debug)]
 pub struct Playout {
+    rate: SampleRate,
     supply: Supply,
     prebuffer_bytes: usize,
     playing: bool,
@@ -74,17 +75,18 @@ pub struct Playout {
 impl Playout {
     /// Audio that comes back within this many frames was interrupted rather than over.
     const INTERRUPTION_FRAMES: u32 = 25;
-    /// A step to silence clicks; a ramp of 5 ms does not.
-    const RAMP_SAMPLES: usize = 40;
+    /// A step to silence clicks; a ramp of a quarter of a frame, 5 ms, does not.
+    const RAMP_PARTS: usize = 4;
     /// 40 dB below full scale: pauses between words on any line, and no vowel.
     const QUIET_PEAK: u16 = 328;
 
     /// A playout that waits for the prebuffer, or as long as that, before it begins after silence.
     #[must_use]
-    pub fn new(buffering: Buffering) -> Self {
+    pub fn new(rate: SampleRate, buffering: Buffering) -> Self {
         Playout {
+            rate,
             supply: buffering.supply,
-            prebuffer_bytes: prebuffer_bytes(buffering.prebuffer),
+            prebuffer_bytes: prebuffer_bytes(rate, buffering.prebuffer),
             playing: false,
             waited_frames: 0,
             dry_frames: None,
@@ -97,7 +99,7 @@ impl Playout {
     /// Another sender; its prebuffer counts from the next beginning.
     pub fn set_buffering(&mut self, buffering: Buffering) {
         self.supply = buffering.supply;
-        self.prebuffer_bytes = prebuffer_bytes(buffering.prebuffer);
+        self.prebuffer_bytes = prebuffer_bytes(self.rate, buffering.prebuffer);
         self.drift = Drift::default();
     }
 
@@ -109,9 +111,10 @@ impl Playout {
         self.drift = Drift::default();
     }
 
-    /// Fills one frame.
-    pub fn fill(&mut self, source: &mut impl Source, frame: &mut [u8; FRAME_BYTES]) -> Filled {
+    /// Fills one frame; `frame` has the octets of one.
+    pub fn fill(&mut self, source: &mut impl Source, frame: &mut [u8]) -> Filled {
         let available = source.available();
+        let frame_bytes = self.rate.frame_bytes();
         let interruption = self.begin(available);
         let mut filled = Filled {
             underrun: interruption.is_some(),
@@ -119,7 +122,8 @@ impl Playout {
             ..Filled::default()
         };
         let correction = if self.playing {
-            self.drift.correction(available, self.supply, self.prebuffer_bytes)
+            self.drift
+                .correction(available, self.supply, self.prebuffer_bytes, frame_bytes)
         } else {
             Correction::None
         };
@@ -132,7 +136,7 @@ impl Playout {
             }
             Correction::Cut => {
                 self.drift.corrected();
-                filled.skipped_bytes = available.saturating_sub(self.prebuffer_bytes) / FRAME_BYTES * FRAME_BYTES;
+                filled.skipped_bytes = available.saturating_sub(self.prebuffer_bytes) / frame_bytes * frame_bytes;
                 source.discard(filled.skipped_bytes);
                 self.ramp_to_silence(frame);
                 self.last_frame_quiet = false;
@@ -141,20 +145,20 @@ impl Playout {
             Correction::None | Correction::Stretch | Correction::Skip => {}
         }
         if self.playing {
-            filled.queued_bytes = available.min(FRAME_BYTES) & !1;
+            filled.queued_bytes = available.min(frame_bytes) & !1;
             source.take(&mut frame[..filled.queued_bytes]);
         }
         // The verdict is up to a second old: what a stall has used up since then is not too much any more.
-        let too_much = available > self.prebuffer_bytes + FRAME_BYTES;
+        let too_much = available > self.prebuffer_bytes + frame_bytes;
         if correction == Correction::Skip && too_much && is_quiet(frame) {
             self.drift.skipped();
-            filled.skipped_bytes = FRAME_BYTES;
+            filled.skipped_bytes = frame_bytes;
             source.take(frame);
         }
         if let Some(last) = frame[..filled.queued_bytes].last_chunk() {
             self.last_value = i16::from_le_bytes(*last);
         }
-        if filled.queued_bytes < FRAME_BYTES {
+        if filled.queued_bytes < frame_bytes {
             self.ramp_to_silence(&mut frame[filled.queued_bytes..]);
             self.run_dry();
         }
@@ -167,7 +171,7 @@ impl Playout {
         if self.playing || available == 0 {
             return None;
         }
-        let waited = self.waited_frames as usize * FRAME_BYTES;
+        let waited = self.waited_frames as usize * self.rate.frame_bytes();
         if available < self.prebuffer_bytes && waited < self.prebuffer_bytes {
             self.waited_frames += 1;
             return None;
@@ -189,20 +193,21 @@ impl Playout {
 
     fn ramp_to_silence(&mut self, rest: &mut [u8]) {
         let from = i32::from(std::mem::take(&mut self.last_value));
+        let ramp = self.rate.frame_samples() / Self::RAMP_PARTS;
         for (index, sample) in rest.chunks_exact_mut(2).enumerate() {
-            let left = Self::RAMP_SAMPLES.saturating_sub(index + 1) as i32;
-            let value = (from * left / Self::RAMP_SAMPLES as i32) as i16;
+            let left = ramp.saturating_sub(index + 1) as i32;
+            let value = (from * left / ramp as i32) as i16;
             sample.copy_from_slice(&value.to_le_bytes());
         }
     }
 }
 
-fn prebuffer_bytes(prebuffer: Duration) -> usize {
-    let samples = prebuffer.as_millis() * u128::from(SAMPLE_RATE_HZ) / 1000;
-    usize::try_from(2 * samples).unwrap_or(usize::MAX)
+fn prebuffer_bytes(rate: SampleRate, prebuffer: Duration) -> usize {
+    let bytes = prebuffer.as_millis() * u128::from(rate.bytes_per_ms());
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-fn is_quiet(frame: &[u8; FRAME_BYTES]) -> bool {
+fn is_quiet(frame: &[u8]) -> bool {
     frame
         .chunks_exact(2)
         .all(|sample| i16::from_le_bytes([sample[0], sample[1]]).unsigned_abs() <= Playout::QUIET_PEAK)
@@ -248,12 +253,12 @@ impl Default for Drift {
 impl Drift {
     const WINDOW_FRAMES: u32 = 50;
     /// A queue that is deeper than this above the prebuffer holds finished audio, if nobody said that it is live.
-    const SHALLOW: usize = 20 * FRAME_BYTES;
+    const SHALLOW_FRAMES: usize = 20;
     /// A second late is no conversation any more, and speech or noise without a pause would stay late for ever.
-    const LATE: usize = 50 * FRAME_BYTES;
+    const LATE_FRAMES: usize = 50;
 
-    fn correction(&mut self, available: usize, supply: Supply, prebuffer: usize) -> Correction {
-        if supply == Supply::Finished || prebuffer < 2 * FRAME_BYTES {
+    fn correction(&mut self, available: usize, supply: Supply, prebuffer: usize, frame: usize) -> Correction {
+        if supply == Supply::Finished || prebuffer < 2 * frame {
             return Correction::None;
         }
         self.frames += 1;
@@ -261,9 +266,9 @@ impl Drift {
         self.highest = self.highest.max(available);
         if self.frames == Self::WINDOW_FRAMES {
             *self = Drift {
-                verdict: self.verdict(supply, prebuffer),
+                verdict: self.verdict(supply, prebuffer, frame),
                 surplus: match supply {
-                    Supply::Live => self.lowest.saturating_sub(prebuffer) / FRAME_BYTES,
+                    Supply::Live => self.lowest.saturating_sub(prebuffer) / frame,
                     // One at a time, in case that it is finished audio after all.
                     Supply::Unknown | Supply::Finished => 1,
                 },
@@ -273,15 +278,15 @@ impl Drift {
         self.verdict
     }
 
-    fn verdict(&self, supply: Supply, prebuffer: usize) -> Correction {
+    fn verdict(&self, supply: Supply, prebuffer: usize, frame: usize) -> Correction {
         let live = supply == Supply::Live;
-        if !live && self.highest > prebuffer + Self::SHALLOW {
+        if !live && self.highest > prebuffer + Self::SHALLOW_FRAMES * frame {
             Correction::None
-        } else if live && self.lowest > prebuffer + Self::LATE {
+        } else if live && self.lowest > prebuffer + Self::LATE_FRAMES * frame {
             Correction::Cut
-        } else if self.lowest > prebuffer + FRAME_BYTES {
+        } else if self.lowest > prebuffer + frame {
             Correction::Skip
-        } else if self.lowest < FRAME_BYTES + FRAME_BYTES / 2 {
+        } else if self.lowest < frame + frame / 2 {
             Correction::Stretch
         } else {
             Correction::None
@@ -306,8 +311,11 @@ impl Drift {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::FRAME_SAMPLES;
     use super::*;
+
+    const RATE: SampleRate = SampleRate::Hz8000;
+    const FRAME_SAMPLES: usize = RATE.frame_samples();
+    const FRAME_BYTES: usize = RATE.frame_bytes();
 
     struct Queue(Vec<u8>);
     impl Source for Queue {
@@ -339,7 +347,7 @@ mod tests {
 
     #[test]
     fn silence_begins_with_a_ramp() {
-        let mut playout = Playout::new(Buffering::default());
+        let mut playout = Playout::new(RATE, Buffering::default());
         let mut queue = Queue(std::iter::repeat_n(4000_i16.to_le_bytes(), 100).flatten().collect());
         let mut frame = [0; FRAME_BYTES];
         let filled = playout.fill(&mut queue, &mut frame);
@@ -360,7 +368,7 @@ mod tests {
 
     #[test]
     fn audio_waits_for_the_prebuffer_but_not_longer() {
-        let mut playout = Playout::new(buffering(Supply::Unknown, 60));
+        let mut playout = Playout::new(RATE, buffering(Supply::Unknown, 60));
         let mut queue = Queue(vec![1; FRAME_BYTES]);
         let mut frame = [0; FRAME_BYTES];
         let began = (0..10).position(|_| playout.fill(&mut queue, &mut frame).queued_bytes > 0);
@@ -369,7 +377,7 @@ mod tests {
 
     #[test]
     fn interruption_counts_as_underrun_and_an_end_does_not() {
-        let mut playout = Playout::new(Buffering::default());
+        let mut playout = Playout::new(RATE, Buffering::default());
         let mut frame = [0; FRAME_BYTES];
         let mut queue = Queue(vec![1; FRAME_BYTES]);
         assert!(!playout.fill(&mut queue, &mut frame).underrun);
@@ -392,7 +400,7 @@ mod tests {
     /// Plays a live sender whose frames are `chunk(n)` and whose clock is off by a frame in `every`, positive when it is
     /// faster. Returns the frames left out, the frames put in and the underruns.
     fn play_live(every: i32, supply: Supply, frames: i32, loud: impl Fn(i32) -> bool) -> (usize, usize, usize) {
-        let mut playout = Playout::new(buffering(supply, 60));
+        let mut playout = Playout::new(RATE, buffering(supply, 60));
         let mut queue = Queue(Vec::new());
         let mut frame = [0; FRAME_BYTES];
         let (mut skipped, mut stretched, mut underruns) = (0, 0, 0);
@@ -448,7 +456,7 @@ mod tests {
         loud: impl Fn(usize) -> bool,
     ) -> (usize, usize) {
         let value = |n: usize| if loud(n) { 8000 } else { 20 };
-        let mut playout = Playout::new(buffering(supply, 60));
+        let mut playout = Playout::new(RATE, buffering(supply, 60));
         let mut queue = Queue((0..late).flat_map(|n| spoken(value(n), 1)).collect());
         let mut frame = [0; FRAME_BYTES];
         let (mut sent, mut heard) = (0, 0);
@@ -494,7 +502,7 @@ mod tests {
 
     #[test]
     fn a_stall_after_audio_that_came_late_is_not_made_longer() {
-        let mut playout = Playout::new(buffering(Supply::Live, 60));
+        let mut playout = Playout::new(RATE, buffering(Supply::Live, 60));
         let mut queue = Queue(spoken(8000, 25).collect());
         let mut frame = [0; FRAME_BYTES];
         for _ in 0..75 {
@@ -523,7 +531,7 @@ mod tests {
                 if supply == Supply::Unknown && prebuffer_ms > 0 && depth < 1000 {
                     continue;
                 }
-                let mut playout = Playout::new(buffering(supply, prebuffer_ms));
+                let mut playout = Playout::new(RATE, buffering(supply, prebuffer_ms));
                 let mut queue = Queue(vec![0; depth * FRAME_BYTES]);
                 let mut left = 1000 - depth;
                 let mut frame = [0; FRAME_BYTES];
@@ -549,7 +557,7 @@ mod tests {
             chunks in proptest::collection::vec(0_usize..330, 1..400),
             supply in proptest::sample::select(vec![Supply::Unknown, Supply::Live, Supply::Finished]),
         ) {
-            let mut playout = Playout::new(buffering(supply, 40));
+            let mut playout = Playout::new(RATE, buffering(supply, 40));
             let mut queue = Queue(Vec::new());
             let (mut pushed, mut played) = (0, 0);
             let mut frame = [0; FRAME_BYTES];

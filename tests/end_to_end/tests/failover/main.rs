@@ -6,6 +6,7 @@ mod modes;
 #[path = "../bearer/namespace.rs"]
 #[expect(dead_code, reason = "the tests of the bearer need more of it")]
 mod namespace;
+mod several;
 mod switching;
 
 use api::v1::{

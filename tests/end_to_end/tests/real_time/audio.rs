@@ -175,7 +175,10 @@ async fn a_listener_hears_both_directions() -> anyhow::Result<()> {
     let _alone = alone().await;
     let rig = Rig::start().await?;
     let (call, mut stream) = answered(&rig, CallAudio::Counter).await?;
-    let request = MonitorCallRequest { call_id: call.call_id };
+    let request = MonitorCallRequest {
+        call_id: call.call_id,
+        format: None,
+    };
     let mut monitor = rig.broker().voice().monitor_call(request).await?.into_inner();
     stream.send(Request::Audio(counter(2 * SECOND as usize).into()))?;
     let (mut downlink, mut said) = (Counter::default(), 0);

@@ -1,10 +1,12 @@
 //! What goes wrong with the audio, and what becomes of it: noticed, counted, told, healed.
 
+use std::time::Duration;
+
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{
     AudioProblem, AudioStatistics, Call, CallAudioState, CallState, HangUpRequest, ModemStage, SetRecordingRequest,
-    StreamCallAttach, StreamCallHangUp,
+    StreamCallAttach, StreamCallHangUp, UplinkAudio,
 };
 use client::call::CallStream;
 use end_to_end::{Journal, LIMIT, Process, Rig, Setup, binaries, reason};
@@ -12,7 +14,7 @@ use nix::sys::signal::Signal;
 use simulator::{AudioFault, CallAudio, FaultAction, RingOptions};
 
 use crate::alone;
-use crate::call::{CALLER, Counter, account, answered, attach, counter, read, read_to_end};
+use crate::call::{CALLER, Counter, account, answered, attach, counter, read, read_to_end, ring};
 
 const SECOND: u64 = 8000;
 
@@ -346,6 +348,69 @@ async fn a_call_goes_on_over_a_clock_that_is_off() -> anyhow::Result<()> {
     assert!(
         account.counter_steps >= 4 * SECOND - 1 && account.counter_breaks <= FADE_SAMPLES,
         "{account:?}"
+    );
+    rig.stop().await
+}
+
+/// A client whose network stood still: what it said is heard whole, and its pauses are shortened until the delay is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn live_audio_that_came_late_is_caught_up_in_its_pauses() -> anyhow::Result<()> {
+    const FRAME_SAMPLES: usize = 160;
+    const SPEECH_FRAMES: u32 = 20;
+    const PAUSE_FRAMES: u32 = 30;
+    let _alone = alone().await;
+    let rig = Rig::start().await?;
+    let call = ring(&rig, RingOptions::default()).await?;
+    let live = StreamCallAttach {
+        uplink: UplinkAudio::Live.into(),
+        ..attach(&call, true)
+    };
+    let mut stream = CallStream::attach(&rig.broker(), live).await?;
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    let (mut frames, mut spoken, mut deepest, mut dropped, mut depth) = (0_u32, 0, 0, 0, u32::MAX);
+    let talk = async {
+        // At least until the delay was seen, and is gone.
+        while frames < 200 || deepest < 500 || depth > 100 {
+            tokio::select! {
+                _ = clock.tick() => {
+                    // Nothing for 600 ms, then all of it at once.
+                    let sent = match frames {
+                        100..130 => 0,
+                        130 => 31,
+                        _ => 1,
+                    };
+                    for frame in frames + 1 - sent..=frames {
+                        let speaks = frame % (SPEECH_FRAMES + PAUSE_FRAMES) < SPEECH_FRAMES;
+                        spoken += u64::from(speaks) * FRAME_SAMPLES as u64;
+                        let signal = vec![if speaks { 4000 } else { 0 }; FRAME_SAMPLES];
+                        stream.send(Request::Audio(client::audio::to_octets(&signal).into()))?;
+                    }
+                    frames += 1;
+                }
+                response = stream.next() => match response? {
+                    Some(Response::Statistics(statistics)) => {
+                        depth = statistics.uplink_queued_ms;
+                        deepest = deepest.max(depth);
+                        dropped = statistics.uplink_drift_dropped_frames;
+                    }
+                    Some(_) => {}
+                    None => anyhow::bail!("the stream ended"),
+                },
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(LIMIT, talk).await??;
+    assert!(dropped >= 20, "{dropped} frames were left out for 600 ms");
+    stream.send(Request::Mark("said".to_owned()))?;
+    let is_mark = |response| matches!(response, Response::Mark(_)).then_some(());
+    read(&mut stream, "the end", is_mark).await?;
+    hang_up(&mut stream).await?;
+    let heard = account(&rig).await?.uplink_nonzero_samples;
+    // Beside the speech: fades where the queue ran dry.
+    assert!(
+        (spoken..spoken + 20 * FADE_SAMPLES).contains(&heard),
+        "{heard} of {spoken} samples of speech"
     );
     rig.stop().await
 }

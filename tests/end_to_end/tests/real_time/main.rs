@@ -7,6 +7,7 @@ mod calls;
 mod metrics;
 mod ownership;
 mod services;
+mod wideband;
 
 use tokio::sync::{Mutex, MutexGuard};
 

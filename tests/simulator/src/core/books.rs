@@ -196,6 +196,38 @@ pub struct CommandRecord {
     pub line: String,
 }
 
+/// A data session that the host asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Milliseconds since the start.
+    pub at_ms: u64,
+    /// Version of IP.
+    pub family: u8,
+    /// Access point name; empty for the one of the profile or of the attach.
+    pub apn: String,
+    /// The module's profile.
+    pub profile: Option<u8>,
+    /// PAP is 1, CHAP 2, either 3.
+    pub authentication: Option<u8>,
+    /// User name.
+    pub user: String,
+    /// Layer and number of the reason with which it was refused.
+    pub refused: Option<(u16, u16)>,
+}
+
+/// What the DHCP server was asked, and what it answered, as message types of RFC 2132 9.6.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRecord {
+    /// Milliseconds since the start.
+    pub at_ms: u64,
+    /// By the client.
+    pub asked: u8,
+    /// By the server.
+    pub answered: u8,
+    /// The client had the address already.
+    pub is_renewal: bool,
+}
+
 /// All of it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Books {
@@ -212,6 +244,12 @@ pub struct Books {
     /// How often the host opened each port. Interface 0, diagnostics, is not to be opened.
     #[serde(default)]
     pub openings: BTreeMap<Function, u64>,
+    /// Data sessions that the host asked for, in order.
+    #[serde(default)]
+    pub sessions: Ledger<SessionRecord>,
+    /// What the DHCP server did, in order.
+    #[serde(default)]
+    pub leases: Ledger<LeaseRecord>,
 }
 
 impl Books {

@@ -69,12 +69,12 @@ fn answer_v6(packet: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The ones' complement sum of RFC 1071, not folded.
-fn sum(octets: &[u8]) -> u32 {
+pub(super) fn sum(octets: &[u8]) -> u32 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low));
     octets.chunks(2).map(word).sum()
 }
 
-fn put_checksum(packet: &mut [u8], at: usize, sum_of: impl Fn(&[u8]) -> u32) {
+pub(super) fn put_checksum(packet: &mut [u8], at: usize, sum_of: impl Fn(&[u8]) -> u32) {
     packet[at..at + 2].fill(0);
     let mut sum = sum_of(packet);
     while sum > 0xFFFF {

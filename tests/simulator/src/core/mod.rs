@@ -5,6 +5,7 @@
 mod books;
 mod call_commands;
 mod calls;
+pub(crate) mod dhcp;
 mod execution;
 mod faults;
 mod general;
@@ -39,7 +40,10 @@ use std::time::{Duration, Instant};
 use jiff::civil::DateTime;
 
 use crate::control::{CallAudio, OutgoingPolicy};
-pub use books::{AudioAccount, Books, CallRecord, CommandRecord, Delivery, Direction, Fate, Ledger, Submit};
+pub use books::{
+    AudioAccount, Books, CallRecord, CommandRecord, Delivery, Direction, Fate, LeaseRecord, Ledger, SessionRecord,
+    Submit,
+};
 pub use faults::{AudioFault, Fault, FaultAction, Phase, Trigger};
 pub use hang::Cure;
 pub use qmi::{ImsRegistration, PacketNetwork};

@@ -70,6 +70,11 @@ impl Modem {
             }
             Request::ClearFaults => self.script.clear(),
             Request::SetPacketNetwork(packet) => self.packet = packet,
+            Request::Lease { packet } => {
+                return Ok(Response::Packet {
+                    packet: self.lease(&packet),
+                });
+            }
             Request::EndSessions { layer, number } => self.network_ends_sessions((layer, number)),
             Request::SetIms { registration } => {
                 self.ims_granted = registration;

@@ -124,7 +124,8 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         return Err(StartError::new("attach the ports in", directory, gone));
     }
     let tun = tun.zip(interface).map(|(tun, name)| {
-        let interface = directory.join("sys/class/net").join(&name);
+        let tree = options.place.tree.as_ref().unwrap_or(&directory);
+        let interface = tree.join("sys/class/net").join(&name);
         spawn_task(super::tun::serve(tun, name, interface, control.clone()))
     });
     let socket = spawn_task(socket::serve(listener, control.clone()));

@@ -7,14 +7,14 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::Control;
-use crate::core::internet;
+use crate::core::{dhcp, internet};
 
 nix::ioctl_write_ptr_bad!(tunsetiff, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_readwrite_bad!(siocgifflags, libc::SIOCGIFFLAGS, libc::ifreq);
@@ -94,10 +94,15 @@ pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, co
         match device.read(&mut packet) {
             Ok(count) => {
                 let Ok(status) = control.status().await else { return };
-                let reply = internet::answer(&packet[..count]).filter(|reply| {
-                    let is_ours = internet::destination(reply).is_some_and(|to| status.sessions.contains(&to));
-                    is_ours && format == Some(true)
-                });
+                let packet = &packet[..count];
+                let carries_v4 = status.sessions.iter().any(IpAddr::is_ipv4);
+                let reply = if dhcp::is_for_server(packet) && carries_v4 {
+                    control.lease(packet).await.ok().flatten()
+                } else {
+                    internet::answer(packet)
+                        .filter(|reply| internet::destination(reply).is_some_and(|to| status.sessions.contains(&to)))
+                };
+                let reply = reply.filter(|_| format == Some(true));
                 if let Some(reply) = reply {
                     // A full queue loses packets, as every network does.
                     let _ = device.write(&reply);

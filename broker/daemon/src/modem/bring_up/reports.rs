@@ -5,8 +5,8 @@ use ::modem::call::State;
 
 use super::{BringUp, BringUpError};
 use crate::modem::reliance::{
-    CALL_REPORTS, CALL_WAITING, CALLER_ID, CALLER_NAME, DTMF_DETECTION, EXTENDED_RING, NARROW_AUDIO, NO_SLEEP,
-    REGISTRATION, USSD_REPORTS,
+    CALL_REPORTS, CALL_WAITING, CALLER_ID, CALLER_NAME, DTMF_DETECTION, EXTENDED_RING, NO_SLEEP, REGISTRATION,
+    USSD_REPORTS, audio,
 };
 
 impl BringUp {
@@ -51,7 +51,7 @@ impl BringUp {
             &CALL_WAITING,
             &EXTENDED_RING,
             &CALL_REPORTS,
-            &NARROW_AUDIO,
+            &audio(self.needs.sample_rate),
             &DTMF_DETECTION,
         ] {
             self.try_to_rely_on(&self.needs.at_calls, reliance).await?;

@@ -143,6 +143,7 @@ impl Bench {
             sim_changes: sim_changed,
             sim_told: sim_heard,
             keep_calls: false,
+            sample_rate: SampleRate::Hz8000,
             no_audio: None,
         });
         let mut sequence = std::pin::pin!(sequence.run());

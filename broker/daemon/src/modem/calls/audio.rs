@@ -1,7 +1,8 @@
 //! The audio of a call, from the moment at which it becomes active.
 
-use ::modem::at::{Failure, command};
+use ::modem::at::{Failure, command, reply};
 use ::modem::call::CallKey;
+use ::modem::pcm::SampleRate;
 use ::modem::profile::sim7600;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,7 @@ impl Serving<'_> {
         let at = self.link.at_calls.clone();
         let lock_directory = self.modem.setup.lock_directory.clone();
         let config = AudioConfig {
+            rate: self.modem.setup.voice.sample_rate,
             uplink_queue_max: self.modem.setup.voice.uplink_queue_max,
             detect_dtmf: self.modem.setup.voice.detect_dtmf,
         };
@@ -76,7 +78,7 @@ impl Serving<'_> {
         let totals = self.modem.setup.totals.clone();
         let work: Work = Box::pin(async move {
             let outcome = match tokio::time::timeout(TURN_LIMIT, turn.lock_owned()).await {
-                Ok(turn) => match open_port(&address, &lock_directory, config).await {
+                Ok(turn) => match open_port(&at, &address, &lock_directory, config).await {
                     Ok((path, lock)) => switch_on(&at, path.counted(totals.as_ref()), lock, turn).await,
                     Err(no_audio) => Err(no_audio),
                 },
@@ -208,8 +210,42 @@ enum NoAudio {
     Because(String),
 }
 
+impl From<AtError> for NoAudio {
+    fn from(error: AtError) -> Self {
+        match error {
+            AtError::Closed
+            | AtError::Failed {
+                failure: Failure::PortClosed { .. },
+                ..
+            } => NoAudio::PortsGone,
+            error => NoAudio::Because(error.to_string()),
+        }
+    }
+}
+
+/// What the module will pass. 16 kHz are asked for anew before each call: the setting is volatile, and one firmware had a
+/// silent uplink when it was not made just before PCM was switched on. There is no way back until the module restarts, so
+/// a module that was left at 16 kHz is taken as it is.
+async fn settle_rate(at: &AtHandle, wanted: SampleRate) -> Result<SampleRate, NoAudio> {
+    let command = match wanted {
+        SampleRate::Hz8000 => command::pcm_format_query(),
+        SampleRate::Hz16000 => command::pcm_format(wanted),
+    };
+    let response = at.execute(Lane::Urgent, command).await?;
+    match wanted {
+        // A firmware that does not know the command has the one rate only.
+        SampleRate::Hz8000 => Ok(reply::pcm_sample_rate(&response.lines).unwrap_or(wanted)),
+        SampleRate::Hz16000 if response.result.is_ok() => Ok(wanted),
+        SampleRate::Hz16000 => {
+            tracing::warn!(refused = %response.result, "AT+CPCMFRM=1 was refused; this call is at 8 kHz");
+            Ok(SampleRate::Hz8000)
+        }
+    }
+}
+
 /// Opens the port and begins to read it. Before PCM is switched on: the order of the manual's example.
 async fn open_port(
+    at: &AtHandle,
     address: &PortAddress,
     lock_directory: &std::path::Path,
     config: AudioConfig,
@@ -217,6 +253,10 @@ async fn open_port(
     let (fd, lock) = open_audio(address, lock_directory)
         .await
         .map_err(|error| NoAudio::Because(error.to_string()))?;
+    let config = AudioConfig {
+        rate: settle_rate(at, config.rate).await?,
+        ..config
+    };
     let path =
         AudioPath::start(fd, config).map_err(|error| NoAudio::Because(format!("start the audio thread: {error}")))?;
     crate::supervisor::spawn("audio session", "", path.task());
@@ -245,18 +285,14 @@ async fn switch_on(
                 });
             }
             Ok(response) => response.result.to_string(),
-            // The port is gone, and every further attempt would say so too.
-            Err(
-                AtError::Closed
-                | AtError::Failed {
-                    failure: Failure::PortClosed { .. },
-                    ..
-                },
-            ) => {
-                path.close().await;
-                return Err(NoAudio::PortsGone);
-            }
-            Err(error) => error.to_string(),
+            Err(error) => match NoAudio::from(error) {
+                // Every further attempt would say so too.
+                NoAudio::PortsGone => {
+                    path.close().await;
+                    return Err(NoAudio::PortsGone);
+                }
+                NoAudio::Because(cause) => cause,
+            },
         };
         if Instant::now() + sim7600::PCM_RETRY_PAUSE >= until {
             path.close().await;

@@ -118,12 +118,12 @@ impl Serving<'_> {
         let config = self.modem.setup.voice.recording.clone();
         let Some(live) = self.calls.by_key(key) else { return };
         let Audio::On(open) = &live.audio else { return };
-        let listener = open.path.listen_patiently();
+        let (listener, rate) = (open.path.listen_patiently(), open.path.rate());
         let name = format!("{}-{}", live.call.start_time.strftime("%Y%m%dT%H%M%SZ"), live.call.id);
         self.start(async move {
             let begin = move || {
                 let path = make_room(&config, &name)?;
-                record(&path, listener).map(|recording| (recording, path))
+                record(&path, rate, listener).map(|recording| (recording, path))
             };
             let begun = match supervisor::blocking("recording", begin) {
                 Ok(begun) => begun.await.unwrap_or_else(|_| Err(io::Error::other("its thread died"))),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ::modem::at::{ResultCode, command};
 use ::modem::call::{CallKey, Input};
+use ::modem::pcm::SampleRate;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -297,7 +298,7 @@ impl Serving<'_> {
         let Audio::On(open) = &live.audio else { return };
         let owner = match open.path.attach(options) {
             Ok(owner) => owner,
-            Err(_) => return drop(reply.send(Err(Refusal::AudioTaken))),
+            Err(error) => return drop(reply.send(Err(error.into()))),
         };
         let (sender, updates) = mpsc::channel(UPDATE_DEPTH);
         live.updates.push(sender);
@@ -319,9 +320,9 @@ impl Serving<'_> {
         }
     }
 
-    pub(in crate::modem) fn monitor(&mut self, call_id: &str, reply: Reply<Listener>) {
+    pub(in crate::modem) fn monitor(&mut self, call_id: &str, rate: SampleRate, reply: Reply<Listener>) {
         let answer = self.calls.find(Some(call_id)).and_then(|live| match &live.audio {
-            Audio::On(open) => Ok(open.path.listen()),
+            Audio::On(open) => open.path.listen(rate).map_err(Refusal::from),
             Audio::Failed(cause) => Err(Refusal::AudioNotAvailable { cause: cause.clone() }),
             Audio::Off | Audio::Opening => Err(Refusal::CallState { state: live.call.state }),
         });

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Role, WanActor, blocking};
 use crate::resource::WanRole;
 use crate::wan::abort;
+use crate::wan::claim::Claim;
 use crate::wan::hook::Told;
 use crate::wan::route::{self, Ways};
 use crate::wan::survey;
@@ -18,8 +19,25 @@ fn word(role: WanRole) -> &'static str {
 }
 
 impl WanActor {
-    /// Takes away what an earlier life left: routes and rules by their protocol number, name servers by what was kept.
-    pub(super) async fn clean_up(&mut self, interface: &str) {
+    /// Takes away what an earlier life left: routes and rules by their protocol number, name servers by what was kept. While
+    /// another broker leads, nothing there is stale, and it is looked for later.
+    pub(super) async fn clean_up(&mut self) {
+        let _claim = match Claim::get() {
+            Ok(Ok(claim)) => Some(claim),
+            Ok(Err(other)) => {
+                tracing::info!(
+                    "another broker leads the traffic; stale routes are looked for when it does not any more"
+                );
+                self.other = Some(other);
+                return;
+            }
+            // Nobody can have it, so nobody else leads.
+            Err(error) => {
+                tracing::debug!(%error, "the claim to lead the traffic cannot be had");
+                None
+            }
+        };
+        self.unclean = false;
         let is_off = self.config.mode == super::Mode::Off;
         let metric = self.config.metric;
         match blocking(move || route::lead_to_primary(metric)).await {
@@ -29,7 +47,46 @@ impl WanActor {
             Err(error) if is_off => tracing::debug!(%error, "stale routes were not looked for"),
             Err(error) => tracing::warn!(%error, "stale routes were not removed"),
         }
-        self.restore_name_servers(interface).await;
+        self.restore_name_servers("").await;
+    }
+
+    /// The broker that led is gone, or leads no more.
+    pub(super) async fn other_gone(&mut self) {
+        self.other = None;
+        if self.unclean {
+            self.clean_up().await;
+        }
+        if self.policy.role() == Role::Backup && self.claim.is_none() {
+            self.leading_problem.clear();
+            self.lead_to_backup().await;
+        }
+    }
+
+    /// Claims the traffic; `false` while another broker leads it.
+    fn has_claim(&mut self) -> bool {
+        if self.claim.is_some() {
+            return true;
+        }
+        match Claim::get() {
+            Ok(Ok(claim)) => {
+                (self.claim, self.other) = (Some(claim), None);
+                true
+            }
+            Ok(Err(other)) => {
+                self.other = Some(other);
+                self.leading_problem =
+                    "another broker leads the traffic of this machine; set mode = \"off\" in [wan] of one \
+                                        of them"
+                        .to_owned();
+                tracing::error!("another broker leads the traffic of this machine; routes were not set");
+                false
+            }
+            Err(error) => {
+                self.leading_problem = format!("routes were not set: {error}");
+                tracing::error!(%error, "the claim to lead the traffic was not had");
+                false
+            }
+        }
     }
 
     async fn restore_name_servers(&mut self, interface: &str) {
@@ -46,8 +103,12 @@ impl WanActor {
         match role {
             Role::Backup => self.lead_to_backup().await,
             Role::Primary | Role::None => {
+                // Given back when everything is gone. Without it nothing there is this broker's.
+                let claim = self.claim.take();
                 let metric = self.config.metric;
-                if let Err(error) = blocking(move || route::lead_to_primary(metric)).await {
+                if claim.is_some()
+                    && let Err(error) = blocking(move || route::lead_to_primary(metric)).await
+                {
                     self.leading_problem = format!("routes were not removed: {error}");
                     tracing::error!(%error, "the routes through the modem were not removed");
                 }
@@ -55,12 +116,18 @@ impl WanActor {
                     self.restore_name_servers(&ways.backup.name).await;
                     self.abort_connections(ways.backup.addresses).await;
                 }
+                if !self.unclean {
+                    self.other = None;
+                }
             }
         }
         self.tell_hook();
     }
 
     async fn lead_to_backup(&mut self) {
+        if !self.has_claim() {
+            return;
+        }
         match self.ways().await {
             Ok(ways) => {
                 let gone = ways

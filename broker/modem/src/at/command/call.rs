@@ -2,6 +2,7 @@
 
 use super::{Command, InvalidArgument, checked, in_range, limit};
 use crate::call::CallIndex;
+use crate::pcm::SampleRate;
 
 /// A dial string: digits, `*`, `#` and a `+` at the beginning (27.007 6.2 without its modifiers, which could turn a number
 /// into something else).
@@ -155,20 +156,11 @@ pub fn pcm_query() -> Command {
     Command::query("AT+CPCMREG?", &["+CPCMREG"], limit::LOCAL)
 }
 
-/// Sample rate of the audio port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PcmFormat {
-    /// 8 kHz
-    Narrow,
-    /// 16 kHz
-    Wide,
-}
-
 /// `AT+CPCMFRM=<n>`: sample rate of the audio port. The module goes from 8 to 16 kHz only, until it restarts.
 #[must_use]
-pub fn pcm_format(format: PcmFormat) -> Command {
+pub fn pcm_format(rate: SampleRate) -> Command {
     Command::action(
-        format!("AT+CPCMFRM={}", u8::from(format == PcmFormat::Wide)),
+        format!("AT+CPCMFRM={}", u8::from(rate == SampleRate::Hz16000)),
         limit::LOCAL,
     )
 }
@@ -182,8 +174,8 @@ pub fn pcm_format_query() -> Command {
 /// `AT+CPCMBANDWIDTH=<volte>,<other>`: sample rate in VoLTE and in other calls. Unless told otherwise, VoLTE calls run at
 /// 16 kHz.
 #[must_use]
-pub fn pcm_bandwidth(volte: PcmFormat, other: PcmFormat) -> Command {
-    let narrow = |format| u8::from(format == PcmFormat::Narrow);
+pub fn pcm_bandwidth(volte: SampleRate, other: SampleRate) -> Command {
+    let narrow = |rate| u8::from(rate == SampleRate::Hz8000);
     Command::action(
         format!("AT+CPCMBANDWIDTH={},{}", narrow(volte), narrow(other)),
         limit::LOCAL,

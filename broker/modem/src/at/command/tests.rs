@@ -2,6 +2,7 @@ use super::super::line::is_hex;
 use super::super::reply::{AccessTechnology, NewMessageIndication, PdpType};
 use super::*;
 use crate::call::CallIndex;
+use crate::pcm::SampleRate;
 
 /// What would end a line, open another command, close a string, or end and cancel a prompt.
 const HOSTILE: &[&str] = &[
@@ -125,7 +126,7 @@ fn arguments_appear_as_the_standard_writes_them() {
         ),
         (call_forwarding_query(ForwardingReason::Unconditional), "AT+CCFC=0,2"),
         (
-            Ok(pcm_bandwidth(PcmFormat::Narrow, PcmFormat::Narrow)),
+            Ok(pcm_bandwidth(SampleRate::Hz8000, SampleRate::Hz8000)),
             "AT+CPCMBANDWIDTH=1,1",
         ),
         (

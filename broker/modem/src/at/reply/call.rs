@@ -3,6 +3,7 @@
 use super::super::line::Arguments;
 use super::{UnexpectedReply, last, rows};
 use crate::call::{CallIndex, Direction, State};
+use crate::pcm::SampleRate;
 
 /// A row of the list of current calls: `+CLCC` (27.007 7.18).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,13 +134,14 @@ pub fn pcm_registered(lines: &[impl AsRef<str>]) -> Result<bool, UnexpectedReply
     last(lines, "+CPCMREG", |arguments| binary(arguments, 0))
 }
 
-/// `+CPCMFRM?`: the sample rate in Hz.
+/// `+CPCMFRM?`
 ///
 /// # Errors
 /// [`UnexpectedReply`] without the line.
-pub fn pcm_sample_rate_hz(lines: &[impl AsRef<str>]) -> Result<u32, UnexpectedReply> {
+pub fn pcm_sample_rate(lines: &[impl AsRef<str>]) -> Result<SampleRate, UnexpectedReply> {
     last(lines, "+CPCMFRM", |arguments| {
-        binary(arguments, 0).map(|wide| if wide { 16_000 } else { 8_000 })
+        let rate = |wide| if wide { SampleRate::Hz16000 } else { SampleRate::Hz8000 };
+        binary(arguments, 0).map(rate)
     })
 }
 

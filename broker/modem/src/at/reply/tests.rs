@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::super::error_code::{CEER_CS_NETWORK_CAUSE, CME, CMS};
 use super::super::urc::Urc;
 use super::*;
+use crate::pcm::SampleRate;
 
 #[test]
 fn what_is_stored_and_what_is_demanded_are_read() {
@@ -56,7 +57,7 @@ fn module_settings_are_read() {
 #[test]
 fn audio_and_forwarding_are_read() {
     assert_eq!(pcm_registered(&["+CPCMREG:1"]), Ok(true));
-    assert_eq!(pcm_sample_rate_hz(&["+CPCMFRM: 1"]), Ok(16_000));
+    assert_eq!(pcm_sample_rate(&["+CPCMFRM: 1"]), Ok(SampleRate::Hz16000));
     assert_eq!(loudspeaker_level(&["+CLVL: 4"]), Ok(4));
     assert_eq!(
         extended_error_report(&["+CEER: Normal call clearing"]).as_deref(),

@@ -103,6 +103,7 @@ impl Source {
         let mut service = session.broker.voice();
         let request = MonitorCallRequest {
             call_id: call_id.to_owned(),
+            format: None,
         };
         let refusal = match service.monitor_call(request).await {
             Ok(response) => return Ok(Self::Listener(Box::new(response.into_inner()))),

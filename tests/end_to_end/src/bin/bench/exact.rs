@@ -6,6 +6,9 @@
 //! | 2 | 100 ppm fast | the same |
 //! | 3 | 100 ppm fast | a live speaker with a clock of its own, and pauses |
 //! | 4 | 100 ppm slow | the same |
+//!
+//! The speakers and the virtual modems share the machine with the hogs, so a [`Watch`] notes when the machine or a speaker
+//! itself stood still. What is left of underruns and of depth outside of these moments is the broker's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +26,7 @@ use tokio::time::MissedTickBehavior;
 use crate::calls::{account, answered, hang_up};
 use crate::idle::processor_time;
 use crate::report::Row;
+use crate::standstill::Watch;
 
 /// Audio that an exact sender is ahead: what keeps a busy machine from running dry.
 const LEAD_SAMPLES: u64 = 8 * 400;
@@ -38,6 +42,12 @@ const BAND_MS: u32 = 80;
 const SPEECH: (u64, u64) = (60, 15);
 
 const OFFSET_PPM: i32 = 100;
+
+/// A standstill shows in statistics that come up to a second later.
+const SHOWS: Duration = Duration::from_secs(2);
+
+/// The queue of a live speaker is in order again so long after it: a delay of a second is caught up in two of ten frames.
+const CAUGHT_UP: Duration = Duration::from_secs(15);
 
 /// The fade behind the last sample of a signal breaks the order of its numbers.
 const FADE_SAMPLES: u64 = 40;
@@ -77,15 +87,45 @@ struct Outcome {
     statistics: AudioStatistics,
     downlink: Downlink,
     sent: u64,
-    /// The deepest and the shallowest queue, once a second.
-    depth_ms: (u32, u32),
+    progress: Progress,
+}
+
+/// What the statistics of every second show.
+#[derive(Default)]
+struct Progress {
+    /// The deepest queue.
+    depth_max_ms: u32,
+    /// The same while neither machine nor speaker had stood still lately.
+    depth_ms: u32,
+    underruns: u64,
+    /// Underruns that no standstill explains.
+    unexplained: u64,
+    /// Seconds without a standstill, of all.
+    seconds: (u64, u64),
+}
+
+impl Progress {
+    fn note(&mut self, statistics: &AudioStatistics, watch: &Watch) {
+        let depth = statistics.uplink_queued_ms;
+        self.depth_max_ms = self.depth_max_ms.max(depth);
+        if !watch.stood_still(CAUGHT_UP) {
+            self.depth_ms = self.depth_ms.max(depth);
+        }
+        let more = statistics.uplink_underruns.saturating_sub(self.underruns);
+        self.underruns += more;
+        self.seconds.1 += 1;
+        if !watch.stood_still(SHOWS) {
+            self.unexplained += more;
+            self.seconds.0 += 1;
+        }
+    }
 }
 
 /// Sends a counter with a lead, as much as is heard, and checks what is heard.
-async fn exact(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome> {
+async fn exact(mut stream: CallStream, until: Instant, watch: Watch) -> anyhow::Result<Outcome> {
     let mut downlink = Downlink::default();
     let mut sent = 0;
-    let mut depth_ms = (u32::MAX, 0);
+    let mut progress = Progress::default();
     stream.send(counter(1, LEAD_SAMPLES))?;
     sent += LEAD_SAMPLES;
     while Instant::now() < until {
@@ -96,7 +136,7 @@ async fn exact(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome
                 stream.send(counter(sent + 1, samples))?;
                 sent += samples;
             }
-            Some(Response::Statistics(statistics)) => note(&mut depth_ms, &statistics),
+            Some(Response::Statistics(statistics)) => progress.note(&statistics, &watch),
             Some(_) => {}
             None => anyhow::bail!("the stream ended"),
         }
@@ -116,24 +156,20 @@ async fn exact(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome
         statistics,
         downlink,
         sent,
-        depth_ms,
+        progress,
     })
 }
 
-fn note(depth_ms: &mut (u32, u32), statistics: &AudioStatistics) {
-    depth_ms.0 = depth_ms.0.min(statistics.uplink_queued_ms);
-    depth_ms.1 = depth_ms.1.max(statistics.uplink_queued_ms);
-}
-
 /// Speaks with pauses, by the machine's clock.
-async fn live(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome> {
+async fn live(mut stream: CallStream, until: Instant, watch: Watch) -> anyhow::Result<Outcome> {
     let mut downlink = Downlink::default();
     let mut clock = tokio::time::interval(Duration::from_millis(20));
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let (mut frames, mut depth_ms) = (0_u64, (u32::MAX, 0));
+    let (mut frames, mut progress) = (0_u64, Progress::default());
     while Instant::now() < until {
         tokio::select! {
-            _ = clock.tick() => {
+            due = clock.tick() => {
+                watch.late(due.elapsed());
                 let speaks = frames % (SPEECH.0 + SPEECH.1) < SPEECH.0;
                 let value = |n: i16| if speaks { 4000 - 50 * n } else { n % 8 };
                 let signal: Vec<i16> = (0..160).map(value).collect();
@@ -143,7 +179,7 @@ async fn live(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome>
             response = stream.next() => match response? {
                 Some(Response::Audio(frame)) => downlink.take(&frame),
                 // The first seconds fill the queue.
-                Some(Response::Statistics(statistics)) if frames > 150 => note(&mut depth_ms, &statistics),
+                Some(Response::Statistics(statistics)) if frames > 150 => progress.note(&statistics, &watch),
                 Some(_) => {}
                 None => anyhow::bail!("the stream ended"),
             },
@@ -154,7 +190,7 @@ async fn live(mut stream: CallStream, until: Instant) -> anyhow::Result<Outcome>
         statistics,
         downlink,
         sent: frames * 160,
-        depth_ms,
+        progress,
     })
 }
 
@@ -218,6 +254,7 @@ pub async fn calls(duration: Duration) -> anyhow::Result<Vec<Row>> {
 struct Outcomes {
     calls: [Outcome; 4],
     processor: Duration,
+    watch: Watch,
 }
 
 async fn hold(rig: &Rig, broker: &Broker, process: &Process, duration: Duration) -> anyhow::Result<Outcomes> {
@@ -229,31 +266,36 @@ async fn hold(rig: &Rig, broker: &Broker, process: &Process, duration: Duration)
     let [first, second, third, fourth]: [CallStream; 4] =
         streams.try_into().map_err(|_| anyhow::anyhow!("four streams"))?;
     let hogs = Hogs::start();
+    let watch = Watch::start();
     let before = processor_time(process.id()?)?;
     let until = Instant::now() + duration;
     let calls = tokio::try_join!(
-        exact(first, until),
-        exact(second, until),
-        live(third, until),
-        live(fourth, until)
+        exact(first, until, watch.clone()),
+        exact(second, until, watch.clone()),
+        live(third, until, watch.clone()),
+        live(fourth, until, watch.clone())
     )?;
     let processor = processor_time(process.id()?)?.saturating_sub(before);
     drop(hogs);
     Ok(Outcomes {
         calls: calls.into(),
         processor,
+        watch,
     })
 }
 
 async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Result<Vec<Row>> {
-    let (mut wrong, mut counted, mut uplink_wrong, mut underruns) = (0, 0, 0, 0);
-    let mut samples = 0;
+    let (mut wrong, mut counted, mut uplink_wrong, mut underruns, mut unexplained) = (0, 0, 0, 0, 0);
+    let (mut samples, mut judged) = (0, (0, 0));
     for (index, outcome) in outcomes.calls.iter().enumerate() {
         let account = account(rig, index).await?;
         wrong += outcome.downlink.wrong;
         counted += outcome.downlink.missing;
         samples += outcome.downlink.samples;
         underruns += outcome.statistics.uplink_underruns;
+        unexplained += outcome.progress.unexplained;
+        judged.0 += outcome.progress.seconds.0;
+        judged.1 += outcome.progress.seconds.1;
         if index < 2 {
             samples += outcome.sent;
             // The step from silence to the first sample counts in some places; a sample that is lost or repeated changes the
@@ -264,8 +306,10 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         // What the virtual modem could not hand over is not the broker's loss, but it must not be silent either.
         counted += account.downlink_dropped_bytes / 2;
     }
+    let (standstills, longest) = outcomes.watch.so_far();
     let live = &outcomes.calls[2..];
-    let depth = live.iter().map(|call| call.depth_ms.1).max().unwrap_or(0);
+    let depth = live.iter().map(|call| call.progress.depth_ms).max().unwrap_or(0);
+    let depth_max = live.iter().map(|call| call.progress.depth_max_ms).max().unwrap_or(0);
     let corrections =
         |call: &Outcome| call.statistics.uplink_drift_dropped_frames + call.statistics.uplink_drift_inserted_frames;
     let share = outcomes.processor.as_secs_f64() / duration.as_secs_f64() / 4.0 * 100.0;
@@ -307,18 +351,33 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         .at_most(0.0, None),
         Row::new(
             "underruns",
-            "times that uplink audio ran dry, four calls",
+            "times that uplink audio ran dry though neither machine nor speaker had stood still, four calls",
             "",
-            vec![underruns as f64],
+            vec![unexplained as f64],
         )
         .at_most(0.0, None),
         Row::new(
+            "judged",
+            "seconds in which neither had stood still, of all",
+            "%",
+            vec![judged.0 as f64 * 100.0 / judged.1.max(1) as f64],
+        ),
+        Row::new("underruns, all", "the same with those", "", vec![underruns as f64]),
+        Row::new(
             "depth",
-            "the deepest queue of the two live speakers, whose clocks are 100 ppm off, prebuffer 60 ms",
+            "the deepest queue of the two live speakers, whose clocks are 100 ppm off, prebuffer 60 ms, beside standstills",
             "ms",
             vec![f64::from(depth)],
         )
         .at_most(f64::from(PREBUFFER_MS + BAND_MS), None),
+        Row::new("depth, all", "the same with those", "ms", vec![f64::from(depth_max)]),
+        Row::new(
+            "standstills",
+            "times that the machine or a speaker stood still for 20 ms and more",
+            "",
+            vec![standstills as f64],
+        ),
+        Row::new("standstill", "the longest of them", "ms", vec![longest.as_secs_f64() * 1000.0]),
         Row::new(
             "drift corrections",
             "frames left out or put in for them, in their pauses",

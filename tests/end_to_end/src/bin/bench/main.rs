@@ -17,6 +17,7 @@ mod presence;
 mod recovery;
 mod report;
 mod sending;
+mod standstill;
 mod subscribers;
 
 use std::time::Duration;

@@ -13,6 +13,8 @@ use super::{
 };
 use crate::control::Domain;
 use crate::core::Modem;
+use crate::core::books::SessionRecord;
+use crate::core::dhcp::Offer;
 use crate::core::schedule::Action;
 use crate::core::usb::Function;
 
@@ -36,8 +38,13 @@ const ETHERNET: u32 = 1;
 const RAW_IP: u32 = 2;
 
 /// What the network gives.
-const ADDRESS_V4: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 2);
-const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 1);
+const fn address_v4(subnet: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 64, subnet, 2)
+}
+const fn gateway_v4(subnet: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 64, subnet, 1)
+}
+const MASK_V4: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 252);
 const NAME_SERVERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(198, 51, 100, 53)];
 const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
@@ -51,6 +58,8 @@ const MTU: u32 = 1420;
 pub struct PacketNetwork {
     /// The only access point that the subscription has; any if absent. One that is not named is always there.
     pub apn: Option<String>,
+    /// The same for sessions of IPv6, where it is another one.
+    pub apn_v6: Option<String>,
     /// User name and password that it wants.
     pub credentials: Option<(String, String)>,
     /// The only IP version, 4 or 6, that it gives; both if absent.
@@ -63,6 +72,12 @@ pub struct PacketNetwork {
     pub held_by_firmware: bool,
     /// The control channel swallows everything.
     pub silent: bool,
+    /// The third octet of the IPv4 addresses that it gives, so that two modems have different ones.
+    pub subnet: u8,
+    /// The settings of a session hold no IPv4 address; a DHCP server gives it for so many seconds.
+    pub lease_seconds: Option<u32>,
+    /// The DHCP server refuses to prolong a lease.
+    pub lease_refused: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,13 +146,28 @@ fn statistics(mask: u32) -> Vec<Tlv> {
         .collect()
 }
 
+impl PacketNetwork {
+    /// What its DHCP server hands out, if it has one.
+    pub(in crate::core) fn offer(&self) -> Option<Offer> {
+        Some(Offer {
+            address: address_v4(self.subnet),
+            gateway: gateway_v4(self.subnet),
+            mask: MASK_V4,
+            name_servers: NAME_SERVERS_V4,
+            mtu: u16::try_from(MTU).unwrap_or(u16::MAX),
+            seconds: self.lease_seconds?,
+            refused: self.lease_refused,
+        })
+    }
+}
+
 impl Modem {
     /// Addresses of the sessions, when packets can go at all: with the format of the modem at raw IP, as composition 9001
     /// needs it.
     pub(in crate::core) fn session_addresses(&self) -> Vec<IpAddr> {
         let address = |session: &Session| match session.family {
             6 => IpAddr::V6(ADDRESS_V6),
-            _ => IpAddr::V4(ADDRESS_V4),
+            _ => IpAddr::V4(address_v4(self.packet.subnet)),
         };
         let data = &self.qmi.data;
         let sessions = data.sessions.iter().filter(|_| data.link_layer == RAW_IP);
@@ -210,7 +240,8 @@ impl Modem {
             0x002d => {
                 let session = self.qmi.data.sessions.iter().find(own);
                 let other = self.qmi.data.sessions.iter().find(|session| session.family == family);
-                settings(session.or(other).ok_or_else(|| refused(OUT_OF_CALL))?.family)
+                let session = session.or(other).ok_or_else(|| refused(OUT_OF_CALL))?;
+                settings(session.family, &self.packet)
             }
             // Set Autoconnect Settings
             0x0051 => {
@@ -229,6 +260,7 @@ impl Modem {
         }
         let PacketNetwork {
             apn,
+            apn_v6,
             credentials,
             only_family,
             refuse,
@@ -236,13 +268,14 @@ impl Modem {
             held_by_firmware,
             ..
         } = &self.packet;
+        let apn = apn_v6.as_ref().filter(|_| family == 6).or(apn.as_ref());
         let asked = (
             request.text(0x17).unwrap_or_default(),
             request.text(0x18).unwrap_or_default(),
         );
         let wrong_apn = request
             .text(0x14)
-            .is_some_and(|name| apn.as_ref().is_some_and(|only| *only != name));
+            .is_some_and(|name| apn.is_some_and(|only| *only != name));
         let reason = match (family, only_family) {
             _ if *held_by_firmware => Some(INTERFACE_IN_USE),
             _ if !self.packets_are_served() => Some(NO_SERVICE),
@@ -252,10 +285,20 @@ impl Modem {
             (4, Some(6)) => Some(ONLY_V6),
             _ => *refuse,
         };
+        let delay = Duration::from_millis(*start_after_ms);
+        self.books.sessions.push(SessionRecord {
+            at_ms: self.elapsed_ms(),
+            family,
+            apn: request.text(0x14).unwrap_or_default(),
+            profile: request.octet(0x31),
+            authentication: request.octet(0x16),
+            user: request.text(0x17).unwrap_or_default(),
+            refused: reason,
+        });
         if let Some(reason) = reason {
             return Err(call_failed(reason));
         }
-        let delay = Duration::from_millis(*start_after_ms) + self.random.within(self.delays.session);
+        let delay = delay + self.random.within(self.delays.session);
         if delay.is_zero() {
             return Ok(Some(self.begin_session(request.client, family)));
         }
@@ -365,18 +408,18 @@ impl Modem {
     }
 }
 
-fn settings(family: u8) -> Vec<Tlv> {
+fn settings(family: u8, network: &PacketNetwork) -> Vec<Tlv> {
     let mut tlvs = vec![(0x29, MTU.to_le_bytes().to_vec()), (0x2b, vec![family])];
     if family == 6 {
         tlvs.push((0x25, with_prefix(ADDRESS_V6, PREFIX_V6)));
         tlvs.push((0x26, with_prefix(GATEWAY_V6, PREFIX_V6)));
         tlvs.push((0x27, NAME_SERVER_V6.octets().to_vec()));
-    } else {
+    } else if network.lease_seconds.is_none() {
         tlvs.push((0x15, reversed(NAME_SERVERS_V4[0])));
         tlvs.push((0x16, reversed(NAME_SERVERS_V4[1])));
-        tlvs.push((0x1e, reversed(ADDRESS_V4)));
-        tlvs.push((0x20, reversed(GATEWAY_V4)));
-        tlvs.push((0x21, reversed(Ipv4Addr::new(255, 255, 255, 252))));
+        tlvs.push((0x1e, reversed(address_v4(network.subnet))));
+        tlvs.push((0x20, reversed(gateway_v4(network.subnet))));
+        tlvs.push((0x21, reversed(MASK_V4)));
     }
     tlvs
 }
