@@ -371,8 +371,28 @@ pub struct DataConfig {
     pub mtu: Option<u32>,
     /// The profile of the modem that a session is started with.
     pub profile: Option<u8>,
+    /// The same for IPv6, where it is another one.
+    pub profile_v6: Option<u8>,
+    /// The access point of IPv6, where it is another one.
+    pub apn_v6: Option<String>,
+    /// Where IPv4 addresses come from.
+    pub addresses: Addresses,
+    /// Whether the default route of the machine may lead through the modem.
+    pub default_route: bool,
     /// How long the QMI port is left alone after the modem appeared.
     pub delay: Duration,
+}
+
+/// Where the IPv4 address of a bearer comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addresses {
+    /// The session's settings; DHCP where they hold none.
+    #[default]
+    Auto,
+    /// The session's settings alone.
+    Settings,
+    /// DHCP, whatever the settings say.
+    Dhcp,
 }
 
 /// Versions of IP that a bearer carries.
@@ -407,6 +427,10 @@ impl Default for DataConfig {
             metric: 700,
             mtu: None,
             profile: None,
+            profile_v6: None,
+            apn_v6: None,
+            addresses: Addresses::default(),
+            default_route: true,
             delay: Duration::ZERO,
         }
     }

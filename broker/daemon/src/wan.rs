@@ -6,6 +6,7 @@ mod abort;
 pub mod actor;
 pub mod address;
 mod claim;
+pub mod dhcp;
 mod hook;
 pub mod interface;
 pub mod name_server;

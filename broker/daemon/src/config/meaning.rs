@@ -14,10 +14,10 @@ use modem::profile::sim7600;
 
 use super::written::{At, Section, Source};
 use super::{
-    Authentication, BrokerConfig, CarrierConfig, CarriersConfig, CompositionPolicy, Config, ConfigError, DataConfig,
-    DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, MetricsConfig, ModemConfig,
-    NetworkConfig, OnAbandoned, PortAddress, PortsConfig, Profile, RecordedCalls, RecordingConfig, RecoveryConfig,
-    Secret, TlsConfig, TokenConfig, VoiceConfig,
+    Addresses, Authentication, BrokerConfig, CarrierConfig, CarriersConfig, CompositionPolicy, Config, ConfigError,
+    DataConfig, DataFamilies, DiagnosticsConfig, DiscoveryConfig, GnssConfig, ListenAddress, MetricsConfig,
+    ModemConfig, NetworkConfig, OnAbandoned, PortAddress, PortsConfig, Profile, RecordedCalls, RecordingConfig,
+    RecoveryConfig, Secret, TlsConfig, TokenConfig, VoiceConfig,
 };
 use crate::resource::AccessTechnology;
 use crate::store::{Limits, Retention};
@@ -495,14 +495,37 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
     let metric = section.integer("metric", 1..=u64::from(u32::MAX))?;
     // 8200 3.1 for IPv6, and what a SIM7600 takes at most.
     let mtu = section.integer("mtu", 1280..=1500)?;
-    let profile = section.integer("profile", 1..=24)?;
+    let mut profile = |key| -> Result<Option<u8>, ConfigError> {
+        let number = section.integer(key, 1..=24)?;
+        Ok(number.and_then(|number| u8::try_from(number).ok()))
+    };
+    let (profile, profile_v6) = (profile("profile")?, profile("profile_v6")?);
+    let apn_v6 = section.string("apn_v6")?;
+    let apn_v6 = apn_v6.map(|apn| apn.try_map(access_point_name)).transpose()?;
+    let addresses = match section.string("addresses")? {
+        None => default.addresses,
+        Some(written) => {
+            let meant = written.try_map(|written| match written.as_str() {
+                "auto" => Ok(Addresses::Auto),
+                "settings" => Ok(Addresses::Settings),
+                "dhcp" => Ok(Addresses::Dhcp),
+                other => Err(format!("expected \"auto\", \"settings\" or \"dhcp\", found {other:?}")),
+            })?;
+            meant.value
+        }
+    };
+    let default_route = section.boolean("default_route")?.unwrap_or(default.default_route);
     let delay = section.integer("delay_seconds", 0..=300)?;
     section.finish()?;
     Ok(DataConfig {
         families,
         roaming,
         mtu: mtu.and_then(|mtu| u32::try_from(mtu).ok()),
-        profile: profile.and_then(|profile| u8::try_from(profile).ok()),
+        profile,
+        profile_v6,
+        apn_v6: apn_v6.map(|apn| apn.value),
+        addresses,
+        default_route,
         delay: delay.map_or(default.delay, Duration::from_secs),
         metric: metric
             .and_then(|metric| u32::try_from(metric).ok())

@@ -23,6 +23,7 @@ use crate::config::{Authentication, DataConfig, PortAddress};
 use crate::port::qmi::{QmiEvent, QmiHandle};
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
+use crate::wan::dhcp::{Lease, LeaseError};
 use crate::wan::interface::Interface;
 use connecting::{ConnectError, Session};
 use opening::{Opened, OpeningFailed};
@@ -44,6 +45,8 @@ pub(super) enum Done {
     /// Whether the session was still up when asked.
     Verified(bool),
     Disconnected,
+    /// The lease of an address was prolonged, or not.
+    Prolonged(Result<Lease, LeaseError>),
     /// The port was closed meanwhile.
     Ended,
 }
@@ -290,6 +293,13 @@ impl Serving<'_> {
             Done::Verified(true) | Done::Ended => {}
             Done::Verified(false) => self.session_over(None).await,
             Done::Disconnected => self.disconnected().await,
+            Done::Prolonged(Ok(lease)) => {
+                if let Some(session) = &mut self.data.session {
+                    session.prolonged(lease);
+                }
+                self.keep_lease();
+            }
+            Done::Prolonged(Err(error)) => self.end_session(error.to_string(), Persistence::Transient).await,
         }
     }
 
@@ -388,9 +398,6 @@ impl Serving<'_> {
 
     /// The network or the modem ended the session.
     async fn session_over(&mut self, reason: Option<EndReason>) {
-        let Some(session) = self.data.session.take() else {
-            return;
-        };
         let detail = match reason {
             Some(reason) => format!("the session was ended: {reason}"),
             None => "the session was ended".to_owned(),
@@ -398,6 +405,13 @@ impl Serving<'_> {
         let persistence = match reason.map(EndReason::consequence) {
             Some(Consequence::Permanent | Consequence::Roaming) => Persistence::Permanent,
             _ => Persistence::Transient,
+        };
+        self.end_session(detail, persistence).await;
+    }
+
+    async fn end_session(&mut self, detail: String, persistence: Persistence) {
+        let Some(session) = self.data.session.take() else {
+            return;
         };
         self.tell_bearer(|bearer| {
             bearer.state = BearerState::Disconnecting;
@@ -435,9 +449,14 @@ impl Serving<'_> {
         if self.modem.bearer.state == BearerState::Connecting {
             return;
         }
+        let names_apn = apn.is_some();
         let wanted = self.wanted_session(apn);
         let apn = wanted.apn.clone();
-        let (handle, config) = (port.handle.clone(), self.data.config.clone());
+        let (handle, mut config) = (port.handle.clone(), self.data.config.clone());
+        if names_apn {
+            (config.apn_v6, config.profile_v6) = (None, None);
+        }
+        let default_route = default_route && config.default_route;
         self.data.ended_meanwhile = None;
         self.data.given_up = Arc::default();
         let given_up = self.data.given_up.clone();
@@ -522,6 +541,7 @@ impl Serving<'_> {
     async fn connected(&mut self, session: Session) {
         let (addresses, name_servers, apn, mtu) = session.described();
         self.data.session = Some(session);
+        self.keep_lease();
         let waiting = std::mem::take(&mut self.data.connecting);
         let answer = Box::new(move |bearer: Bearer| {
             for reply in waiting {
@@ -545,6 +565,17 @@ impl Serving<'_> {
             self.verify_session();
         }
         self.guard_roaming().await;
+    }
+
+    /// Has the address prolonged before its lease is over, for as long as there is a session.
+    fn keep_lease(&mut self) {
+        let (Some(session), Some(interface)) = (&self.data.session, &self.data.interface) else {
+            return;
+        };
+        if let Some(work) = session.prolonging(interface) {
+            let work = async move { work.await.map_or(Done::Ended, Done::Prolonged) };
+            self.start(self.data.bound(work));
+        }
     }
 
     fn verify_session(&mut self) {

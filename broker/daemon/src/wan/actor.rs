@@ -200,7 +200,9 @@ pub fn open(
 }
 
 /// Runs what waits for the kernel or for a program, with a bound.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
     let outcome = supervisor::blocking("wan", work)?;
     match tokio::time::timeout(KERNEL_LIMIT, outcome).await {
         Ok(Ok(outcome)) => outcome,

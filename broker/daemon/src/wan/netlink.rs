@@ -33,6 +33,8 @@ const NLM_F_DUMP: u16 = 0x300;
 pub(super) const NLM_F_REPLACE: u16 = 0x100;
 /// Creates what is not there.
 pub(super) const NLM_F_CREATE: u16 = 0x400;
+/// Fails where it is there already.
+pub(super) const NLM_F_EXCL: u16 = 0x200;
 /// Adds it behind what is there with the same key.
 pub(super) const NLM_F_APPEND: u16 = 0x800;
 

@@ -6,10 +6,11 @@
 //! Everything carries the broker's protocol number, by which what a killed broker left is recognised.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::{self, ROUTE_PROTOCOL};
-use super::netlink::{Body, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
+use super::dhcp;
+use super::netlink::{Body, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, attributes};
 use super::survey::Seen;
 
 /// The table with the copies of the primary's default routes.
@@ -19,8 +20,9 @@ const PRIMARY_TABLE: u8 = 110;
 /// out by another one.
 const LED_METRIC: u32 = 1;
 
-/// Before the rule of the main table (32766).
+/// Before the rule of the main table (32766). Those that lead have this one and the next.
 const RULE_PREFERENCE: u32 = 10_900;
+const DHCP_PREFERENCE: u32 = RULE_PREFERENCE + 2;
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -37,6 +39,10 @@ const FRA_PRIORITY: u16 = 6;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;
 const FRA_PROTOCOL: u16 = 21;
+const FRA_IP_PROTO: u16 = 22;
+const FRA_SPORT_RANGE: u16 = 23;
+const FRA_DPORT_RANGE: u16 = 24;
+const UDP: u8 = 17;
 
 const RT_TABLE_MAIN: u8 = 254;
 const RT_SCOPE_UNIVERSE: u8 = 0;
@@ -184,23 +190,48 @@ fn copy_routes(netlink: &mut Netlink, primary: &Seen) -> io::Result<()> {
     Ok(())
 }
 
-fn add_rule(netlink: &mut Netlink, from: IpAddr, table: u8, after: u32, suppress: Option<u32>) -> io::Result<()> {
+/// Lets what DHCP servers answer by broadcast in through the modem's interface, or not any more. Where `rp_filter` is not 0 the
+/// kernel looks for the way back to the server, as for a datagram of this machine that has no address yet, and drops the
+/// answer if that way is another one.
+pub fn admit_dhcp(admit: bool) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    let range = |port: u16| [port.to_ne_bytes(), port.to_ne_bytes()].concat();
+    let body = rule(Ipv4Addr::UNSPECIFIED.into(), address::TABLE, DHCP_PREFERENCE)
+        .with(FRA_IP_PROTO, &[UDP])
+        .with(FRA_SPORT_RANGE, &range(dhcp::CLIENT_PORT))
+        .with(FRA_DPORT_RANGE, &range(dhcp::SERVER_PORT));
+    match admit {
+        true => add(&mut netlink, &body),
+        false => absent_is_fine(netlink.change(RTM_DELRULE, 0, &body)),
+    }
+}
+
+fn add(netlink: &mut Netlink, rule: &Body) -> io::Result<()> {
+    match netlink.change(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+/// A rule for what is sent from an address.
+fn rule(from: IpAddr, table: u8, preference: u32) -> Body {
     let bits = if from.is_ipv4() { 32 } else { 128 };
     let family = if from.is_ipv4() { AF_INET } else { AF_INET6 };
     // `struct fib_rule_hdr`
     let header = [family, 0, bits, 0, table, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0];
-    let mut body = Body::new(&header)
+    Body::new(&header)
         .with(FRA_SRC, &octets(from))
-        .with_u32(FRA_PRIORITY, RULE_PREFERENCE + after)
+        .with_u32(FRA_PRIORITY, preference)
         .with_u32(FRA_TABLE, u32::from(table))
-        .with(FRA_PROTOCOL, &[ROUTE_PROTOCOL]);
+        .with(FRA_PROTOCOL, &[ROUTE_PROTOCOL])
+}
+
+fn add_rule(netlink: &mut Netlink, from: IpAddr, table: u8, after: u32, suppress: Option<u32>) -> io::Result<()> {
+    let mut body = rule(from, table, RULE_PREFERENCE + after);
     if let Some(length) = suppress {
         body = body.with_u32(FRA_SUPPRESS_PREFIXLEN, length);
     }
-    match netlink.change(RTM_NEWRULE, NLM_F_CREATE, &body) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
+    add(netlink, &body)
 }
 
 /// The broker's rules, as the kernel lists them, without what it adds of its own.

@@ -303,3 +303,34 @@ async fn the_signal_is_told_by_indications_and_small_changes_stay_with_the_modem
     );
     rig.stop().await
 }
+
+/// `[modem.network]` is tried once; what somebody does by hand afterwards counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configured_operator_that_refused_is_no_degradation_any_more_once_it_is_selected_by_hand()
+-> anyhow::Result<()> {
+    const WANTED: &str = "00102";
+    let rig = Rig::with(Setup {
+        modem: format!("[modem.network]\nplmn = \"{WANTED}\"\n"),
+        ..Setup::default()
+    })
+    .await?;
+    let degradations = async || {
+        let request = GetModemRequest::default();
+        let modem = rig.broker().modems().get_modem(request).await?.into_inner().modem;
+        anyhow::Ok(modem.unwrap_or_default().degradations)
+    };
+    let told = degradations().await?;
+    assert!(told.iter().any(|told| told.reason.contains(WANTED)), "{told:?}");
+    select(&rig, WANTED, AccessTechnology::Unspecified)
+        .await
+        .expect_err("it refuses");
+    assert_eq!(degradations().await?, told, "nothing changed");
+    // It is there now.
+    rig.sim().set_operator("Other Network", WANTED).await?;
+    select(&rig, WANTED, AccessTechnology::Unspecified).await?;
+    until("it is not degraded any more", LIMIT, async || {
+        Ok(degradations().await?.is_empty().then_some(()))
+    })
+    .await?;
+    rig.stop().await
+}

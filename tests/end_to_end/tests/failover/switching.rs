@@ -1,6 +1,7 @@
 //! Faults of the primary: each is seen, told with its evidence, survived and forgotten again.
 
-use api::v1::{WanPrimaryState, WanRole};
+use anyhow::Context as _;
+use api::v1::{BearerState, GetBearerRequest, GetWanStatusRequest, WanPrimaryState, WanRole};
 use end_to_end::lab::{
     BACKUP, Lab, NAME_SERVER, PRIMARY, TARGETS, TARGETS_V6, TCP_PORT, Weather, inside, of_the_broker, way_to,
 };
@@ -263,9 +264,9 @@ fn a_link_that_loses_a_third_is_not_left() -> anyhow::Result<()> {
 fn the_hold_grows_while_the_primary_comes_and_goes() -> anyhow::Result<()> {
     inside(async || {
         let lab = Lab::build().await?;
-        let rig = lab
-            .rig("mode = \"standby\"\nprofile = \"fast\"\nhold_seconds = 1", "")
-            .await?;
+        let wan = "mode = \"standby\"\nprofile = \"fast\"\nhold_seconds = 1\nhold_max_seconds = 2\n\
+                   recovery_interval_seconds = 1";
+        let rig = lab.rig(wan, "").await?;
         works(&rig).await?;
         settled(&rig, "the modem stands by", |status| {
             status.backup_detail == "connected"
@@ -273,14 +274,14 @@ fn the_hold_grows_while_the_primary_comes_and_goes() -> anyhow::Result<()> {
         .await?;
         let mut news = rig.news().await?;
         let mut holds = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..5 {
             lab.carrier(false).await?;
             let told = news.wan("it fails over", |wan| wan.active() == WanRole::Backup).await?;
             holds.push(told.hold.map_or(0, |hold| hold.seconds));
             lab.carrier(true).await?;
             news.wan("it returns", |wan| wan.active() == WanRole::Primary).await?;
         }
-        assert_eq!(holds, [1, 1, 2, 4]);
+        assert_eq!(holds, [1, 1, 2, 2, 2]);
         rig.stop().await
     })
 }
@@ -366,6 +367,66 @@ fn a_broker_that_is_killed_while_the_modem_leads_leaves_nothing_that_the_next_on
             format!("nameserver {NAME_SERVER}\n")
         );
         drop(second);
+        rig.stop().await
+    })
+}
+
+/// Before anything was done, with a session that is coming up, between the first route and the last rule, or well after that:
+/// whenever a broker is killed, the next one finds what it left.
+#[test]
+#[ignore = "needs root and /dev/net/tun"]
+fn a_broker_that_is_killed_at_any_moment_of_a_failover_is_cleaned_up_after() -> anyhow::Result<()> {
+    const ATTACH_MS: u64 = 100;
+    inside(async || {
+        let lab = Lab::build().await?;
+        let rig = Rig::prepare(lab.setup("mode = \"backup\"\nprofile = \"fast\"\nhold_seconds = 0", "")).await?;
+        let packet = simulator::PacketNetwork {
+            start_after_ms: ATTACH_MS,
+            ..Default::default()
+        };
+        rig.sim().set_packet_network(packet).await?;
+        let start = async || {
+            let process = Process::broker(rig.path(), rig.configuration())?;
+            let broker = process.connect(&rig.endpoint()).await?;
+            end_to_end::binaries::ready(&broker, "sim1").await?;
+            until("everything is well", LIMIT, async || {
+                let mut network = broker.network();
+                let wan = network
+                    .get_wan_status(GetWanStatusRequest {})
+                    .await?
+                    .into_inner()
+                    .status;
+                let good = wan.is_some_and(|wan| wan.primary_state() == WanPrimaryState::Good);
+                let bearer = network
+                    .get_bearer(GetBearerRequest::default())
+                    .await?
+                    .into_inner()
+                    .bearer;
+                let down = bearer.is_some_and(|bearer| bearer.state() == BearerState::Disconnected);
+                Ok((good && down).then_some(()))
+            })
+            .await?;
+            anyhow::Ok(process)
+        };
+        let mut broker = start().await?;
+        for round in 0..4 {
+            let moment = std::time::Duration::from_millis(fastrand::u64(0..3 * ATTACH_MS));
+            lab.carrier(false).await?;
+            tokio::time::sleep(moment).await;
+            broker.signal(Signal::SIGKILL)?;
+            broker.ended(LIMIT).await?;
+            lab.carrier(true).await?;
+            broker = start().await?;
+            until("it is clean", LIMIT, async || {
+                let name_servers = std::fs::read_to_string(lab.resolv_conf())?;
+                let restored = name_servers == format!("nameserver {NAME_SERVER}\n");
+                Ok((of_the_broker()?.is_empty() && restored).then_some(()))
+            })
+            .await
+            .with_context(|| format!("round {round}, killed after {moment:?}: {:?}", of_the_broker()))?;
+            assert_eq!(way_to(HOST_V4)?.as_deref(), Some(PRIMARY), "killed after {moment:?}");
+        }
+        drop(broker);
         rig.stop().await
     })
 }

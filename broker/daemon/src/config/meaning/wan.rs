@@ -142,12 +142,24 @@ fn interface_name(written: String) -> Result<String, &'static str> {
 fn timing(section: &mut Section<'_>) -> Result<Timing, ConfigError> {
     let profile = chosen(section, "profile", &PROFILES)?.unwrap_or(Timing::ADAPTIVE);
     let interval = section.integer("interval_seconds", 1..=3600)?.map(Duration::from_secs);
+    let recovery_interval = section.integer("recovery_interval_seconds", 1..=3600)?;
     let hold = section.integer("hold_seconds", 0..=86_400)?.map(Duration::from_secs);
     let hold = hold.unwrap_or(profile.hold);
+    let hold_max = section
+        .integer("hold_max_seconds", 0..=86_400)?
+        .map(Duration::from_secs);
+    if hold_max.is_some_and(|hold_max| hold_max < hold) {
+        let problem = format!(
+            "hold_max_seconds: expected at least hold_seconds, which is {}",
+            hold.as_secs()
+        );
+        return Err(section.error(problem));
+    }
     Ok(Timing {
         interval: interval.unwrap_or(profile.interval),
+        recovery_interval: recovery_interval.map_or(profile.recovery_interval, Duration::from_secs),
         hold,
-        hold_max: profile.hold_max.max(hold),
+        hold_max: hold_max.unwrap_or(profile.hold_max.max(hold)),
         ..profile
     })
 }

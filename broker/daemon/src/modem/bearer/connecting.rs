@@ -4,6 +4,8 @@
 //! it takes only while the link is down. Composition 9001 carries data this way beside voice and messages; with the
 //! driver's default, an Ethernet header, every packet is lost.
 
+mod addressing;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +15,14 @@ use ::modem::qmi::end_reason::Consequence;
 use ::modem::qmi::wda::{self, LinkLayer};
 use ::modem::qmi::wds::{self, Connection, Family, Handle, NotStarted, Settings};
 use ::modem::qmi::{EndReason, Failure, ProtocolError, Refusal as QmiRefusal, Request, Response};
+use tokio::sync::watch;
 
 use crate::config::{DataConfig, DataFamilies};
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::Persistence;
 use crate::wan::address::Layout;
+use crate::wan::dhcp::{self, Lease, LeaseError};
 use crate::wan::interface::{Interface, NotReady};
 
 /// The kernel configures a link in milliseconds, and as long as control transfers take when the device is slow.
@@ -33,9 +37,44 @@ pub(in crate::modem) struct Session {
     settings: Vec<Settings>,
     /// The configured largest packet.
     mtu: Option<u32>,
+    /// The lease of its IPv4 address, if that came by DHCP.
+    lease: Option<Lease>,
+    /// Dropped with it, to end what is done for it meanwhile.
+    held: watch::Sender<()>,
 }
 
 impl Session {
+    fn new(mtu: Option<u32>) -> Self {
+        Self {
+            handles: Vec::new(),
+            settings: Vec::new(),
+            mtu,
+            lease: None,
+            held: watch::Sender::new(()),
+        }
+    }
+
+    /// Waits until the lease has to be prolonged and does it; `None` when the session is over before. Nothing to do without
+    /// a lease.
+    pub(super) fn prolonging(
+        &self,
+        interface: &Interface,
+    ) -> Option<impl Future<Output = Option<Result<Lease, LeaseError>>> + Send + use<>> {
+        let (lease, name) = (self.lease.clone()?, interface.name.clone());
+        let mut held = self.held.subscribe();
+        Some(async move {
+            tokio::select! {
+                _ = held.changed() => None,
+                outcome = dhcp::prolong(&name, &lease) => Some(outcome),
+            }
+        })
+    }
+
+    /// The lease was prolonged.
+    pub(super) fn prolonged(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
     pub(super) fn has(&self, family: Family) -> bool {
         self.handles.iter().any(|(has, _)| *has == family)
     }
@@ -90,6 +129,8 @@ pub(in crate::modem) enum ConnectError {
     GivenUp,
     #[error("the network gave no address")]
     NoAddress,
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
 }
 
 impl ConnectError {
@@ -131,6 +172,7 @@ impl ConnectError {
             } => Refusal::ModemTimeout {
                 command: (*what).to_owned(),
             },
+            Self::Lease(LeaseError::Capability) => failed(self.to_string(), None, Persistence::Permanent),
             Self::Format(_) => failed(
                 format!("{self}; a newer firmware may do it, or composition 9018 (ECM)"),
                 None,
@@ -186,30 +228,15 @@ pub(super) async fn connect(
     given_up: Arc<AtomicBool>,
 ) -> Result<Session, ConnectError> {
     agree_on_raw_ip(&qmi, &interface).await?;
-    let mut session = Session {
-        handles: Vec::new(),
-        settings: Vec::new(),
-        mtu: config.mtu,
-    };
-    match start_families(&qmi, &wanted, config.families, &given_up, &mut session).await {
+    let mut session = Session::new(config.mtu);
+    match start_families(&qmi, &wanted, &config, &given_up, &mut session).await {
         Ok(()) => {}
         Err(error) => {
             disconnect(Some(qmi), None, session).await;
             return Err(error);
         }
     }
-    let mut layout = layout(&session.settings, default_route.then_some(config.metric));
-    layout.mtu = config.mtu.or(layout.mtu);
-    let outcome = match layout.addresses.is_empty() {
-        true => Err(ConnectError::NoAddress),
-        false => {
-            let interface = interface.clone();
-            blocking(move || interface.configure(&layout))
-                .await
-                .map_err(ConnectError::from)
-        }
-    };
-    if let Err(error) = outcome {
+    if let Err(error) = addressing::configure(&interface, &config, default_route, &mut session).await {
         disconnect(Some(qmi), Some(interface), session).await;
         return Err(error);
     }
@@ -232,13 +259,23 @@ async fn agree_on_raw_ip(qmi: &QmiHandle, interface: &Interface) -> Result<(), C
 async fn start_families(
     qmi: &QmiHandle,
     wanted: &wds::Session,
-    families: DataFamilies,
+    config: &DataConfig,
     given_up: &AtomicBool,
     session: &mut Session,
 ) -> Result<(), ConnectError> {
     let mut first_error = None;
-    for family in families.list() {
-        match start_family(qmi, *family, wanted, given_up, session).await {
+    for family in config.families.list() {
+        let mut wanted = wanted.clone();
+        if *family == Family::V6 {
+            // The access point of a profile is overridden by one that is named.
+            if let Some(profile) = config.profile_v6 {
+                (wanted.profile, wanted.apn) = (Some(profile), String::new());
+            }
+            if let Some(apn) = &config.apn_v6 {
+                wanted.apn.clone_from(apn);
+            }
+        }
+        match start_family(qmi, *family, &wanted, given_up, session).await {
             Ok(()) => {}
             Err(error) => {
                 tracing::debug!(?family, %error, "no session");

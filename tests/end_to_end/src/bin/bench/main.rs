@@ -109,7 +109,7 @@ const FULL: Plan = Plan {
     failover: failover::Extent {
         rounds: 9,
         loss: Duration::from_secs(120),
-        flaps: 7,
+        flaps: 20,
         kills: 10,
     },
     calls: 40,
@@ -128,10 +128,10 @@ const QUICK: Plan = Plan {
     hangs: 1,
     crowds: &[4],
     failover: failover::Extent {
-        rounds: 3,
+        rounds: 2,
         loss: Duration::from_secs(30),
-        flaps: 4,
-        kills: 3,
+        flaps: 3,
+        kills: 2,
     },
     calls: 6,
     audio: Duration::from_secs(10),

@@ -192,14 +192,11 @@ async fn every_known_failure_is_handled_as_its_row_says() {
         };
         let (handle, task) = qmi::start(open, Trace::new(0), events);
         let connecting = async move {
-            let mut session = Session {
-                handles: Vec::new(),
-                settings: Vec::new(),
-                mtu: None,
-            };
+            let mut session = Session::new(None);
+            let config = DataConfig::default();
             let wanted = wds::Session::default();
             let given_up = AtomicBool::new(false);
-            let outcome = start_families(&handle, &wanted, DataFamilies::V4, &given_up, &mut session).await;
+            let outcome = start_families(&handle, &wanted, &config, &given_up, &mut session).await;
             outcome.map(|()| session.handles)
         };
         let listening = async { while told.recv().await.is_some() {} };
