@@ -56,6 +56,9 @@ impl Cell {
     }
 }
 
+/// Adds the cells that a value tells of.
+type Reader = fn(&mut Value<'_>, &mut Vec<Cell>) -> Result<(), DecodeError>;
+
 /// Asks for the cells.
 #[must_use]
 pub fn get_cell_location_info() -> Request {
@@ -66,7 +69,7 @@ pub fn get_cell_location_info() -> Request {
 pub fn cell_location_info(response: &Response) -> Result<Vec<Cell>, Refusal> {
     response.result()?;
     let mut cells = Vec::new();
-    let readers: [(u8, fn(&mut Value<'_>, &mut Vec<Cell>) -> Result<(), DecodeError>); 6] = [
+    let readers: [(u8, Reader); 6] = [
         (0x13, read_lte),
         (0x11, read_umts),
         (0x10, read_gsm),
