@@ -373,6 +373,8 @@ pub struct DataConfig {
     pub profile: Option<u8>,
     /// How long the QMI port is left alone after the modem appeared.
     pub delay: Duration,
+    /// The QMI port is shared with other programs, by way of libqmi's proxy.
+    pub qmi_proxy: bool,
 }
 
 /// Versions of IP that a bearer carries.
@@ -408,6 +410,7 @@ impl Default for DataConfig {
             mtu: None,
             profile: None,
             delay: Duration::ZERO,
+            qmi_proxy: false,
         }
     }
 }
@@ -454,6 +457,8 @@ pub enum PortAddress {
         /// The port.
         port: u16,
     },
+    /// `proxy:PATH`: libqmi's proxy, which has the device node open for several programs. For QMI only.
+    Proxy(PathBuf),
 }
 
 impl Default for RecoveryConfig {
@@ -469,7 +474,7 @@ impl PortAddress {
     /// The device node, unless it is a network address.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Path(path) => Some(path),
+            Self::Path(path) | Self::Proxy(path) => Some(path),
             Self::Tcp { .. } => None,
         }
     }
@@ -479,6 +484,7 @@ impl fmt::Display for PortAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Proxy(path) => write!(f, "proxy:{}", path.display()),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
         }

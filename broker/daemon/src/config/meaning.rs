@@ -497,6 +497,7 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
     let mtu = section.integer("mtu", 1280..=1500)?;
     let profile = section.integer("profile", 1..=24)?;
     let delay = section.integer("delay_seconds", 0..=300)?;
+    let qmi_proxy = section.boolean("qmi_proxy")?.unwrap_or(default.qmi_proxy);
     section.finish()?;
     Ok(DataConfig {
         families,
@@ -737,6 +738,9 @@ fn pin(section: &mut Section<'_>) -> Result<Option<Secret>, ConfigError> {
     }
 }
 
+/// What stands before the path of a QMI port that is reached by libqmi's proxy.
+const PROXY: &str = "proxy:";
+
 fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = section
         .string("at")?
@@ -753,7 +757,15 @@ fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = address(at)?;
     let mut optional = |name| section.string(name)?.map(&mut address).transpose();
     let (at_calls, audio) = (optional("at_calls")?, optional("audio")?);
-    let (nmea, qmi) = (optional("nmea")?, optional("qmi")?);
+    let nmea = optional("nmea")?;
+    let qmi = match section.string("qmi")? {
+        None => None,
+        Some(written) => match written.value.strip_prefix(PROXY).map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Some(PortAddress::Proxy(path)),
+            Some(_) => return Err(written.error("expected a path after proxy:, such as \"proxy:/dev/cdc-wdm0\"")),
+            None => Some(address(written)?),
+        },
+    };
     section.finish()?;
     Ok(PortsConfig {
         at,
