@@ -245,7 +245,7 @@ fn answers_about_the_card_the_radio_and_messages_are_read() {
         id: report.id,
         tlvs: report.tlvs,
     };
-    assert_eq!(wms::stored_message(&report), Ok(Some((wms::Storage::Module, 0))));
+    assert_eq!(wms::stored_message(&report), Ok(Some((wms::Storage::Module, 1))));
 }
 
 /// qmicli also sets the selection of the operator (0x16) and the order of GSM and WCDMA (0x19), which are not ours to change.

@@ -516,6 +516,7 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
     };
     let default_route = section.boolean("default_route")?.unwrap_or(default.default_route);
     let delay = section.integer("delay_seconds", 0..=300)?;
+    let qmi_proxy = section.boolean("qmi_proxy")?.unwrap_or(default.qmi_proxy);
     section.finish()?;
     Ok(DataConfig {
         families,
@@ -760,6 +761,9 @@ fn pin(section: &mut Section<'_>) -> Result<Option<Secret>, ConfigError> {
     }
 }
 
+/// What stands before the path of a QMI port that is reached by libqmi's proxy.
+const PROXY: &str = "proxy:";
+
 fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = section
         .string("at")?
@@ -776,7 +780,15 @@ fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = address(at)?;
     let mut optional = |name| section.string(name)?.map(&mut address).transpose();
     let (at_calls, audio) = (optional("at_calls")?, optional("audio")?);
-    let (nmea, qmi) = (optional("nmea")?, optional("qmi")?);
+    let nmea = optional("nmea")?;
+    let qmi = match section.string("qmi")? {
+        None => None,
+        Some(written) => match written.value.strip_prefix(PROXY).map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Some(PortAddress::Proxy(path)),
+            Some(_) => return Err(written.error("expected a path after proxy:, such as \"proxy:/dev/cdc-wdm0\"")),
+            None => Some(address(written)?),
+        },
+    };
     section.finish()?;
     Ok(PortsConfig {
         at,

@@ -78,6 +78,10 @@ struct OpenQmi {
 
 impl Data {
     pub(super) fn new(setup: &Setup, address: Option<PortAddress>) -> Self {
+        let address = address.map(|address| match address {
+            PortAddress::Path(path) if setup.config.data.qmi_proxy => PortAddress::Proxy(path),
+            other => other,
+        });
         Data {
             config: setup.config.data.clone(),
             place: opening::Place {
@@ -598,9 +602,15 @@ impl Serving<'_> {
         self.bearer_disconnected(told, Some(persistence), Some(Box::new(move || error.refusal())))
             .await;
         if exhausted {
-            // Opening it begins with a sync, which takes back every id that is left over; we hold the port alone.
-            self.close_qmi(PortState::Failed, "the modem has no client id left".to_owned())
-                .await;
+            // Opening it begins with a sync, which takes back every id that is left over, if we hold the port alone.
+            let detail = match self.data.place.address {
+                Some(PortAddress::Proxy(_)) => {
+                    "the modem has no client id left, and qmi-proxy does not take back those of programs that were killed: \
+                     modemctl modem reset"
+                }
+                _ => "the modem has no client id left",
+            };
+            self.close_qmi(PortState::Failed, detail.to_owned()).await;
         }
     }
 
