@@ -536,6 +536,7 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
                     .metric
                     .saturating_add(u32::try_from(position).unwrap_or(u32::MAX))
             }),
+        qmi_proxy,
     })
 }
 
