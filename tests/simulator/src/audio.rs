@@ -12,8 +12,9 @@ use crate::core::{AudioAccount, AudioFault, AudioFlow};
 /// Bytes of a frame of 20 ms at 8 kHz.
 const FRAME_BYTES: u64 = 320;
 
-/// Chunks that are made up for at once after a pause of the whole machine.
-const CATCH_UP: usize = 50;
+/// How much is made up for at once after a standstill of whoever runs this. A module does not stand still, so nobody is
+/// prepared for more to come at once than the largest chunks of modules: beyond it the module's clock stood still as well.
+const CATCH_UP: Duration = Duration::from_millis(100);
 
 /// Echoed bytes that wait to be played.
 const ECHO_LIMIT: usize = 160_000;
@@ -183,8 +184,13 @@ impl Pump {
             self.rebase(now);
             self.fault = AudioFault::None;
         }
+        let behind = now.saturating_duration_since(self.deadline());
+        if behind > CATCH_UP {
+            self.begin += behind - CATCH_UP;
+            self.account.standstill_us += u64::try_from((behind - CATCH_UP).as_micros()).unwrap_or(u64::MAX);
+        }
         let mut chunks = Vec::new();
-        while self.deadline() <= now && chunks.len() < CATCH_UP {
+        while self.deadline() <= now {
             let mut chunk = self.generate(self.chunk_bytes());
             if std::mem::take(&mut self.slip) {
                 chunk.pop();
@@ -452,6 +458,25 @@ mod tests {
         let lost = i32::from(breaks[0][1]) - i32::from(breaks[0][0]);
         assert!((1_440..=1_760).contains(&lost), "{lost}");
         assert!((6_240..=6_560).contains(&heard.len()), "{}", heard.len());
+    }
+
+    #[test]
+    fn a_standstill_of_the_machine_is_one_of_the_clock_and_loses_nothing() {
+        let begin = Instant::now();
+        let mut pump = Pump::new(&flow(CallAudio::Counter, AudioFault::None), begin, 0).expect("no file");
+        let mut chunks = run(&mut pump, begin, 100);
+        let after = pump.downlink(begin + Duration::from_secs(2));
+        assert!((5..=6).contains(&after.len()), "{} chunks at once", after.len());
+        chunks.extend(after.into_iter().map(|chunk| (2_000, chunk)));
+        chunks.extend(run(&mut pump, begin, 3_000));
+        let heard = samples(&chunks);
+        assert!(heard.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)));
+        assert!(
+            (8_800..=10_000).contains(&heard.len()),
+            "1.2 s: {} samples",
+            heard.len()
+        );
+        assert!((1_700_000..1_900_000).contains(&pump.finish().1.standstill_us));
     }
 
     #[test]

@@ -287,6 +287,7 @@ async fn hold(rig: &Rig, broker: &Broker, process: &Process, duration: Duration)
 async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Result<Vec<Row>> {
     let (mut wrong, mut counted, mut uplink_wrong, mut underruns, mut unexplained) = (0, 0, 0, 0, 0);
     let (mut samples, mut judged) = (0, (0, 0));
+    let mut module_stood_still_ms = Vec::new();
     for (index, outcome) in outcomes.calls.iter().enumerate() {
         let account = account(rig, index).await?;
         wrong += outcome.downlink.wrong;
@@ -305,6 +306,7 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         }
         // What the virtual modem could not hand over is not the broker's loss, but it must not be silent either.
         counted += account.downlink_dropped_bytes / 2;
+        module_stood_still_ms.push(account.standstill_us as f64 / 1000.0);
     }
     let (standstills, longest) = outcomes.watch.so_far();
     let live = &outcomes.calls[2..];
@@ -376,6 +378,12 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
             "times that the machine or a speaker stood still for 20 ms and more",
             "",
             vec![standstills as f64],
+        ),
+        Row::new(
+            "standstill, module",
+            "how long the clock of a virtual modem stood still with the machine, four calls",
+            "ms",
+            module_stood_still_ms,
         ),
         Row::new("standstill", "the longest of them", "ms", vec![longest.as_secs_f64() * 1000.0]),
         Row::new(
