@@ -84,11 +84,15 @@ struct OpenControl {
 impl Data {
     pub(super) fn new(setup: &Setup, address: Option<(PortRole, PortAddress)>) -> Self {
         let role = address.as_ref().map_or(PortRole::Qmi, |(role, _)| *role);
+        let address = address.map(|address| match address {
+            (PortRole::Qmi, PortAddress::Path(path)) if setup.config.data.qmi_proxy => PortAddress::Proxy(path),
+            (_, other) => other,
+        });
         Data {
             config: setup.config.data.clone(),
             place: opening::Place {
                 modem: setup.config.name.clone(),
-                address: address.map(|(_, address)| address),
+                address,
                 role,
                 sysfs: setup.sysfs.clone(),
                 lock_directory: setup.lock_directory.clone(),
@@ -126,20 +130,42 @@ impl Data {
         }
     }
 
+    /// Why the QMI port is not open, for people.
+    pub(super) fn why_closed(&self) -> String {
+        match self.place.address {
+            Some(_) if self.place.role == PortRole::Mbim => {
+                "there is no QMI port, the modem speaks MBIM; composition 9001 with the driver qmi_wwan has one"
+                    .to_owned()
+            }
+            Some(_) => "the QMI port is not open; see: modemctl status".to_owned(),
+            None => "there is no QMI port; composition 9001 with the driver qmi_wwan has one".to_owned(),
+        }
+    }
+
     /// Ends with the packet side, whatever it waits for.
     fn bound(
         &self,
         work: impl Future<Output = Done> + Send + 'static,
     ) -> impl Future<Output = super::Done> + Send + 'static {
+        let work = async move { super::Done::Bearer(work.await) };
+        self.while_open(work, || super::Done::Bearer(Done::Ended))
+    }
+
+    /// The same for work of another kind.
+    pub(super) fn while_open(
+        &self,
+        work: impl Future<Output = super::Done> + Send + 'static,
+        ended: impl FnOnce() -> super::Done + Send + 'static,
+    ) -> impl Future<Output = super::Done> + Send + 'static {
         let alive = self.alive.as_ref().map(watch::Sender::subscribe);
         async move {
             let Some(mut alive) = alive else {
-                return super::Done::Bearer(Done::Ended);
+                return ended();
             };
             tokio::select! {
                 biased;
-                _ = alive.changed() => super::Done::Bearer(Done::Ended),
-                done = work => super::Done::Bearer(done),
+                _ = alive.changed() => ended(),
+                done = work => done,
             }
         }
     }
@@ -321,6 +347,7 @@ impl Serving<'_> {
         self.set_port_state(self.data.place.role, PortState::Open, String::new())
             .await;
         self.set_ims(ims).await;
+        self.follow_services();
         match interface {
             Ok(interface) => {
                 self.data.interface = Some(interface);
@@ -506,9 +533,15 @@ impl Serving<'_> {
         self.bearer_disconnected(told, Some(persistence), Some(Box::new(move || error.refusal())))
             .await;
         if exhausted {
-            // Opening it begins with a sync, which takes back every id that is left over; we hold the port alone.
-            self.close_port(PortState::Failed, "the modem has no client id left".to_owned())
-                .await;
+            // Opening it begins with a sync, which takes back every id that is left over, if we hold the port alone.
+            let detail = match self.data.place.address {
+                Some(PortAddress::Proxy(_)) => {
+                    "the modem has no client id left, and qmi-proxy does not take back those of programs that were killed: \
+                     modemctl modem reset"
+                }
+                _ => "the modem has no client id left",
+            };
+            self.close_port(PortState::Failed, detail.to_owned()).await;
         }
     }
 

@@ -354,6 +354,7 @@ impl Modem {
         while let Some(action) = self.schedule.pop_due(self.now) {
             self.act(action);
         }
+        self.qmi_follows_card();
         self.mbim_follows();
     }
 
@@ -427,6 +428,9 @@ impl Modem {
     fn unsolicited(&mut self, line: &str) {
         let about_calls = ["+CLCC", "VOICE CALL", "MISSED_CALL"];
         if self.telephony.muted && about_calls.iter().any(|prefix| line.starts_with(prefix)) {
+            return;
+        }
+        if self.script.loses(line) {
             return;
         }
         self.unsolicited_lines(&[line.to_owned()]);

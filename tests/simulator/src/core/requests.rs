@@ -47,6 +47,7 @@ impl Modem {
                 self.network.plmn = plmn;
             }
             Request::SetSim { state } => self.set_sim(state),
+            Request::SetSimPower { on } => self.set_sim_power(on),
             Request::ExchangeSim(card) => self.exchange_sim(card),
             Request::SetCapacity { storage, capacity } => {
                 self.messages.set_capacity(&storage, capacity)?;
@@ -143,6 +144,7 @@ impl Modem {
             waiting_messages: self.messages.waiting.len(),
             audio: self.pcm.flowing.is_some(),
             sessions: [self.session_addresses(), self.mbim_session_addresses()].concat(),
+            qmi_listeners: self.qmi_listeners(),
             faults: self.script.pending().len(),
         }
     }

@@ -6,3 +6,4 @@ mod commands;
 mod mbim;
 mod messages;
 mod qmi;
+mod qmi_services;

@@ -3,7 +3,7 @@
 use ::modem::mbim::{self, basic_connect};
 use ::modem::packet::{EndReason, Family, end_reason::Consequence};
 use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{Indication, Service, imsa, nas, wds};
+use ::modem::qmi::{Endpoint, Indication, Service, imsa, nas, wds};
 
 use super::connecting::Session;
 use super::{Event, UNANSWERED_MAX, opening};
@@ -35,6 +35,10 @@ impl Serving<'_> {
     }
 
     async fn qmi_told(&mut self, indication: &Indication) {
+        if indication.endpoint.is_some_and(Endpoint::is_by_hand) {
+            // For whoever makes requests by hand; it says nothing of the broker's own session.
+            return;
+        }
         match (indication.service, indication.id) {
             (Service::IMSA, imsa::REGISTRATION_CHANGED) => {
                 if let Ok(registration) = imsa::registration_changed(indication) {
@@ -66,7 +70,7 @@ impl Serving<'_> {
                     self.session_ended(family, reason).await;
                 }
             }
-            _ => {}
+            _ => self.service_told(indication).await,
         }
     }
 

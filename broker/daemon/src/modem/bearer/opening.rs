@@ -92,7 +92,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
         .as_ref()
         .map_or_else(|_| place.driver(), |interface| interface.driver);
     let begun = match driver {
-        Driver::Qmi => begin_qmi(&place, port).await,
+        Driver::Qmi => begin_qmi(&place, address, port).await,
         Driver::Mbim => begin_mbim(&place, address, port).await,
     };
     let (control, events, task, ims) =
@@ -112,22 +112,27 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
 
 type Begun = (Control, Events, JoinHandle<()>, Ims);
 
-async fn begin_qmi(place: &Place, port: OpenPort) -> Result<Begun, String> {
+async fn begin_qmi(place: &Place, address: &PortAddress, port: OpenPort) -> Result<Begun, String> {
     let (sender, events) = mpsc::channel(EVENT_DEPTH);
     let (handle, task) = qmi::start(port, place.trace.clone(), sender);
     let task = supervisor::spawn("qmi port", &place.modem, task.run());
-    synchronise(&handle).await?;
+    begin(&handle, address).await?;
     let ims = read_ims(&handle).await;
     follow_signal(&handle).await;
     Ok((Control::Qmi(handle), Events::Qmi(events), task, ims))
 }
 
 async fn begin_mbim(place: &Place, address: &PortAddress, port: OpenPort) -> Result<Begun, String> {
-    let (sender, events) = mpsc::channel(EVENT_DEPTH);
     let node = match address {
         PortAddress::Path(path) => path.as_path(),
         PortAddress::Tcp { .. } => Path::new(""),
+        PortAddress::Proxy(_) => {
+            return Err(
+                "the driver is cdc_mbim, and qmi-proxy speaks QMI; name the port as mbim in [modem.ports]".to_owned(),
+            );
+        }
     };
+    let (sender, events) = mpsc::channel(EVENT_DEPTH);
     let max_transfer = mbim_port::max_transfer(&place.sysfs, node);
     let (handle, task) = mbim_port::start(port, max_transfer, place.trace.clone(), sender);
     let task = supervisor::spawn("mbim port", &place.modem, task.run());
@@ -181,11 +186,30 @@ async fn subscribe(handle: &MbimHandle) {
 
 fn interface_of(place: &Place, address: &PortAddress) -> Result<Interface, NotReady> {
     match address {
-        PortAddress::Path(path) => Interface::beside(&place.sysfs, path, place.driver()),
+        PortAddress::Path(path) | PortAddress::Proxy(path) => Interface::beside(&place.sysfs, path, place.driver()),
         PortAddress::Tcp { .. } => Err(NotReady::NoInterface {
             node: address.to_string(),
             driver: place.driver(),
         }),
+    }
+}
+
+/// The first words on a port: those of its only owner, or those to a proxy. A sync by way of a proxy would take the client
+/// ids of all other programs away.
+async fn begin(handle: &QmiHandle, address: &PortAddress) -> Result<(), String> {
+    let PortAddress::Proxy(path) = address else {
+        return synchronise(handle).await;
+    };
+    // The proxy tells ports apart by the names that it is given, so each has to have one name.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    match handle.ask(ctl::open_by_proxy(&path.to_string_lossy())).await {
+        Ok(response) => response.result().map_err(|refusal| format!("the proxy: {refusal}")),
+        Err(Failure::Closed) => Err(
+            "the proxy closed the connection: unless it was built otherwise it serves root only, so the broker has to run as \
+             root (User=root in a drop-in of the service)"
+                .to_owned(),
+        ),
+        Err(failure) => Err(format!("the proxy: {failure}")),
     }
 }
 

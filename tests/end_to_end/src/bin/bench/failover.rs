@@ -108,7 +108,8 @@ impl Bench {
             Ok(None)
         })
         .await?;
-        tokio::time::sleep(CALM).await;
+        // A fault comes at any moment between two probes.
+        tokio::time::sleep(CALM + Duration::from_millis(fastrand::u64(0..1000))).await;
         Ok(())
     }
 
