@@ -318,7 +318,7 @@ fn the_signal_and_the_registration_reach_the_status_and_a_silent_port_is_opened_
             until(what, LIMIT, async || {
                 let request = GetNetworkStatusRequest::default();
                 let answer = rig.broker().network().get_network_status(request).await?;
-                Ok(answer.into_inner().status.filter(|status| fits(status)))
+                Ok(answer.into_inner().status.filter(fits))
             })
             .await
         };

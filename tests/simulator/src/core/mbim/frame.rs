@@ -99,7 +99,7 @@ impl Incoming {
     pub(super) fn next(&mut self) -> Option<Said> {
         loop {
             let length = number(&self.octets, 4)? as usize;
-            if length < HEADER || length > BUFFER_LIMIT {
+            if !(HEADER..=BUFFER_LIMIT).contains(&length) {
                 self.octets.clear();
                 return None;
             }
