@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Judges the simulator: do gammu, gammu-smsd, smstools and qmicli, made for real modems, take it for one?
+"""Judges the simulator: do gammu, gammu-smsd, smstools, qmicli and libqmi, made for real modems, take it for one?
 
     check.py --programs DIR
 
 The first three send and receive single, long and UCS2 messages through a virtual modem of their own, and the network's books
-are compared with what they say; qmicli uses the QMI port, also by way of libqmi's own proxy. One line for each test: "ok …" or "FAILED …: why"; what went wrong is shown only then.
+are compared with what they say; qmicli uses the QMI port, also by way of libqmi's own proxy, and libqmi itself the messages
+there, which qmicli cannot. One line for each test: "ok …" or "FAILED …: why"; what went wrong is shown only then.
 
 `gammu monitor` is not among the tests: gammu 1.42 ends it with "Unknown response" at AT+CBC, which a SIM7600 answers with a
 voltage (+CBC: 3.843V, as owners report) and gammu expects as charge and percent. It does so with the real module too.
@@ -288,11 +289,83 @@ class Qmicli:
         done = run(["unshare", "--net", "sh", "-c", script], seconds=LIMIT_S)
         require(done.status == 0 and IMEI in done.stdout, f"qmi-proxy: {done.stdout[-300:]}{done.stderr[-300:]}")
 
+    def card(self):
+        self._ask("--uim-get-card-status", says=("Card state: 'present'", "Application state: 'ready'", "usim"))
+        self._ask("--uim-sim-power-off=1")
+        self._ask("--uim-get-card-status", says=("power-down",))
+        require("NOT INSERTED" in " ".join(self.modem.said()), "the AT ports do not miss the SIM")
+        self._ask("--uim-sim-power-on=1")
+        ready = lambda: "Application state: 'ready'" in self._ask("--uim-get-card-status")
+        until(LIMIT_S, "the SIM is ready again", ready)
+
+    def radio(self):
+        until(LIMIT_S, "a registered modem", lambda: "'registered'" in self._ask("--nas-get-serving-system"))
+        self._ask("--nas-get-cell-location-info", says=("PLMN: '00101'", "Serving Cell ID: '448'", "RSRP: '-95.0' dBm"))
+        self._ask("--nas-get-lte-cphy-ca-info", says=("eutran-1", "eutran-3", "DL Bandwidth: '20'"))
+        self._ask("--nas-get-tx-rx-info=lte", says=("RX Chain 1", "13.5 dBm"))
+        self._ask("--wds-get-profile-list=3gpp", says=("[2] 3gpp", "APN: 'ims'"))
+
     TESTS = (
         ("qmicli identifies the module", identify),
         ("qmicli sees the network", network),
         ("qmicli connects", data),
+        ("qmicli sees the card and switches it off and on", card),
+        ("qmicli sees the radio", radio),
         ("qmicli by way of qmi-proxy", proxy),
+    )
+
+
+class Libqmi:
+    """libqmi itself, from Python, for the messages that qmicli leaves out."""
+
+    def __init__(self, modem):
+        self.modem = modem
+
+    def _command(self, *words):
+        script = Path(__file__).resolve().parent / "libqmi_messages.py"
+        # Its own Python: the library's introspection is a package of the system.
+        return [SYSTEM_PYTHON, str(script), str((self.modem.dev / "cdc-wdm0").resolve()), *words]
+
+    def _ask(self, *words):
+        done = run(self._command(*words), seconds=LIMIT_S)
+        if done.status == 2:
+            raise Skipped("python3-gi or gir1.2-qmi-1.0 is not installed")
+        require(done.status == 0, f"libqmi {words}: status {done.status}: {done.stdout[-300:]}{done.stderr[-300:]}")
+        return done.stdout.splitlines()
+
+    def receive(self):
+        self._ask("list", "nv")
+        for number, text in enumerate(TEXTS[:1] + TEXTS[2:]):
+            self.modem.deliver(ALICE, text)
+            listed = []
+            listening = lambda: listed.extend(self._ask("list", "nv")) or len(listed) > 0
+            until(LIMIT_S, "the message is listed", listening)
+            index, tag = listed[0].split()
+            require(tag == "mt-not-read", f"it is {tag}")
+            tag, pdu = self._ask("read", "nv", index)[0].split()
+            delivered = self.modem.books()["deliveries"]["records"][number]["pdu"]
+            require(pdu == delivered, f"{pdu} was read, {delivered} delivered")
+            require(self._ask("list", "nv")[0].split()[1] == "mt-read", "reading does not count")
+            require(self._ask("delete", "nv", index, "list", "nv") == [], "it is still there")
+        require(all(fate == "deleted" for fate in self.modem.fates()), f"not deleted: {self.modem.fates()}")
+
+    def report(self):
+        listener = self.modem.spawn("report", self._command("report"))
+        until(LIMIT_S, "libqmi listens", lambda: any("listening" in line for line in self.modem.log("report")))
+        self.modem.deliver(ALICE, SHORT)
+        until(LIMIT_S, "libqmi hears of it", lambda: any("new nv 0" in line for line in self.modem.log("report")))
+        until(LIMIT_S, "libqmi ends", lambda: listener.poll() is not None)
+        require(self._ask("routes")[-1] == "none nv store-and-notify", "the routes are others")
+
+    def send(self):
+        # TS 23.040: to +447700900123, the default alphabet, "hello".
+        require(self._ask("send", "0011000C914477000910320000AA05E8329BFD06") == ["sent 0"], "no reference")
+        all_sent(self.modem, ("hello",))
+
+    TESTS = (
+        ("libqmi lists, reads and deletes messages", receive),
+        ("libqmi hears of a new message", report),
+        ("libqmi sends a message", send),
     )
 
 
@@ -301,7 +374,8 @@ class Skipped(Exception):
 
 
 PROXIES = ("/usr/libexec/qmi-proxy", "/usr/lib/libqmi/qmi-proxy")
-JUDGES = {"gammu": Gammu, "gammu-smsd": GammuDaemon, "smsd": Smstools, "qmicli": Qmicli}
+SYSTEM_PYTHON = "/usr/bin/python3"
+JUDGES = {"gammu": Gammu, "gammu-smsd": GammuDaemon, "smsd": Smstools, "qmicli": Qmicli, SYSTEM_PYTHON: Libqmi}
 tell = threading.Lock()
 failures = []
 

@@ -89,6 +89,10 @@ class VirtualModem:
         """The last step of every message for the modem: a word, or an object for what is stored."""
         return [delivery["steps"][-1][1] for delivery in self.books()["deliveries"]["records"]]
 
+    def said(self):
+        """What crossed the ports lately, line by line."""
+        return self.control("transcript").splitlines()
+
     def commands(self):
         """The AT command lines so far."""
         return [record["line"] for record in self.books()["commands"]["records"]]

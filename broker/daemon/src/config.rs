@@ -155,6 +155,8 @@ pub struct TokenConfig {
 pub struct DiagnosticsConfig {
     /// Whether clients may send AT commands of their own.
     pub raw_at: bool,
+    /// Whether clients may make QMI requests of their own.
+    pub raw_qmi: bool,
     /// How much of what crosses the ports of each modem is kept in memory; nothing for zero.
     pub trace_bytes: usize,
 }
@@ -379,6 +381,8 @@ pub struct DataConfig {
     pub default_route: bool,
     /// How long the QMI port is left alone after the modem appeared.
     pub delay: Duration,
+    /// The QMI port is shared with other programs, by way of libqmi's proxy.
+    pub qmi_proxy: bool,
 }
 
 /// Where the IPv4 address of a bearer comes from.
@@ -430,6 +434,7 @@ impl Default for DataConfig {
             addresses: Addresses::default(),
             default_route: true,
             delay: Duration::ZERO,
+            qmi_proxy: false,
         }
     }
 }
@@ -476,6 +481,8 @@ pub enum PortAddress {
         /// The port.
         port: u16,
     },
+    /// `proxy:PATH`: libqmi's proxy, which has the device node open for several programs. For QMI only.
+    Proxy(PathBuf),
 }
 
 impl Default for RecoveryConfig {
@@ -491,7 +498,7 @@ impl PortAddress {
     /// The device node, unless it is a network address.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Path(path) => Some(path),
+            Self::Path(path) | Self::Proxy(path) => Some(path),
             Self::Tcp { .. } => None,
         }
     }
@@ -501,6 +508,7 @@ impl fmt::Display for PortAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Proxy(path) => write!(f, "proxy:{}", path.display()),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
         }

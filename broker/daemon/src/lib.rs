@@ -125,6 +125,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         wan,
         data_cap,
         raw_at: config.diagnostics.raw_at,
+        raw_qmi: config.diagnostics.raw_qmi,
         emergency_calls: config.voice.emergency_calls,
         shutdown: stopping,
     };

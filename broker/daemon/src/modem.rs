@@ -18,6 +18,7 @@ mod presence;
 mod recorder;
 mod recovery;
 mod reliance;
+mod services;
 mod serving;
 mod sim;
 mod terminal;
@@ -61,6 +62,7 @@ pub use operators::technology_of;
 pub use recorder::Snapshot;
 pub use recovery::{RecoveryStatus, StepCounter};
 pub use reliance::is_relied_on;
+pub use services::{by_hand, refused as qmi_refused};
 pub use sim::{SimCode, SimOperation};
 
 /// Requests that may wait for the actor before the next one is refused.
@@ -265,6 +267,18 @@ pub enum Request {
         /// The SIM afterwards.
         reply: Reply<Sim>,
     },
+    /// Switches the SIM off and on.
+    RestartSim {
+        /// The SIM, once it answers again.
+        reply: Reply<Sim>,
+    },
+    /// Makes requests to QMI services, one after the other.
+    AskQmi {
+        /// These.
+        requests: Vec<::modem::qmi::Request>,
+        /// An answer for each.
+        reply: Reply<Vec<Result<::modem::qmi::Response, Refusal>>>,
+    },
     /// Reads how full the message storages are.
     GetStorage {
         /// The storages.
@@ -314,7 +328,8 @@ impl Request {
                 drop(reply.send(Err(refusal())));
             }
             Request::OpenTerminal { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::OperateSim { reply, .. } => drop(reply.send(Err(refusal()))),
+            Request::OperateSim { reply, .. } | Request::RestartSim { reply } => drop(reply.send(Err(refusal()))),
+            Request::AskQmi { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::GetFix { reply } => drop(reply.send(Err(refusal()))),
             Request::Execute { reply, .. } => drop(reply.send(Err(refusal()))),
             Request::ScanOperators { reply } => drop(reply.send(Err(refusal()))),
@@ -500,6 +515,7 @@ enum Done {
     Call(calls::Done),
     Message(messages::Done),
     Bearer(bearer::Done),
+    Service(services::Done),
     Network(Result<network::Reading, AtError>, Option<Reply<NetworkStatus>>),
     Recovery(recovery::Done),
     Composition(composition::Done),

@@ -104,6 +104,10 @@ pub enum Refusal {
     DataNotReady { detail: String },
     #[error("the modem roams, and data may not: set roaming = true in [modem.data] if that is worth its price")]
     RoamingNotAllowed,
+    #[error("QMI is not available: {detail}")]
+    QmiNotAvailable { detail: String },
+    #[error("{what} is not for requests made by hand: {instead}")]
+    QmiRequestDenied { what: String, instead: &'static str },
     #[error("the data bearer was not connected: {detail}")]
     BearerFailed {
         detail: String,

@@ -9,6 +9,7 @@ pub mod listen;
 mod location;
 mod modem;
 mod network;
+mod radio;
 mod sim;
 mod sms;
 pub mod status;
@@ -61,6 +62,8 @@ pub struct Context {
     pub data_cap: DataCap,
     /// Whether raw AT commands are allowed.
     pub raw_at: bool,
+    /// QMI requests are allowed.
+    pub raw_qmi: bool,
     /// Whether emergency numbers may be dialled.
     pub emergency_calls: bool,
     /// True from the moment at which the broker begins to stop.

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use modem::qmi::message::{Kind, Message};
 use modem::qmi::wds::Family;
-use modem::qmi::{Client, Indication, Output, Request, Response, Service, Tlvs, ctl, dms, imsa, nas, wda, wds};
+use modem::qmi::{
+    Client, Indication, Output, Request, Response, Service, Tlvs, cells, ctl, dms, imsa, nas, profiles, uim, wda, wds,
+    wms,
+};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -131,9 +134,13 @@ proptest! {
         let _ = (nas::serving_system(&response), nas::signal_info(&response), wda::data_format(&response));
         let _ = (wds::started(&response), wds::current_settings(&response), wds::packet_statistics(&response));
         let _ = (imsa::registration(&response), imsa::services(&response), wds::packet_service_status(&response));
+        let _ = (uim::card_status(&response), cells::cell_location_info(&response), cells::lte_cphy_ca_info(&response));
+        let _ = cells::tx_rx_info(&response, cells::Technology::Lte);
+        let _ = (profiles::profile_list(&response), profiles::profile_settings(&response));
         let indication = Indication { service: Service::WDS, endpoint: None, id, tlvs: Tlvs::from_octets(octets) };
         let _ = (wds::status_change(&indication), nas::serving_system_changed(&indication));
         let _ = (nas::signal_changed(&indication), imsa::registration_changed(&indication));
-        let _ = imsa::services_changed(&indication);
+        let _ = (imsa::services_changed(&indication), uim::card_status_changed(&indication));
+        let _ = wms::stored_message(&indication);
     }
 }

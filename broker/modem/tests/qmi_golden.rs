@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use modem::qmi::message::{Framer, Kind, Message};
 use modem::qmi::wds::{Authentication, Family, Handle, Session};
-use modem::qmi::{Client, Output, Request, Response, Service, dms, nas, wda, wds};
+use modem::qmi::{
+    Client, Indication, Output, Request, Response, Service, cells, dms, nas, profiles, uim, wda, wds, wms,
+};
 
 /// Whether the modem sent it, and the octets.
 type Frame = (bool, Vec<u8>);
@@ -24,7 +26,7 @@ fn golden() -> Vec<(String, Vec<Frame>)> {
             frames.push((direction == "M>H", octets(hex)));
         }
     }
-    assert_eq!(commands.len(), 25);
+    assert_eq!(commands.len(), 32);
     commands
 }
 
@@ -57,8 +59,8 @@ fn every_frame_is_read_and_written_again_unchanged() {
     for (command, frames) in golden() {
         for (from_modem, frame) in frames {
             let message = Message::decode(&frame).unwrap_or_else(|error| panic!("{command}: {error}"));
-            let expected = if from_modem { Kind::Response } else { Kind::Request };
-            assert_eq!((message.kind, message.encode()), (expected, frame), "{command}");
+            assert_eq!(message.kind == Kind::Request, !from_modem, "{command}");
+            assert_eq!(message.encode(), frame, "{command}");
         }
     }
 }
@@ -93,7 +95,7 @@ fn requests_are_those_of_qmicli() {
         autoconnect: true,
     };
     let autoconnect = wds::Autoconnect::Enabled { home_only: true };
-    let cases: [(&str, Request); 11] = [
+    let cases: [(&str, Request); 18] = [
         ("--dms-get-ids", dms::get_ids()),
         ("--dms-get-operating-mode", dms::get_operating_mode()),
         ("--dms-set-operating-mode=online", dms::set_online(true)),
@@ -108,6 +110,13 @@ fn requests_are_those_of_qmicli() {
         ("--wds-get-current-settings", wds::get_current_settings(Family::V4)),
         ("--wds-set-autoconnect-settings", wds::set_autoconnect(autoconnect)),
         ("--wds-stop-network", wds::stop_network(Family::V4, Handle::ANY, true)),
+        ("--uim-get-card-status", uim::get_card_status()),
+        ("--uim-sim-power-off", uim::power_off()),
+        ("--uim-sim-power-on", uim::power_on()),
+        ("--nas-get-cell-location-info", cells::get_cell_location_info()),
+        ("--nas-get-lte-cphy-ca-info", cells::get_lte_cphy_ca_info()),
+        ("--wds-get-profile-list", profiles::get_profile_list()),
+        ("event report", wms::set_event_report()),
     ];
     let now = begin();
     for (command, request) in cases {
@@ -185,6 +194,58 @@ fn answers_are_read() {
     let moved = wds::packet_statistics(&answer("--wds-get-packet-statistics", Service::WDS)).expect("it can be read");
     assert_eq!((moved.uplink, moved.downlink), (123_456, 654_321));
     assert_eq!(wds::stopped(&answer("--wds-stop-network", Service::WDS)), Ok(()));
+}
+
+#[test]
+fn answers_about_the_card_the_radio_and_messages_are_read() {
+    let answer = |command: &str, service| Response {
+        tlvs: frame_of(command, true, service).tlvs,
+    };
+    let card = uim::card_status(&answer("--uim-get-card-status", Service::UIM));
+    assert_eq!(
+        card,
+        Ok(uim::CardStatus {
+            card: uim::Card::Ready,
+            pin_attempts: 3,
+            puk_attempts: 10
+        })
+    );
+    let heard = cells::cell_location_info(&answer("--nas-get-cell-location-info", Service::NAS)).expect("readable");
+    let heard: Vec<_> = heard.iter().map(|cell| (cell.serving, cell.physical)).collect();
+    assert_eq!(
+        heard,
+        [
+            (true, Some(448)),
+            (false, Some(449)),
+            (false, Some(77)),
+            (false, Some(312)),
+            (false, Some(28))
+        ]
+    );
+    let carriers = cells::lte_cphy_ca_info(&answer("--nas-get-lte-cphy-ca-info", Service::NAS)).expect("readable");
+    assert_eq!(
+        carriers.iter().map(|carrier| carrier.band).collect::<Vec<_>>(),
+        [Some(1), Some(3)]
+    );
+    let asked = frame_of("--nas-get-tx-rx-info", false, Service::NAS);
+    assert_eq!(asked.tlvs, cells::get_tx_rx_info(cells::Technology::Lte).tlvs);
+    let radio = cells::tx_rx_info(&answer("--nas-get-tx-rx-info", Service::NAS), cells::Technology::Lte);
+    assert_eq!(radio.map(|radio| radio.transmitted_power), Ok(Some(135)));
+    let indices = profiles::profile_list(&answer("--wds-get-profile-list", Service::WDS));
+    assert_eq!(indices, Ok(vec![1, 2, 3]));
+    let (_, frames) = golden().pop().expect("the report of a message is the last one");
+    let report = frames.iter().filter_map(|(_, frame)| Message::decode(frame).ok());
+    let report = report
+        .into_iter()
+        .find(|message| message.kind == Kind::Indication)
+        .expect("a report");
+    let report = Indication {
+        service: report.service,
+        endpoint: None,
+        id: report.id,
+        tlvs: report.tlvs,
+    };
+    assert_eq!(wms::stored_message(&report), Ok(Some((wms::Storage::Module, 1))));
 }
 
 /// qmicli also sets the selection of the operator (0x16) and the order of GSM and WCDMA (0x19), which are not ours to change.

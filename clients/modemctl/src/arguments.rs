@@ -77,6 +77,10 @@ pub enum Command {
     /// The terminal has the port for itself until it is left with quit or Ctrl-], or until a call comes in. Lines from a pipe
     /// are sent one after the other, each when the one before was answered.
     At(AtOptions),
+    /// Makes one QMI request, or lists the services. The broker's configuration must allow requests (`raw_qmi`).
+    ///
+    /// Services and messages are numbers such as 0x03 and 0x004f, or libqmi's names: modemctl qmi nas get-signal-info.
+    Qmi(QmiOptions),
     /// Shows what crossed the modem's ports lately, for a bug report: without numbers, PINs, texts, PDUs and positions.
     Trace(TraceOptions),
     /// Prints a completion script.
@@ -318,6 +322,8 @@ pub enum SimCommand {
         #[command(flatten)]
         attempt: AttemptOptions,
     },
+    /// Switches the SIM off and on without the module, for a card that hangs. Not during calls.
+    Restart,
     /// Turns the PIN check at power-on on or off.
     Lock {
         /// Whether the PIN is asked for.
@@ -369,8 +375,14 @@ pub enum NetworkCommand {
         #[arg(long, value_name = "TIME", value_parser = sms::duration)]
         span: Option<jiff::SignedDuration>,
     },
+    /// Shows the cells that the modem hears, the carriers of its data, and what its receivers measure.
+    Cells,
     /// Shows the data bearer.
     Bearer,
+    /// Shows what the present data session has moved, as the module counts it.
+    Statistics,
+    /// Lists the profiles that the module keeps for data sessions.
+    Profiles,
     /// Connects the data bearer, and waits until packets can go.
     Connect {
         /// Access point name for this once; otherwise the configured one or the carrier's.
@@ -531,6 +543,22 @@ pub struct AtOptions {
     pub timeout: u64,
 }
 
+/// Options of `qmi`.
+#[derive(Debug, Args)]
+pub struct QmiOptions {
+    /// The service, by its number or name. Without it the services are listed.
+    #[arg(requires = "message")]
+    pub service: Option<String>,
+    /// The message, by its number or name.
+    pub message: Option<String>,
+    /// TLVs: the type and the value, both hexadecimal, such as 01=0100 for 0x01 with two octets.
+    #[arg(value_name = "TYPE=HEX")]
+    pub tlvs: Vec<String>,
+    /// How long the modem may take, in seconds, at most 180.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub timeout: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -568,6 +596,7 @@ mod tests {
             "modemctl wan policy sometimes",
             "modemctl wan force none",
             "modemctl modem functionality loud",
+            "modemctl qmi nas",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
@@ -603,6 +632,13 @@ mod tests {
             "modemctl ussd *123# 3 4711",
             "modemctl at",
             "modemctl trace -f",
+            "modemctl qmi",
+            "modemctl qmi nas get-signal-info --json",
+            "modemctl qmi 0x0b 0x2f 10=00 11= --timeout 5",
+            "modemctl sim restart",
+            "modemctl network cells",
+            "modemctl network statistics --json",
+            "modemctl network profiles",
             "modemctl location --nmea",
         ] {
             assert!(Arguments::try_parse_from(line.split(' ')).is_ok(), "{line}");

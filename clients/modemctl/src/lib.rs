@@ -58,6 +58,7 @@ pub async fn run(arguments: Arguments, console: &mut Console) -> Result<(), Fail
         Command::Ussd(options) => command::ussd::ussd(&mut session, options).await,
         Command::Location(options) => command::location::location(&mut session, options).await,
         Command::At(options) => command::at::at(&mut session, options).await,
+        Command::Qmi(options) => command::qmi::qmi(&mut session, options).await,
         Command::Trace(options) => command::trace::trace(&mut session, options).await,
         Command::Completions { .. } => Ok(()),
     }

@@ -47,7 +47,7 @@ pub struct Setup {
     /// The first modem's network interface is a TUN device of this name, such as `wwan0`; those of further modems count on.
     /// Needs `CAP_NET_ADMIN`.
     pub tun: Option<String>,
-    /// Raw AT commands are allowed.
+    /// Raw AT commands and QMI requests are allowed.
     pub raw_at: bool,
     /// Further keys of `[voice]`.
     pub voice: String,
@@ -152,9 +152,9 @@ impl Rig {
         let (root, first) = (root.display(), tree.display().to_string());
         let mut text = format!(
             "[broker]\nlisten = [\"unix:{root}/broker.sock\"]\nstate_directory = \"{root}/state\"\n\
-             lock_directory = \"{root}/lock\"\n\n[diagnostics]\nraw_at = {}\n\n[discovery]\nsysfs = \"{first}/sys\"\n\
+             lock_directory = \"{root}/lock\"\n\n[diagnostics]\nraw_at = {}\nraw_qmi = {}\n\n[discovery]\nsysfs = \"{first}/sys\"\n\
              dev = \"{first}/dev\"\n\n[voice]\n{}\n",
-            setup.raw_at, setup.voice
+            setup.raw_at, setup.raw_at, setup.voice
         );
         writeln!(text, "{}", setup.sections)?;
         for index in 0..setup.modems.len() {

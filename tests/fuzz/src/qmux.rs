@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use modem::qmi::message::Message;
 use modem::qmi::wds::{Family, Session};
-use modem::qmi::{Client, Output, Response, ctl, dms, imsa, nas, wda, wds};
+use modem::qmi::{Client, Output, Response, cells, ctl, dms, imsa, nas, profiles, uim, wda, wds, wms};
 
 /// Reads one input: the first octet of each record says what happens, the second how much of it.
 pub fn check(octets: &[u8]) {
@@ -45,7 +45,7 @@ pub fn check(octets: &[u8]) {
 }
 
 fn request(which: u8) -> modem::qmi::Request {
-    match which % 8 {
+    match which % 11 {
         0 => ctl::sync(),
         1 => ctl::get_version_info(),
         2 => dms::get_ids(),
@@ -53,6 +53,9 @@ fn request(which: u8) -> modem::qmi::Request {
         4 => wda::get_data_format(),
         5 => imsa::get_services_status(),
         6 => wds::get_current_settings(Family::V6),
+        7 => uim::get_card_status(),
+        8 => wms::set_event_report(),
+        9 => cells::get_cell_location_info(),
         _ => wds::start_network(Family::V4, &Session::default()),
     }
 }
@@ -73,6 +76,7 @@ fn drain(client: &mut Client) -> usize {
             Output::Indication(told) => {
                 let _ = (wds::status_change(&told), nas::serving_system_changed(&told));
                 let _ = (imsa::registration_changed(&told), imsa::services_changed(&told));
+                let _ = (uim::card_status_changed(&told), wms::stored_message(&told));
             }
             Output::Restarted | Output::Unresponsive { .. } => {}
         }
@@ -92,6 +96,13 @@ fn read(response: &Response) {
         wds::started(response),
     );
     let _ = (wds::current_settings(response), imsa::registration(response));
+    let _ = (uim::card_status(response), cells::cell_location_info(response));
+    let _ = (cells::lte_cphy_ca_info(response), wds::packet_statistics(response));
+    let _ = cells::tx_rx_info(response, cells::Technology::Umts);
+    let _ = (
+        profiles::profile_list(response),
+        profiles::profile_settings(response),
+    );
 }
 
 /// What a modem said to libqmi's qmicli, after the requests that lead there.
@@ -102,7 +113,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .filter_map(octets)
         .filter_map(|frame| {
             let length = u8::try_from(frame.len()).ok()?;
-            let requests = [[0, 2], [0, 3], [0, 4], [0, 6], [0, 7]].concat();
+            let requests = [[0, 2], [0, 3], [0, 4], [0, 6], [0, 10], [0, 7], [0, 8], [0, 9]].concat();
             Some([requests, vec![7, length], frame].concat())
         })
         .collect()

@@ -217,6 +217,11 @@ impl Control {
         self.tell(Request::SetSim { state }).await
     }
 
+    /// Takes the SIM's power away, or gives it back.
+    pub async fn set_sim_power(&self, on: bool) -> Result<(), ControlError> {
+        self.tell(Request::SetSimPower { on }).await
+    }
+
     /// Another SIM lies in the holder; nobody is told.
     pub async fn exchange_sim(&self, card: Card) -> Result<(), ControlError> {
         self.tell(Request::ExchangeSim(card)).await

@@ -78,6 +78,11 @@ pub enum Request {
         /// From now on.
         state: PinState,
     },
+    /// Another program takes the SIM's power away by QMI, or gives it back.
+    SetSimPower {
+        /// It has power.
+        on: bool,
+    },
     /// Another SIM lies in the holder. Nobody is told of it; a holder that is opened is `set_sim` absent before and ready
     /// afterwards.
     ExchangeSim(Card),
@@ -438,6 +443,9 @@ pub struct Status {
     /// Addresses of the data sessions whose packets can go.
     #[serde(default)]
     pub sessions: Vec<IpAddr>,
+    /// QMI services, by number, of which somebody wants to hear: messages 5, the card 11.
+    #[serde(default)]
+    pub qmi_listeners: Vec<u8>,
 }
 
 /// The way of bytes on a port.

@@ -249,10 +249,12 @@ fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
 
 fn diagnostics(mut section: Section<'_>) -> Result<DiagnosticsConfig, ConfigError> {
     let raw_at = section.boolean("raw_at")?.unwrap_or(false);
+    let raw_qmi = section.boolean("raw_qmi")?.unwrap_or(false);
     let trace_kib = section.integer("trace_kib", 0..=1024)?.unwrap_or(64);
     section.finish()?;
     Ok(DiagnosticsConfig {
         raw_at,
+        raw_qmi,
         // The range fits every address space.
         trace_bytes: usize::try_from(trace_kib * 1024).unwrap_or(0),
     })
@@ -514,6 +516,7 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
     };
     let default_route = section.boolean("default_route")?.unwrap_or(default.default_route);
     let delay = section.integer("delay_seconds", 0..=300)?;
+    let qmi_proxy = section.boolean("qmi_proxy")?.unwrap_or(default.qmi_proxy);
     section.finish()?;
     Ok(DataConfig {
         families,
@@ -533,6 +536,7 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
                     .metric
                     .saturating_add(u32::try_from(position).unwrap_or(u32::MAX))
             }),
+        qmi_proxy,
     })
 }
 
@@ -758,6 +762,9 @@ fn pin(section: &mut Section<'_>) -> Result<Option<Secret>, ConfigError> {
     }
 }
 
+/// What stands before the path of a QMI port that is reached by libqmi's proxy.
+const PROXY: &str = "proxy:";
+
 fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = section
         .string("at")?
@@ -774,7 +781,15 @@ fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
     let at = address(at)?;
     let mut optional = |name| section.string(name)?.map(&mut address).transpose();
     let (at_calls, audio) = (optional("at_calls")?, optional("audio")?);
-    let (nmea, qmi) = (optional("nmea")?, optional("qmi")?);
+    let nmea = optional("nmea")?;
+    let qmi = match section.string("qmi")? {
+        None => None,
+        Some(written) => match written.value.strip_prefix(PROXY).map(PathBuf::from) {
+            Some(path) if path.is_absolute() => Some(PortAddress::Proxy(path)),
+            Some(_) => return Err(written.error("expected a path after proxy:, such as \"proxy:/dev/cdc-wdm0\"")),
+            None => Some(address(written)?),
+        },
+    };
     section.finish()?;
     Ok(PortsConfig {
         at,

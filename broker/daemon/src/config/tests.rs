@@ -63,7 +63,7 @@ fn complaints_say_where_and_what_was_expected() {
         ),
         (
             "[diagnostics]\nzebra = 1",
-            "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at, trace_kib",
+            "test.toml:2:1: diagnostics.zebra: unknown key; known here: raw_at, raw_qmi, trace_kib",
         ),
         (
             "[metrics]\nlisten = \"0.0.0.0:9476\"",
@@ -246,6 +246,17 @@ fn ports_are_paths_or_network_addresses() {
     );
     let shown: Vec<_> = ports.addresses().map(|(_, address)| address.to_string()).collect();
     assert_eq!(shown, ["tcp:[::1]:4000", "tcp:sim:4001", "/dev/ttyUSB4"]);
+    let text = "[[modem]]\nname=\"a\"\n[modem.ports]\nat=\"/dev/ttyUSB2\"\nqmi=\"proxy:/dev/cdc-wdm0\"";
+    let ports = parse(text).modems.remove(0).ports.unwrap();
+    assert_eq!(ports.qmi, Some(PortAddress::Proxy("/dev/cdc-wdm0".into())));
+    for wrong in [
+        "qmi=\"proxy:\"",
+        "qmi=\"proxy:cdc-wdm0\"",
+        "audio=\"proxy:/dev/ttyUSB4\"",
+    ] {
+        let text = format!("[[modem]]\nname=\"a\"\n[modem.ports]\nat=\"/dev/ttyUSB2\"\n{wrong}");
+        assert!(complaint(&text).contains("expected a path"), "{wrong}");
+    }
 }
 
 #[test]

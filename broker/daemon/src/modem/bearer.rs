@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{EndReason, Indication, Service, end_reason::Consequence, imsa, nas, wds};
+use ::modem::qmi::{EndReason, Endpoint, Indication, Service, end_reason::Consequence, imsa, nas, wds};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -78,6 +78,10 @@ struct OpenQmi {
 
 impl Data {
     pub(super) fn new(setup: &Setup, address: Option<PortAddress>) -> Self {
+        let address = address.map(|address| match address {
+            PortAddress::Path(path) if setup.config.data.qmi_proxy => PortAddress::Proxy(path),
+            other => other,
+        });
         Data {
             config: setup.config.data.clone(),
             place: opening::Place {
@@ -115,20 +119,38 @@ impl Data {
         self.port.as_ref().map(|port| port.handle.clone())
     }
 
+    /// Why the QMI port is not open, for people.
+    pub(super) fn why_closed(&self) -> String {
+        match self.place.address {
+            Some(_) => "the QMI port is not open; see: modemctl status".to_owned(),
+            None => "there is no QMI port; composition 9001 with the driver qmi_wwan has one".to_owned(),
+        }
+    }
+
     /// Ends with the packet side, whatever it waits for.
     fn bound(
         &self,
         work: impl Future<Output = Done> + Send + 'static,
     ) -> impl Future<Output = super::Done> + Send + 'static {
+        let work = async move { super::Done::Bearer(work.await) };
+        self.while_open(work, || super::Done::Bearer(Done::Ended))
+    }
+
+    /// The same for work of another kind.
+    pub(super) fn while_open(
+        &self,
+        work: impl Future<Output = super::Done> + Send + 'static,
+        ended: impl FnOnce() -> super::Done + Send + 'static,
+    ) -> impl Future<Output = super::Done> + Send + 'static {
         let alive = self.alive.as_ref().map(watch::Sender::subscribe);
         async move {
             let Some(mut alive) = alive else {
-                return super::Done::Bearer(Done::Ended);
+                return ended();
             };
             tokio::select! {
                 biased;
-                _ = alive.changed() => super::Done::Bearer(Done::Ended),
-                done = work => super::Done::Bearer(done),
+                _ = alive.changed() => ended(),
+                done = work => done,
             }
         }
     }
@@ -297,6 +319,7 @@ impl Serving<'_> {
         self.data.port = Some(OpenQmi { handle, events, task });
         self.set_port_state(PortRole::Qmi, PortState::Open, String::new()).await;
         self.set_ims(ims).await;
+        self.follow_services();
         match interface {
             Ok(interface) => {
                 self.data.interface = Some(interface);
@@ -328,6 +351,10 @@ impl Serving<'_> {
     }
 
     async fn qmi_told(&mut self, indication: &Indication) {
+        if indication.endpoint.is_some_and(Endpoint::is_by_hand) {
+            // For whoever makes requests by hand; it says nothing of the broker's own session.
+            return;
+        }
         match (indication.service, indication.id) {
             (Service::IMSA, imsa::REGISTRATION_CHANGED) => {
                 if let Ok(registration) = imsa::registration_changed(indication) {
@@ -353,7 +380,7 @@ impl Serving<'_> {
                     self.session_changed(change).await;
                 }
             }
-            _ => {}
+            _ => self.service_told(indication).await,
         }
     }
 
@@ -575,9 +602,15 @@ impl Serving<'_> {
         self.bearer_disconnected(told, Some(persistence), Some(Box::new(move || error.refusal())))
             .await;
         if exhausted {
-            // Opening it begins with a sync, which takes back every id that is left over; we hold the port alone.
-            self.close_qmi(PortState::Failed, "the modem has no client id left".to_owned())
-                .await;
+            // Opening it begins with a sync, which takes back every id that is left over, if we hold the port alone.
+            let detail = match self.data.place.address {
+                Some(PortAddress::Proxy(_)) => {
+                    "the modem has no client id left, and qmi-proxy does not take back those of programs that were killed: \
+                     modemctl modem reset"
+                }
+                _ => "the modem has no client id left",
+            };
+            self.close_qmi(PortState::Failed, detail.to_owned()).await;
         }
     }
 

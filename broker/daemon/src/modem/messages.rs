@@ -10,12 +10,14 @@ mod sending;
 mod storages;
 #[cfg(test)]
 mod tests;
+mod voices;
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use ::modem::at::Urc;
 use ::modem::at::command::Storage;
+use ::modem::qmi::wms;
 use ::modem::sms::data_coding::Alphabet;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -23,6 +25,7 @@ use tokio::time::Instant;
 
 use self::receiving::{Receiver, Report};
 use self::sending::{Resume, Sender};
+use self::voices::{Voice, Voices};
 use super::{Reply, StorageUse, Work};
 use crate::port::at::AtHandle;
 use crate::refusal::Refusal;
@@ -78,6 +81,8 @@ pub(super) struct Messages {
     sim: String,
     at: AtHandle,
     places: VecDeque<Place>,
+    /// Which of two announcements of a message is the first.
+    voices: Voices,
     direct: VecDeque<Direct>,
     /// Message commands work; before, the module would refuse them.
     usable: bool,
@@ -112,6 +117,7 @@ impl Messages {
             sim: String::new(),
             at,
             places: VecDeque::new(),
+            voices: Voices::default(),
             direct: VecDeque::new(),
             usable: false,
             sweep: false,
@@ -199,12 +205,34 @@ impl Messages {
         }
     }
 
+    /// The module stored a message and tells of it by QMI. What comes before message commands work is found by the first
+    /// sweep.
+    pub(super) fn told_by_qmi(&mut self, storage: wms::Storage, index: u32) {
+        let storage = match storage {
+            wms::Storage::Sim => Storage::Sim,
+            wms::Storage::Module => Storage::Module,
+        };
+        match u16::try_from(index) {
+            Ok(index) if self.usable => self.announced(Place { storage, index }, Voice::Qmi),
+            _ => self.sweep_due(),
+        }
+    }
+
+    fn announced(&mut self, place: Place, voice: Voice) {
+        if !self.voices.is_news(voice, &place, Instant::now()) {
+            return;
+        }
+        if self.places.len() >= PLACES_LIMIT {
+            return self.sweep_due();
+        }
+        self.places.push_back(place);
+    }
+
     pub(super) fn urc(&mut self, urc: Urc) {
         match urc {
             Urc::MessageStored { storage, index } | Urc::StatusReportStored { storage, index } => {
                 match storage_named(&storage) {
-                    Some(_) if self.places.len() >= PLACES_LIMIT => self.sweep_due(),
-                    Some(storage) => self.places.push_back(Place { storage, index }),
+                    Some(storage) => self.announced(Place { storage, index }, Voice::At),
                     None => self.sweep_due(),
                 }
             }

@@ -28,7 +28,7 @@ impl Undertaking {
         stopped
     }
 
-    fn under_way(&self) -> Option<&'static str> {
+    pub(super) fn under_way(&self) -> Option<&'static str> {
         let (what, stop) = self.0.as_ref()?;
         (!stop.is_closed()).then_some(*what)
     }

@@ -23,6 +23,7 @@ use super::operators::Undertaking;
 use super::port_map::PortMap;
 use super::presence::TURN_INTERVAL;
 use super::recovery::Trouble;
+use super::services::Services;
 use super::sim;
 use super::terminal::TerminalHold;
 use super::ussd::Ussd;
@@ -57,6 +58,7 @@ pub(super) struct Serving<'a> {
     pub(super) gnss: Gnss,
     pub(super) terminal: TerminalHold,
     pub(super) undertaking: Undertaking,
+    pub(super) services: Services,
     work: FuturesUnordered<Work>,
     progress: mpsc::Receiver<Progress>,
     registered: watch::Sender<bool>,
@@ -177,6 +179,7 @@ impl<'a> Serving<'a> {
             gnss,
             terminal: TerminalHold::default(),
             undertaking: Undertaking::default(),
+            services: Services::default(),
             work,
             progress,
             registered,
@@ -242,6 +245,7 @@ impl<'a> Serving<'a> {
                     Done::Message(done) => self.messages.done(done),
                     // A dial that was cut off may have reached the network, and whoever asked has to hear that.
                     Done::Call(done) => self.call_done(done).await,
+                    Done::Service(done) => self.service_done(done).await,
                     Done::BringUp(_)
                     | Done::Network(..)
                     | Done::Recovery(_)
@@ -355,7 +359,7 @@ impl<'a> Serving<'a> {
         if let Some(work) = self.port_map.due(&self.modem.status) {
             self.start(async move { Done::PortMap(work.await) });
         }
-        let may_send = self.is_registered() && !self.holds_messages_back();
+        let may_send = self.is_registered() && !self.holds_messages_back() && !self.sim_is_restarting();
         for work in self.messages.due(may_send) {
             self.work.push(work);
         }
@@ -500,6 +504,7 @@ impl<'a> Serving<'a> {
                 self.assess_storages().await;
             }
             Done::Bearer(done) => self.bearer_done(done).await,
+            Done::Service(done) => self.service_done(done).await,
             Done::Network(reading, reply) => self.status_read(reading, reply).await,
             Done::Ussd(done) => self.ussd_done(done).await,
             Done::Answered => {}
@@ -580,6 +585,8 @@ impl<'a> Serving<'a> {
                 spend_last_attempt,
                 reply,
             } => self.operate_sim(operation, spend_last_attempt, reply),
+            Request::RestartSim { reply } => self.restart_sim(reply),
+            Request::AskQmi { requests, reply } => self.ask_qmi(requests, reply),
             Request::GetStorage { reply } => self.messages.report_storages(reply),
         }
     }

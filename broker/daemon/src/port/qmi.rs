@@ -2,9 +2,11 @@
 //!
 //! The dialogue itself is [`modem::qmi::Client`]; this task feeds it octets, requests and deadlines and carries out what it
 //! says. On `/dev/cdc-wdm*` a read gives one message and a write takes one. A pseudo terminal (the virtual modem) and TCP
-//! carry the same frames in any chunks.
+//! carry the same frames in any chunks, and so does the socket of libqmi's proxy, by which several programs share a port.
 
 use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream as StdUnixStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,13 +15,14 @@ use nix::fcntl::{OFlag, open as open_node};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::patience::bounded;
 use super::trace::{Direction, Trace};
-use super::{OpenError, OpenPort, PortLock, PortStream, serial};
+use super::{OpenError, OpenErrorKind, OpenPort, PortLock, PortStream, serial};
 use crate::config::PortAddress;
 use crate::resource::PortRole;
 
@@ -37,12 +40,21 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Opens a QMI port.
 pub async fn open(address: &PortAddress, lock_directory: &Path) -> Result<OpenPort, OpenError> {
-    let PortAddress::Path(path) = address else {
-        return serial::open_serial(address, lock_directory).await;
-    };
     let fail = |kind| OpenError {
         address: address.clone(),
         kind,
+    };
+    let path = match address {
+        PortAddress::Path(path) => path,
+        PortAddress::Proxy(path) => {
+            let (path, runtime) = (path.clone(), tokio::runtime::Handle::current());
+            let open = move || {
+                let _runtime = runtime.enter();
+                connect_proxy(&path)
+            };
+            return bounded(open).await.map_err(fail);
+        }
+        PortAddress::Tcp { .. } => return serial::open_serial(address, lock_directory).await,
     };
     let (path, directory) = (path.clone(), lock_directory.to_owned());
     let runtime = tokio::runtime::Handle::current();
@@ -56,6 +68,29 @@ pub async fn open(address: &PortAddress, lock_directory: &Path) -> Result<OpenPo
         })
     };
     bounded(open).await.map_err(fail)
+}
+
+/// Connects to libqmi's proxy, whose socket has a name in the network namespace and no file. No lock is taken: others may
+/// have the port as well, by the same proxy.
+fn connect_proxy(path: &Path) -> Result<OpenPort, OpenErrorKind> {
+    if !path.exists() {
+        return Err(OpenErrorKind::Missing);
+    }
+    let connect = || {
+        let stream = StdUnixStream::connect_addr(&SocketAddr::from_abstract_name("qmi-proxy")?)?;
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream)
+    };
+    let stream = connect().map_err(|error: io::Error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => OpenErrorKind::Io(io::Error::other(
+            "no qmi-proxy is running; start ModemManager, or `qmi-proxy --no-exit` as a service",
+        )),
+        _ => OpenErrorKind::Io(error),
+    })?;
+    Ok(OpenPort {
+        stream: Box::new(stream),
+        lock: None,
+    })
 }
 
 fn open_path(path: &Path) -> io::Result<impl PortStream + use<>> {

@@ -35,7 +35,8 @@ pub async fn open_serial(address: &PortAddress, lock_directory: &Path) -> Result
                 lock: None,
             })
         }
-        PortAddress::Path(path) => {
+        // A proxy is for QMI only, and the configuration takes it nowhere else.
+        PortAddress::Path(path) | PortAddress::Proxy(path) => {
             let (path, directory) = (path.clone(), lock_directory.to_owned());
             let runtime = tokio::runtime::Handle::current();
             let open = move || {
@@ -73,7 +74,8 @@ pub async fn open_audio(
                 .map_err(|error| fail(OpenErrorKind::Io(error)))?;
             Ok((stream.into(), None))
         }
-        PortAddress::Path(path) => {
+        // A proxy is for QMI only, and the configuration takes it nowhere else.
+        PortAddress::Path(path) | PortAddress::Proxy(path) => {
             let (path, directory) = (path.clone(), lock_directory.to_owned());
             let open = move || {
                 let lock = acquire(&path, &directory)?;

@@ -3,20 +3,25 @@
 use std::time::Duration;
 
 use ::modem::at::Command;
+use ::modem::qmi::{self, Service, Tlvs};
 use api::v1::diagnostics_service_server::DiagnosticsService;
 use api::v1::{
-    ExecuteAtCommandRequest, ExecuteAtCommandResponse, GetTraceRequest, GetTraceResponse, OpenAtTerminalRequest,
+    ExecuteAtCommandRequest, ExecuteAtCommandResponse, ExecuteQmiRequestRequest, ExecuteQmiRequestResponse,
+    GetTraceRequest, GetTraceResponse, ListQmiServicesRequest, ListQmiServicesResponse, OpenAtTerminalRequest,
     OpenAtTerminalResponse, StreamTraceRequest, StreamTraceResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::trace::TraceView;
-use super::{Context, ResponseStream};
+use super::{Context, ResponseStream, radio};
 use crate::modem;
 use crate::refusal::Refusal;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_MAX: Duration = Duration::from_secs(180);
+
+/// Octets of all TLVs of a request: `qmi_wwan` takes no longer message.
+const TLVS_MAX: usize = 4096;
 
 /// The form of answers, on which the session relies.
 const ANSWER_FORM: &[&str] = &["Q", "Q1"];
@@ -57,6 +62,30 @@ impl DiagnosticsService for Context {
             ok: response.result.is_ok(),
             result: response.result.to_string(),
             lines: response.lines,
+        }))
+    }
+
+    async fn execute_qmi_request(
+        &self,
+        request: Request<ExecuteQmiRequestRequest>,
+    ) -> Result<Response<ExecuteQmiRequestResponse>, Status> {
+        if !self.raw_qmi {
+            let key = "diagnostics.raw_qmi = true";
+            return Err(Refusal::NotEnabled { key }.into());
+        }
+        let request = request.into_inner();
+        let modem = self.modems.find(&request.modem)?;
+        let request = qmi_request(request)?;
+        Ok(Response::new(radio::execute(modem, request).await?))
+    }
+
+    async fn list_qmi_services(
+        &self,
+        request: Request<ListQmiServicesRequest>,
+    ) -> Result<Response<ListQmiServicesResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        Ok(Response::new(ListQmiServicesResponse {
+            services: radio::services(modem).await?,
         }))
     }
 
@@ -105,17 +134,42 @@ impl Context {
     }
 }
 
-fn command(request: &ExecuteAtCommandRequest) -> Result<Command, Refusal> {
-    let timeout = match request.timeout {
-        None => TIMEOUT_DEFAULT,
-        Some(timeout) => Duration::try_from(timeout)
-            .ok()
-            .filter(|timeout| (Duration::from_millis(1)..=TIMEOUT_MAX).contains(timeout))
-            .ok_or_else(|| Refusal::FieldInvalid {
-                field: "timeout",
-                problem: "must be more than 0 and at most 180 s".to_owned(),
-            })?,
+fn limit(timeout: Option<prost_types::Duration>) -> Result<Duration, Refusal> {
+    let Some(timeout) = timeout else {
+        return Ok(TIMEOUT_DEFAULT);
     };
+    Duration::try_from(timeout)
+        .ok()
+        .filter(|timeout| (Duration::from_millis(1)..=TIMEOUT_MAX).contains(timeout))
+        .ok_or_else(|| Refusal::FieldInvalid {
+            field: "timeout",
+            problem: "must be more than 0 and at most 180 s".to_owned(),
+        })
+}
+
+fn qmi_request(request: ExecuteQmiRequestRequest) -> Result<qmi::Request, Refusal> {
+    fn number<T: TryFrom<u32>>(field: &'static str, number: u32) -> Result<T, Refusal> {
+        T::try_from(number).map_err(|_| Refusal::FieldInvalid {
+            field,
+            problem: format!("{number} is too large"),
+        })
+    }
+    let (service, message) = (number("service", request.service)?, number("message", request.message)?);
+    let mut tlvs = Tlvs::default();
+    for tlv in &request.tlvs {
+        if tlvs.octets().len() + 3 + tlv.value.len() > TLVS_MAX {
+            return Err(Refusal::FieldInvalid {
+                field: "tlvs",
+                problem: format!("more than {TLVS_MAX} octets"),
+            });
+        }
+        tlvs = tlvs.with(number("tlvs.type", tlv.r#type)?, &tlv.value);
+    }
+    modem::by_hand(Service(service), message, tlvs, limit(request.timeout)?)
+}
+
+fn command(request: &ExecuteAtCommandRequest) -> Result<Command, Refusal> {
+    let timeout = limit(request.timeout)?;
     let upper = request.command.trim().to_ascii_uppercase();
     for part in upper.strip_prefix("AT").unwrap_or(&upper).split(';') {
         let name = part.split(['=', '?']).next().unwrap_or_default().trim();

@@ -3,9 +3,10 @@
 use api::v1::network_service_server::NetworkService;
 use api::v1::{
     CheckWanRequest, CheckWanResponse, ConnectBearerRequest, ConnectBearerResponse, DisconnectBearerRequest,
-    DisconnectBearerResponse, ForceWanRequest, ForceWanResponse, GetBearerRequest, GetBearerResponse,
-    GetDataUsageRequest, GetDataUsageResponse, GetNetworkStatusRequest, GetNetworkStatusResponse,
-    GetSignalHistoryRequest, GetSignalHistoryResponse, GetWanStatusRequest, GetWanStatusResponse, ScanOperatorsRequest,
+    DisconnectBearerResponse, ForceWanRequest, ForceWanResponse, GetBearerRequest, GetBearerResponse, GetCellsRequest,
+    GetCellsResponse, GetDataUsageRequest, GetDataUsageResponse, GetNetworkStatusRequest, GetNetworkStatusResponse,
+    GetSessionStatisticsRequest, GetSessionStatisticsResponse, GetSignalHistoryRequest, GetSignalHistoryResponse,
+    GetWanStatusRequest, GetWanStatusResponse, ListDataProfilesRequest, ListDataProfilesResponse, ScanOperatorsRequest,
     ScanOperatorsResponse, SelectOperatorRequest, SelectOperatorResponse, SetNetworkModesRequest,
     SetNetworkModesResponse, SetWanPolicyRequest, SetWanPolicyResponse,
 };
@@ -16,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{Context, ResponseStream, convert, validate};
+use super::{Context, ResponseStream, convert, radio, validate};
 use crate::refusal::Refusal;
 use crate::{modem, wan};
 
@@ -51,6 +52,29 @@ impl NetworkService for Context {
         let signals = modem.signals().since(start);
         Ok(Response::new(GetSignalHistoryResponse {
             signals: signals.iter().map(convert::signal).collect(),
+        }))
+    }
+
+    async fn get_cells(&self, request: Request<GetCellsRequest>) -> Result<Response<GetCellsResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        Ok(Response::new(radio::cells(modem).await?))
+    }
+
+    async fn get_session_statistics(
+        &self,
+        request: Request<GetSessionStatisticsRequest>,
+    ) -> Result<Response<GetSessionStatisticsResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        Ok(Response::new(radio::statistics(modem).await?))
+    }
+
+    async fn list_data_profiles(
+        &self,
+        request: Request<ListDataProfilesRequest>,
+    ) -> Result<Response<ListDataProfilesResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        Ok(Response::new(ListDataProfilesResponse {
+            profiles: radio::profiles(modem).await?,
         }))
     }
 

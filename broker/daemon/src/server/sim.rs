@@ -4,7 +4,8 @@ use api::v1;
 use api::v1::sim_service_server::SimService;
 use api::v1::{
     ChangePinRequest, ChangePinResponse, EnterPinRequest, EnterPinResponse, GetSimRequest, GetSimResponse,
-    SetPinLockRequest, SetPinLockResponse, UnblockPinRequest, UnblockPinResponse,
+    RestartSimRequest, RestartSimResponse, SetPinLockRequest, SetPinLockResponse, UnblockPinRequest,
+    UnblockPinResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -67,6 +68,14 @@ impl SimService for Context {
             .operate(&request.modem, operation, request.spend_last_attempt)
             .await?;
         Ok(Response::new(UnblockPinResponse { sim: Some(sim) }))
+    }
+
+    async fn restart_sim(&self, request: Request<RestartSimRequest>) -> Result<Response<RestartSimResponse>, Status> {
+        let modem = self.modems.find(&request.get_ref().modem)?;
+        let sim = modem.ask(|reply| modem::Request::RestartSim { reply }).await?;
+        Ok(Response::new(RestartSimResponse {
+            sim: Some(convert::sim(modem.name(), &sim)),
+        }))
     }
 }
 

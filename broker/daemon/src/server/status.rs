@@ -218,6 +218,8 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
             [("registration", registration.clone())],
         ),
         Refusal::DataNotReady { .. } => meaning(Code::FailedPrecondition, ErrorReason::DataNotReady, []),
+        Refusal::QmiNotAvailable { .. } => meaning(Code::FailedPrecondition, ErrorReason::QmiNotAvailable, []),
+        Refusal::QmiRequestDenied { .. } => meaning(Code::PermissionDenied, ErrorReason::QmiRequestDenied, []),
         Refusal::RoamingNotAllowed => meaning(Code::FailedPrecondition, ErrorReason::RoamingNotAllowed, []),
         Refusal::BearerFailed {
             reason, persistence, ..

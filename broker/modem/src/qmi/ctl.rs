@@ -23,6 +23,13 @@ pub fn sync() -> Request {
     }
 }
 
+/// Names the port that libqmi's proxy is to open: the first message to it. It never reaches a modem.
+#[must_use]
+pub fn open_by_proxy(path: &str) -> Request {
+    let tlvs = Tlvs::default().with(0x01, path.as_bytes());
+    Request::new(Service::CTL, 0xFF00, tlvs)
+}
+
 /// Asks which services the firmware has.
 #[must_use]
 pub fn get_version_info() -> Request {

@@ -1,22 +1,29 @@
 //! QMI, the protocol of Qualcomm modems on `/dev/cdc-wdm*` (there is no public standard; names are those of libqmi).
 //!
 //! - [`Client`] is the dialogue on one port: client ids, transactions, deadlines, indications.
-//! - [`ctl`], [`dms`], [`nas`], [`wds`], [`wda`] and [`imsa`] build the requests of a service and read its answers.
+//! - [`ctl`], [`dms`], [`nas`], [`wds`], [`wda`], [`wms`], [`uim`] and [`imsa`] build the requests of a service and read its answers.
+//! - [`cells`] and [`profiles`] are further requests to network access and to wireless data; [`names`] is what messages are
+//!   called, for whoever builds them by hand.
 //! - [`message`] is the framing that all services share, [`tlv`] what messages are made of.
 //!
 //! Numbers of messages, TLVs and values are facts that the free implementations (libqmi, uqmi) publish.
 
+pub mod cells;
 mod client;
 pub mod ctl;
 pub mod dms;
 pub mod end_reason;
 pub mod imsa;
 pub mod message;
+pub mod names;
 pub mod nas;
+pub mod profiles;
 mod protocol_error;
 pub mod tlv;
+pub mod uim;
 pub mod wda;
 pub mod wds;
+pub mod wms;
 
 use std::time::Duration;
 
@@ -41,6 +48,10 @@ impl Service {
     pub const DMS: Self = Self(0x02);
     /// Network access: registration and signal.
     pub const NAS: Self = Self(0x03);
+    /// Wireless messaging: short messages.
+    pub const WMS: Self = Self(0x05);
+    /// User identity module: the card.
+    pub const UIM: Self = Self(0x0B);
     /// Wireless data administration: the format on the network interface.
     pub const WDA: Self = Self(0x1A);
     /// IMS application: registration with the IMS.
@@ -62,6 +73,23 @@ impl Endpoint {
     pub const fn first(service: Service) -> Self {
         Self { service, number: 0 }
     }
+
+    /// The client for requests that somebody builds by hand: what they subscribe to and change is not the others'.
+    #[must_use]
+    pub const fn by_hand(service: Service) -> Self {
+        Self {
+            service,
+            number: Self::BY_HAND,
+        }
+    }
+
+    /// Whether it is the one for requests built by hand.
+    #[must_use]
+    pub const fn is_by_hand(self) -> bool {
+        self.number == Self::BY_HAND
+    }
+
+    const BY_HAND: u8 = u8::MAX;
 }
 
 /// How long a modem may take to answer what needs no network.

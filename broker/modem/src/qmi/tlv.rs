@@ -113,15 +113,30 @@ impl<'a> Value<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// A text with its length in one octet, as texts inside a structure are.
-    pub fn short_text(&mut self) -> Result<String, DecodeError> {
+    /// The next 32 bits, signed.
+    pub fn i32(&mut self) -> Result<i32, DecodeError> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    /// The next 64 bits.
+    pub fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// Octets with their number before them.
+    pub fn short_octets(&mut self) -> Result<&'a [u8], DecodeError> {
         let length = usize::from(self.u8()?);
-        let (text, rest) = self
+        let (octets, rest) = self
             .rest
             .split_at_checked(length)
             .ok_or(DecodeError::Short { kind: self.kind })?;
         self.rest = rest;
-        Ok(text_of(text))
+        Ok(octets)
+    }
+
+    /// A text with its length in one octet, as texts inside a structure are.
+    pub fn short_text(&mut self) -> Result<String, DecodeError> {
+        self.short_octets().map(text_of)
     }
 
     /// All that is left, as a text: a text that is a value of its own has no length before it.

@@ -359,31 +359,56 @@ pub fn set_autoconnect(autoconnect: Autoconnect) -> Request {
     request(Family::V4, 0x0051, tlvs)
 }
 
-/// Octets that a session moved.
+/// What a session moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Sent.
+    /// Octets sent.
     pub uplink: u64,
-    /// Received.
+    /// Octets received.
     pub downlink: u64,
+    /// Packets sent, as far as the modem counts them, as it does with all that follows.
+    pub uplink_packets: Option<u32>,
+    /// Packets received.
+    pub downlink_packets: Option<u32>,
+    /// Packets that were to be sent and had errors.
+    pub uplink_errors: Option<u32>,
+    /// Packets received with errors.
+    pub downlink_errors: Option<u32>,
+    /// Packets that were to be sent and were dropped.
+    pub uplink_dropped: Option<u32>,
+    /// Packets received and dropped.
+    pub downlink_dropped: Option<u32>,
 }
 
-/// Asks how many octets the present session moved.
+/// Asks what the present session moved.
 #[must_use]
 pub fn get_packet_statistics(family: Family) -> Request {
-    const OCTETS: u32 = 0xC0;
-    request(family, 0x0024, Tlvs::default().with_u32(0x01, OCTETS))
+    /// Packets and those with errors, octets, packets dropped.
+    const COUNTERS: u32 = 0x0F | 0xC0 | 0x300;
+    request(family, 0x0024, Tlvs::default().with_u32(0x01, COUNTERS))
 }
 
 /// Reads the answer to [`get_packet_statistics`].
 pub fn packet_statistics(response: &Response) -> Result<Statistics, Refusal> {
+    /// What the modem tells while it does not count.
+    const NOT_COUNTED: u32 = u32::MAX;
     response.result()?;
     let octets = |kind| -> Result<u64, DecodeError> {
-        let count = response.tlvs.find(kind).map(|mut count| count.array()).transpose()?;
-        Ok(count.map_or(0, u64::from_le_bytes))
+        let count = response.tlvs.find(kind).map(|mut count| count.u64()).transpose()?;
+        Ok(count.unwrap_or(0))
+    };
+    let packets = |kind| -> Result<Option<u32>, DecodeError> {
+        let count = response.tlvs.find(kind).map(|mut count| count.u32()).transpose()?;
+        Ok(count.filter(|count| *count != NOT_COUNTED))
     };
     Ok(Statistics {
         uplink: octets(0x19)?,
         downlink: octets(0x1A)?,
+        uplink_packets: packets(0x10)?,
+        downlink_packets: packets(0x11)?,
+        uplink_errors: packets(0x12)?,
+        downlink_errors: packets(0x13)?,
+        uplink_dropped: packets(0x1D)?,
+        downlink_dropped: packets(0x1E)?,
     })
 }

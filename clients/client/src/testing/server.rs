@@ -96,6 +96,7 @@ impl v1::sim_service_server::SimService for Services {
         change_pin(v1::ChangePinRequest) -> v1::ChangePinResponse;
         set_pin_lock(v1::SetPinLockRequest) -> v1::SetPinLockResponse;
         unblock_pin(v1::UnblockPinRequest) -> v1::UnblockPinResponse;
+        restart_sim(v1::RestartSimRequest) -> v1::RestartSimResponse;
     }
 }
 
@@ -132,6 +133,9 @@ impl v1::network_service_server::NetworkService for Services {
         connect_bearer(v1::ConnectBearerRequest) -> v1::ConnectBearerResponse;
         disconnect_bearer(v1::DisconnectBearerRequest) -> v1::DisconnectBearerResponse;
         get_data_usage(v1::GetDataUsageRequest) -> v1::GetDataUsageResponse;
+        get_cells(v1::GetCellsRequest) -> v1::GetCellsResponse;
+        get_session_statistics(v1::GetSessionStatisticsRequest) -> v1::GetSessionStatisticsResponse;
+        list_data_profiles(v1::ListDataProfilesRequest) -> v1::ListDataProfilesResponse;
     }
 }
 
@@ -258,6 +262,8 @@ impl v1::diagnostics_service_server::DiagnosticsService for Services {
     }
 
     not_scripted! {
+        execute_qmi_request(v1::ExecuteQmiRequestRequest) -> v1::ExecuteQmiRequestResponse;
+        list_qmi_services(v1::ListQmiServicesRequest) -> v1::ListQmiServicesResponse;
         open_at_terminal(tonic::Streaming<v1::OpenAtTerminalRequest>) -> Streamed<v1::OpenAtTerminalResponse>;
         stream_trace(v1::StreamTraceRequest) -> Streamed<v1::StreamTraceResponse>;
         get_trace(v1::GetTraceRequest) -> v1::GetTraceResponse;

@@ -5,6 +5,8 @@ pub(crate) mod call;
 pub(crate) mod location;
 pub(crate) mod modem;
 pub(crate) mod network;
+pub(crate) mod qmi;
+mod radio;
 pub(crate) mod sim;
 pub(crate) mod sms;
 pub(crate) mod status;

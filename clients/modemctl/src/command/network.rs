@@ -30,6 +30,9 @@ pub(crate) async fn network(session: &mut Session<'_>, options: NetworkOptions) 
         None => None,
         Some(NetworkCommand::Scan) => return scan(session).await,
         Some(NetworkCommand::History { span }) => return history(session, span).await,
+        Some(NetworkCommand::Cells) => return super::radio::cells(session).await,
+        Some(NetworkCommand::Statistics) => return super::radio::statistics(session).await,
+        Some(NetworkCommand::Profiles) => return super::radio::profiles(session).await,
         Some(NetworkCommand::Select { operator, technology }) => {
             let request = SelectOperatorRequest {
                 modem,
@@ -272,6 +275,9 @@ async fn bearer(session: &mut Session<'_>, command: NetworkCommand) -> Result<()
             asked.bearer
         }
         NetworkCommand::Scan
+        | NetworkCommand::Cells
+        | NetworkCommand::Statistics
+        | NetworkCommand::Profiles
         | NetworkCommand::Select { .. }
         | NetworkCommand::Modes { .. }
         | NetworkCommand::History { .. } => None,

@@ -1,8 +1,11 @@
 //! `modemctl sim`.
 
 use std::io::BufRead as _;
+use std::time::Duration;
 
-use api::v1::{ChangePinRequest, EnterPinRequest, GetSimRequest, SetPinLockRequest, Sim, UnblockPinRequest};
+use api::v1::{
+    ChangePinRequest, EnterPinRequest, GetSimRequest, RestartSimRequest, SetPinLockRequest, Sim, UnblockPinRequest,
+};
 use client::json::to_value;
 
 use super::present as required;
@@ -12,6 +15,9 @@ use crate::console::Tone;
 use crate::failure::Failure;
 use crate::present::word;
 use crate::table::clean;
+
+/// A second without power, tries to give it back, and the time a card takes to start.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn run(session: &mut Session<'_>, command: SimCommand) -> Result<(), Failure> {
     let modem = session.modem.clone();
@@ -49,6 +55,14 @@ pub(crate) async fn run(session: &mut Session<'_>, command: SimCommand) -> Resul
                 spend_last_attempt: attempt.spend_last_attempt,
             };
             session.ask("changing the PIN", service.change_pin(request)).await?.sim
+        }
+        SimCommand::Restart => {
+            let request = RestartSimRequest { modem };
+            let restarting = service.restart_sim(request);
+            session
+                .ask_within(RESTART_TIMEOUT, "restarting the SIM", restarting)
+                .await?
+                .sim
         }
         SimCommand::Lock { state, pin, attempt } => {
             let request = SetPinLockRequest {

@@ -6,6 +6,7 @@ mod connecting;
 mod dynamic;
 mod namespace;
 mod options;
+mod proxy;
 mod refusing;
 #[path = "../real_time/call.rs"]
 #[expect(dead_code, reason = "the tests of calls need more of it")]

@@ -15,6 +15,7 @@ mod location;
 mod message_faults;
 mod operators;
 mod processes;
+mod qmi;
 mod queue;
 mod receiving;
 mod recovery;

@@ -388,6 +388,7 @@ impl Modem {
             FaultAction::RefusePcm { times } => self.pcm.refusals = times,
             FaultAction::PcmWearsOut { times } => self.pcm.wears_out = Some(times).filter(|times| *times > 0),
             FaultAction::MuteCallReports { muted } => self.telephony.muted = muted,
+            FaultAction::LoseUnsolicited { prefix, times } => self.script.lose_lines(prefix, times),
             FaultAction::Reenumerate { ms, renumber } => self.reenumerate(ms, renumber),
             FaultAction::Audio(fault) => {
                 self.pcm.fault = if fault == AudioFault::ByteSlip {

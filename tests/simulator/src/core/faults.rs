@@ -191,6 +191,13 @@ pub enum FaultAction {
         /// So, or as usual again.
         muted: bool,
     },
+    /// Unsolicited lines with this beginning are not written, so many times; what they tell of happens all the same.
+    LoseUnsolicited {
+        /// Such as `+CMTI`.
+        prefix: String,
+        /// So many lines.
+        times: u32,
+    },
     /// The device leaves the bus and comes back while the module and its calls go on.
     Reenumerate {
         /// After this time.
@@ -256,6 +263,8 @@ pub enum AudioFault {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Script {
     entries: Vec<(Fault, u32)>,
+    /// Beginnings of unsolicited lines that get lost, and how many of them still.
+    lost_lines: Vec<(String, u32)>,
 }
 
 impl Script {
@@ -265,6 +274,26 @@ impl Script {
 
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+        self.lost_lines.clear();
+    }
+
+    /// Loses unsolicited lines from now on.
+    pub(crate) fn lose_lines(&mut self, prefix: String, times: u32) {
+        self.lost_lines.push((prefix, times));
+    }
+
+    /// Whether this unsolicited line gets lost.
+    pub(crate) fn loses(&mut self, line: &str) -> bool {
+        let lost = self
+            .lost_lines
+            .iter_mut()
+            .find(|(prefix, _)| line.starts_with(prefix.as_str()));
+        if let Some((_, times)) = lost {
+            *times = times.saturating_sub(1);
+            self.lost_lines.retain(|(_, times)| *times > 0);
+            return true;
+        }
+        false
     }
 
     /// The radio was switched on.

@@ -253,6 +253,7 @@ impl Modem {
         if let Some(code) = announce {
             self.unsolicited(&format!("{code}: \"{name}\",{index}"));
         }
+        self.qmi_follows_message(name, index);
         true
     }
 
@@ -346,7 +347,7 @@ impl Modem {
         }
     }
 
-    fn submit(&mut self, octets: &[u8], length: Option<usize>) -> Result<u8, u16> {
+    pub(super) fn submit(&mut self, octets: &[u8], length: Option<usize>) -> Result<u8, u16> {
         let submit = tpdu::Submit::parse(octets, length).map_err(|_| 304u16)?;
         if !self.is_served() {
             return Err(331);
@@ -447,7 +448,12 @@ impl Modem {
 
     /// Marks a message as read by the host, in the books too.
     pub(super) fn mark_read(&mut self, index: usize) {
-        let Some(stored) = self.messages.storage(0).slots.get_mut(&index) else {
+        self.mark_read_in(self.messages.memories[0], index);
+    }
+
+    /// The same in a storage by its position.
+    pub(super) fn mark_read_in(&mut self, position: usize, index: usize) {
+        let Some(stored) = self.messages.storages[position].slots.get_mut(&index) else {
             return;
         };
         let first_time = stored.status == MessageStatus::Unread;
@@ -461,8 +467,13 @@ impl Modem {
 
     /// Deletes messages and lets the network try again with what waits for room.
     pub(super) fn delete_messages(&mut self, indices: &[usize]) {
+        self.delete_messages_in(self.messages.memories[0], indices);
+    }
+
+    /// The same in a storage by its position.
+    pub(super) fn delete_messages_in(&mut self, position: usize, indices: &[usize]) {
         for index in indices {
-            let removed = self.messages.storage(0).slots.remove(index);
+            let removed = self.messages.storages[position].slots.remove(index);
             if let Some(id) = removed.and_then(|stored| stored.delivery) {
                 self.step(id, Fate::Deleted);
             }

@@ -349,6 +349,7 @@ impl Modem {
         while let Some(action) = self.schedule.pop_due(self.now) {
             self.act(action);
         }
+        self.qmi_follows_card();
     }
 
     fn act(&mut self, action: Action) {
@@ -420,6 +421,9 @@ impl Modem {
     fn unsolicited(&mut self, line: &str) {
         let about_calls = ["+CLCC", "VOICE CALL", "MISSED_CALL"];
         if self.telephony.muted && about_calls.iter().any(|prefix| line.starts_with(prefix)) {
+            return;
+        }
+        if self.script.loses(line) {
             return;
         }
         self.unsolicited_lines(&[line.to_owned()]);

@@ -32,7 +32,7 @@ pub(crate) struct Network {
     rsrp: i16,
     rsrq: i16,
     snr: i16,
-    contexts: BTreeMap<u32, (String, String)>,
+    pub(crate) contexts: BTreeMap<u32, (String, String)>,
     /// Authentication and user of the contexts that have one.
     authentications: BTreeMap<u32, (u32, String)>,
     active: Vec<u32>,

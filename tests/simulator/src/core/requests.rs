@@ -47,6 +47,7 @@ impl Modem {
                 self.network.plmn = plmn;
             }
             Request::SetSim { state } => self.set_sim(state),
+            Request::SetSimPower { on } => self.set_sim_power(on),
             Request::ExchangeSim(card) => self.exchange_sim(card),
             Request::SetCapacity { storage, capacity } => {
                 self.messages.set_capacity(&storage, capacity)?;
@@ -140,6 +141,7 @@ impl Modem {
             waiting_messages: self.messages.waiting.len(),
             audio: self.pcm.flowing.is_some(),
             sessions: self.session_addresses(),
+            qmi_listeners: self.qmi_listeners(),
             faults: self.script.pending().len(),
         }
     }

@@ -37,6 +37,8 @@ pub(crate) struct SimCard {
     puk_attempts: u32,
     /// The module has finished reading it after power-on; before that everything is `SIM busy`.
     powered: bool,
+    /// The host took its power away, until it gives it back or the module restarts.
+    cut_off: bool,
 }
 
 impl SimCard {
@@ -52,11 +54,13 @@ impl SimCard {
             pin_attempts: PIN_ATTEMPTS,
             puk_attempts: PUK_ATTEMPTS,
             powered: false,
+            cut_off: false,
         }
     }
 
     pub(crate) fn power_down(&mut self) {
         self.powered = false;
+        self.cut_off = false;
         if self.state == PinState::Ready && self.lock_enabled {
             self.state = PinState::Pin;
         }
@@ -66,6 +70,34 @@ impl SimCard {
         self.powered = true;
     }
 
+    pub(crate) fn cut_power(&mut self) {
+        self.power_down();
+        self.cut_off = true;
+    }
+
+    /// It starts again, as after power-on.
+    pub(crate) fn give_power(&mut self) {
+        self.cut_off = false;
+    }
+
+    pub(crate) fn has_power(&self) -> bool {
+        !self.cut_off
+    }
+
+    pub(crate) fn is_started(&self) -> bool {
+        self.powered
+    }
+
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock_enabled
+    }
+
+    /// Attempts left for PIN and PUK.
+    pub(crate) fn attempts(&self) -> (u8, u8) {
+        let octet = |attempts: u32| attempts.to_le_bytes()[0];
+        (octet(self.pin_attempts), octet(self.puk_attempts))
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.powered && self.state == PinState::Ready
     }
@@ -73,6 +105,7 @@ impl SimCard {
     /// The `+CME ERROR` that stands in the way of using the card.
     pub(crate) fn obstacle(&self) -> Option<u16> {
         match self.state {
+            _ if self.cut_off => Some(10),
             _ if !self.powered => Some(14),
             PinState::Ready => None,
             PinState::Pin => Some(11),
@@ -123,13 +156,18 @@ impl Modem {
             self.sim_became_usable();
             self.schedule.at(self.now, Action::Boot(Boot::Messages));
         } else if was_ready && !self.sim.is_ready() {
-            self.messages.ready = false;
-            self.announce_registration();
+            self.sim_became_unusable();
         }
+    }
+
+    pub(super) fn sim_became_unusable(&mut self) {
+        self.messages.ready = false;
+        self.announce_registration();
     }
 
     pub(super) fn announce_sim(&mut self) {
         let line = match self.sim.state {
+            _ if !self.sim.has_power() => "+CPIN: NOT INSERTED",
             PinState::Ready => "+CPIN: READY",
             PinState::Pin => "+CPIN: SIM PIN",
             PinState::Puk => "+CPIN: SIM PUK",
@@ -185,6 +223,7 @@ impl Modem {
 
     fn pin_status(&self) -> Reply {
         match self.sim.state {
+            _ if !self.sim.has_power() => Reply::cme(10),
             _ if self.sim.obstacle() == Some(14) => Reply::cme(14),
             PinState::Ready => Reply::line("+CPIN: READY"),
             PinState::Pin => Reply::line("+CPIN: SIM PIN"),

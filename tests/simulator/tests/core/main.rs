@@ -5,3 +5,4 @@ mod calls;
 mod commands;
 mod messages;
 mod qmi;
+mod qmi_services;

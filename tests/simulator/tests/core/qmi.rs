@@ -77,7 +77,7 @@ fn frames_may_be_cut_joined_or_surrounded_by_noise() {
 }
 
 /// A request of a service's first client: message, transaction, TLVs.
-fn request(service: u8, message: u16, transaction: u16, tlvs: &[(u8, &[u8])]) -> Vec<u8> {
+pub fn request(service: u8, message: u16, transaction: u16, tlvs: &[(u8, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (kind, value) in tlvs {
         body.push(*kind);
@@ -98,7 +98,7 @@ fn request(service: u8, message: u16, transaction: u16, tlvs: &[(u8, &[u8])]) ->
 }
 
 /// The messages in what the modem said: service, whether it is an indication, message, error, TLVs without the result.
-fn said(mut octets: &[u8]) -> Vec<(u8, bool, u16, u16, Vec<u8>)> {
+pub fn said(mut octets: &[u8]) -> Vec<(u8, bool, u16, u16, Vec<u8>)> {
     let mut messages = Vec::new();
     while octets.len() > 3 {
         let (frame, rest) = octets.split_at(usize::from(u16::from_le_bytes([octets[1], octets[2]])) + 1);

@@ -66,7 +66,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
     let (sender, events) = mpsc::channel(EVENT_DEPTH);
     let (handle, task) = qmi::start(port, place.trace.clone(), sender);
     let task = supervisor::spawn("qmi port", &place.modem, task.run());
-    if let Err(error) = synchronise(&handle).await {
+    if let Err(error) = begin(&handle, address).await {
         return Err(failed(PortState::Silent, format!("the QMI port {address}: {error}")));
     }
     let interface = match interface {
@@ -86,10 +86,29 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
 
 fn interface_of(place: &Place, address: &PortAddress) -> Result<Interface, NotReady> {
     match address {
-        PortAddress::Path(path) => Interface::beside(&place.sysfs, path),
+        PortAddress::Path(path) | PortAddress::Proxy(path) => Interface::beside(&place.sysfs, path),
         PortAddress::Tcp { .. } => Err(NotReady::NoInterface {
             node: address.to_string(),
         }),
+    }
+}
+
+/// The first words on a port: those of its only owner, or those to a proxy. A sync by way of a proxy would take the client
+/// ids of all other programs away.
+async fn begin(handle: &QmiHandle, address: &PortAddress) -> Result<(), String> {
+    let PortAddress::Proxy(path) = address else {
+        return synchronise(handle).await;
+    };
+    // The proxy tells ports apart by the names that it is given, so each has to have one name.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    match handle.ask(ctl::open_by_proxy(&path.to_string_lossy())).await {
+        Ok(response) => response.result().map_err(|refusal| format!("the proxy: {refusal}")),
+        Err(Failure::Closed) => Err(
+            "the proxy closed the connection: unless it was built otherwise it serves root only, so the broker has to run as \
+             root (User=root in a drop-in of the service)"
+                .to_owned(),
+        ),
+        Err(failure) => Err(format!("the proxy: {failure}")),
     }
 }
 

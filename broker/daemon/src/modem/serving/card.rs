@@ -18,7 +18,7 @@ pub(in crate::modem) struct SimOutcome {
 
 impl Serving<'_> {
     /// The modem said how the SIM is. One that was ready and is not any more takes everything with it that came from it.
-    pub(super) async fn sim_heard_of(&mut self, state: SimState) {
+    pub(in crate::modem) async fn sim_heard_of(&mut self, state: SimState) {
         match (self.modem.sim.state, state) {
             (_, SimState::Unknown) => {}
             (SimState::Ready, SimState::Ready) => {}
@@ -28,7 +28,12 @@ impl Serving<'_> {
         }
     }
 
-    pub(super) async fn lose_sim(&mut self, state: SimState) {
+    /// How often the SIM went away or was exchanged.
+    pub(in crate::modem) fn sim_changes(&self) -> u64 {
+        *self.sim_changes.borrow()
+    }
+
+    pub(in crate::modem) async fn lose_sim(&mut self, state: SimState) {
         tracing::warn!(
             modem = self.modem.status.name,
             ?state,

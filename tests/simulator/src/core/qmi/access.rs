@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{Request, Tlv, u16_of};
-use super::{INVALID_QMI_COMMAND, MISSING_ARGUMENT, NAS, NO_NETWORK_FOUND, Refused, refused};
+use super::{INFORMATION_UNAVAILABLE, INVALID_QMI_COMMAND, MISSING_ARGUMENT, NAS, NO_NETWORK_FOUND, Refused, refused};
 use crate::control::{Domain, RegistrationState};
 use crate::core::Modem;
 
@@ -105,6 +105,7 @@ impl Modem {
                     (0x1c, list),
                 ]
             }
+            0x0043 => self.cell_location(),
             // Get Signal Info
             0x004f => self.signal_information(),
             // Config Signal Info: thresholds, counted in octets or pairs of them
@@ -120,6 +121,13 @@ impl Modem {
                 };
                 Vec::new()
             }
+            // Get Tx Rx Info: of a radio interface
+            0x005a => match request.octet(0x01) {
+                Some(LTE) => self.receivers(),
+                Some(_) => return Err(refused(INFORMATION_UNAVAILABLE)),
+                None => return Err(refused(MISSING_ARGUMENT)),
+            },
+            0x00ac => self.aggregated_carriers(),
             _ => return Err(refused(INVALID_QMI_COMMAND)),
         })
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{Request, Tlv};
 use super::{
-    CALL_FAILED, INVALID_HANDLE, INVALID_QMI_COMMAND, MISSING_ARGUMENT, NO_EFFECT, OUT_OF_CALL, Refused, WDS, refused,
+    CALL_FAILED, INVALID_HANDLE, INVALID_PROFILE, INVALID_QMI_COMMAND, MISSING_ARGUMENT, NO_EFFECT, OUT_OF_CALL,
+    Refused, WDS, refused,
 };
 use crate::control::Domain;
 use crate::core::Modem;
@@ -132,6 +133,19 @@ fn with_prefix(address: Ipv6Addr, prefix: u8) -> Vec<u8> {
     [&address.octets()[..], &[prefix]].concat()
 }
 
+/// What a mask of counters asks for. Nobody here counts, so that the values only tell them apart.
+fn statistics(mask: u32) -> Vec<Tlv> {
+    let narrow = (0..6_u8).map(|bit| (bit, 0x10 + bit, vec![bit + 1, 0, 0, 0]));
+    let wide = (6..8_u8).map(|bit| (bit, 0x13 + bit, vec![bit + 1, 0, 0, 0, 1, 0, 0, 0]));
+    let dropped = (8..10_u8).map(|bit| (bit, 0x15 + bit, vec![bit + 1, 0, 0, 0]));
+    narrow
+        .chain(wide)
+        .chain(dropped)
+        .filter(|(bit, ..)| mask & (1 << bit) != 0)
+        .map(|(_, kind, value)| (kind, value))
+        .collect()
+}
+
 impl PacketNetwork {
     /// What its DHCP server hands out, if it has one.
     pub(in crate::core) fn offer(&self) -> Option<Offer> {
@@ -207,8 +221,21 @@ impl Modem {
                 let is_up = self.qmi.data.sessions.iter().any(|session| session.family == family);
                 vec![(0x01, vec![if is_up { CONNECTED } else { DISCONNECTED }])]
             }
-            // Get Packet Statistics: octets sent and received
-            0x0024 => vec![(0x19, vec![0; 8]), (0x1a, vec![0; 8])],
+            // Get Packet Statistics: packets and octets sent and received
+            0x0024 => {
+                let mask = request.number(0x01).ok_or_else(|| refused(MISSING_ARGUMENT))?;
+                let is_up = self.qmi.data.sessions.iter().any(|session| own(&session));
+                if !is_up {
+                    return Err(refused(OUT_OF_CALL));
+                }
+                statistics(mask)
+            }
+            // Get Profile List, Get Profile Settings: of 3GPP
+            0x002a => self.profile_list(),
+            0x002b => match request.value(0x01) {
+                Some([0, cid]) => self.profile_settings(*cid).ok_or_else(|| refused(INVALID_PROFILE))?,
+                _ => return Err(refused(INVALID_PROFILE)),
+            },
             // Get Current Settings
             0x002d => {
                 let session = self.qmi.data.sessions.iter().find(own);

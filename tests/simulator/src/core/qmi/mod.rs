@@ -1,12 +1,16 @@
-//! The QMI control channel: client ids, identity of the device, serving system and signal, data sessions, the IMS.
+//! The QMI control channel: client ids, identity of the device, serving system and signal, data sessions, the IMS, the card,
+//! messages.
 //!
 //! Messages and TLVs are named as libqmi names them. A stream may carry messages cut or joined; a real `cdc-wdm` node
 //! would give one message per read.
 
 mod access;
+mod card;
+mod cells;
 mod data;
 mod frame;
 mod ims;
+mod messaging;
 
 use std::collections::BTreeSet;
 
@@ -21,15 +25,19 @@ const CTL: u8 = 0x00;
 const WDS: u8 = 0x01;
 const DMS: u8 = 0x02;
 const NAS: u8 = 0x03;
+const WMS: u8 = 0x05;
+const UIM: u8 = 0x0b;
 const WDA: u8 = 0x1a;
 const IMSA: u8 = 0x21;
 
 /// Services with their versions, as `Get Version Info` lists them.
-const SERVICES: [(u8, u16, u16); 6] = [
+const SERVICES: [(u8, u16, u16); 8] = [
     (CTL, 1, 5),
     (WDS, 1, 67),
     (DMS, 1, 14),
     (NAS, 1, 25),
+    (WMS, 1, 10),
+    (UIM, 1, 46),
     (WDA, 1, 16),
     (IMSA, 1, 7),
 ];
@@ -42,13 +50,20 @@ const MALFORMED_MESSAGE: u16 = 1;
 const CLIENT_IDS_EXHAUSTED: u16 = 5;
 const INVALID_CLIENT_ID: u16 = 7;
 const INVALID_HANDLE: u16 = 9;
+const INVALID_PROFILE: u16 = 10;
 const NO_NETWORK_FOUND: u16 = 13;
 const CALL_FAILED: u16 = 14;
 const OUT_OF_CALL: u16 = 15;
+const NOT_PROVISIONED: u16 = 16;
 const MISSING_ARGUMENT: u16 = 17;
 const NO_EFFECT: u16 = 26;
 const INVALID_SERVICE_TYPE: u16 = 31;
+const INVALID_INDEX: u16 = 49;
+const WMS_CAUSE_CODE: u16 = 54;
+const WMS_ENCODING: u16 = 58;
+const NO_SERVICE_CENTRE: u16 = 73;
 const INVALID_QMI_COMMAND: u16 = 71;
+const INFORMATION_UNAVAILABLE: u16 = 74;
 
 /// A request that is not carried out: the error and what is told beside it.
 type Refused = (u16, Vec<Tlv>);
@@ -65,6 +80,8 @@ pub(crate) struct Qmi {
     access: access::Access,
     pub(super) ims: ims::Ims,
     pub(super) data: data::Data,
+    holder: card::Holder,
+    messaging: messaging::Messaging,
 }
 
 impl Modem {
@@ -84,6 +101,8 @@ impl Modem {
                 DMS => self.device_management(&request).map(Some),
                 NAS => self.network_access(&request).map(Some),
                 WDA => self.data_administration(&request).map(Some),
+                WMS => self.wireless_messaging(&request).map(Some),
+                UIM => self.user_identity(&request).map(Some),
                 IMSA => self.ims_application(&request).map(Some),
                 WDS => self.wireless_data(&request),
                 _ => Err(refused(INVALID_SERVICE_TYPE)),
@@ -148,9 +167,21 @@ impl Modem {
         match service {
             NAS => self.qmi.access.client_gone(client),
             IMSA => self.qmi.ims.client_gone(client),
+            WMS => self.qmi.messaging.client_gone(client),
+            UIM => self.qmi.holder.client_gone(client),
             WDS => self.session_client_gone(client),
             _ => {}
         }
+    }
+
+    /// Services whose clients listen to what the card and the messages do.
+    pub(super) fn qmi_listeners(&self) -> Vec<u8> {
+        let listened = [
+            (WMS, self.qmi.messaging.has_listeners()),
+            (UIM, self.qmi.holder.has_listeners()),
+        ];
+        let listened = listened.into_iter().filter(|(_, listened)| *listened);
+        listened.map(|(service, _)| service).collect()
     }
 
     /// Tells clients of a service something.
