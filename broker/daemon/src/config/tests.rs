@@ -43,7 +43,7 @@ fn the_example_with_everything_uncommented_is_understood_key_by_key() {
     assert_eq!(config.broker.socket_group.as_deref(), Some("dialout"));
     let modem = &config.modems[0];
     assert!(modem.pin.is_some() && modem.imei.is_some());
-    assert_eq!(modem.ports.as_ref().unwrap().addresses().count(), 5);
+    assert_eq!(modem.ports.as_ref().unwrap().addresses().count(), 6);
 }
 
 #[test]
@@ -129,6 +129,18 @@ fn complaints_say_where_and_what_was_expected() {
         (
             "[[modem]]\nname=\"a\"\nimei=\"490154203237518\"\n[[modem]]\nname=\"a\"\nusb_path=\"1-1\"",
             "is used twice",
+        ),
+        (
+            "[[modem]]\nname=\"a\"\n[modem.data]\naddresses=\"static\"",
+            "modem[0].data.addresses: expected \"auto\", \"settings\" or \"dhcp\"",
+        ),
+        (
+            "[[modem]]\nname=\"a\"\n[modem.data]\napn_v6=\"two words\"",
+            "modem[0].data.apn_v6: expected",
+        ),
+        (
+            "[wan]\nhold_seconds = 30\nhold_max_seconds = 20",
+            "hold_max_seconds: expected at least hold_seconds, which is 30",
         ),
         (
             "[discovery]\nenabled = false",
@@ -278,6 +290,17 @@ fn an_operator_is_its_digits_and_each_mode_is_named_once() {
         let complaint = complaint(&network(keys));
         assert!(complaint.contains(expected), "{keys}: {complaint}");
     }
+}
+
+/// With equal metrics nobody would know which of two modems is the way.
+#[test]
+fn each_modem_has_a_metric_of_its_own_unless_it_is_told_another() {
+    let config = parse(
+        "[[modem]]\nname=\"a\"\nusb_path=\"1-1\"\n[[modem]]\nname=\"b\"\nusb_path=\"1-2\"\n[[modem]]\nname=\"c\"\n\
+         usb_path=\"1-3\"\n[modem.data]\nmetric = 90",
+    );
+    let metrics: Vec<u32> = config.modems.iter().map(|modem| modem.data.metric).collect();
+    assert_eq!(metrics, [700, 701, 90]);
 }
 
 #[test]
