@@ -88,7 +88,7 @@ fn what_is_longer_than_a_transfer_comes_and_goes_in_fragments() {
         );
     }
     let whole = command(3, CONNECT, true, &activation(1));
-    let parts: Vec<&[u8]> = whole[20..].chunks(44).collect();
+    let parts: Vec<&[u8]> = whole[20..].chunks(30).collect();
     let fragment = |number: usize| {
         let length = 20 + parts[number].len() as u32;
         let head = words(&[3, length, 3, parts.len() as u32, number as u32]);
