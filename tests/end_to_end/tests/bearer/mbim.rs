@@ -259,12 +259,14 @@ fn a_session_that_is_slow_is_given_up_by_a_request_and_by_pulling_the_cable() ->
         let expected = [ErrorReason::ModemDisconnected, ErrorReason::BearerFailed];
         assert!(reason.is_some_and(|reason| expected.contains(&reason)), "{reason:?}");
         assert_eq!(traces()?, [] as [&str; 0]);
-        // Put back, it is as good as new.
+        // Put back, it is as good as new; until then it is refused, and that at once.
         rig.sim().set_packet_network(PacketNetwork::default()).await?;
         rig.sim().replug(false).await?;
-        rig.ready("sim1").await?;
-        ready(&rig).await?;
-        assert_eq!(connect(&rig, "").await?.state(), BearerState::Connected);
+        let again = until("it is connected again", LIMIT, async || {
+            Ok(connect(&rig, "").await.ok())
+        })
+        .await?;
+        assert_eq!(again.state(), BearerState::Connected);
         assert!(ping(HOST_V4).await?);
         rig.stop().await
     })
