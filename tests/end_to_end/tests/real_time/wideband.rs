@@ -186,6 +186,25 @@ async fn a_firmware_that_refuses_stays_at_8_khz_and_says_so_to_who_wants_more() 
     rig.stop().await
 }
 
+/// What the module says of its rate is worth less than the call.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_about_the_rate_that_is_lost_does_not_cost_the_audio() -> anyhow::Result<()> {
+    let _alone = alone().await;
+    let rig = Rig::start().await?;
+    rig.sim()
+        .inject(Fault::on_command("+CPCMFRM?", Phase::Before, FaultAction::LoseReply))
+        .await?;
+    let call = ringing(&rig, CallAudio::Counter).await?;
+    let mut stream = CallStream::attach(&rig.broker(), attach(&call, true)).await?;
+    let mut heard = Counter::default();
+    talk(&mut stream, NARROW, |frame| {
+        heard.take(&frame)?;
+        Ok(heard.samples)
+    })
+    .await?;
+    rig.stop().await
+}
+
 /// There is no way back to 8 kHz but a restart of the module, so the next broker finds it as the last one left it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_module_that_was_left_at_16_khz_is_taken_as_it_is() -> anyhow::Result<()> {

@@ -231,7 +231,15 @@ async fn settle_rate(at: &AtHandle, wanted: SampleRate) -> Result<SampleRate, No
         SampleRate::Hz8000 => command::pcm_format_query(),
         SampleRate::Hz16000 => command::pcm_format(wanted),
     };
-    let response = at.execute(Lane::Urgent, command).await?;
+    let response = match at.execute(Lane::Urgent, command).await.map_err(NoAudio::from) {
+        Ok(response) => response,
+        Err(NoAudio::PortsGone) => return Err(NoAudio::PortsGone),
+        // Only the answer was lost, as far as anybody knows, and no audio would be worse than the wrong rate, which is told.
+        Err(NoAudio::Because(cause)) => {
+            tracing::warn!(cause, rate = wanted.hz(), "the module did not say what its audio is");
+            return Ok(wanted);
+        }
+    };
     match wanted {
         // A firmware that does not know the command has the one rate only.
         SampleRate::Hz8000 => Ok(reply::pcm_sample_rate(&response.lines).unwrap_or(wanted)),
