@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::terminal::{self, Terminal, TerminalEnd, TerminalJob};
 use super::trace::{Direction, Trace};
-use super::{OpenPort, PortLock, PortStream};
+use super::{OpenPort, PortLock, PortStream, sleep_until};
 use crate::resource::PortRole;
 use crate::supervisor;
 
@@ -502,13 +502,6 @@ impl AtTask {
 async fn abandoned(running: Option<&mut Running>) {
     match running.filter(|running| running.abortable) {
         Some(running) => running.reply.closed().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

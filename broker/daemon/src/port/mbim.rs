@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::trace::{Direction, Trace};
-use super::{OpenPort, PortLock, PortStream, write_all};
+use super::{OpenPort, PortLock, PortStream, sleep_until, write_all};
 use crate::resource::PortRole;
 
 /// Requests that may wait for the task before the next one has to wait outside.
@@ -234,13 +234,6 @@ impl MbimTask {
     /// A full queue makes the port wait: what is unread stays in the kernel.
     async fn tell(&mut self, event: MbimEvent) {
         let _ = self.events.send(event).await;
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -42,6 +42,14 @@ async fn write_all(stream: &mut dyn PortStream, bytes: &[u8]) -> Result<(), Stri
     }
 }
 
+/// Waits for a deadline, for ever without one.
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// An open port together with its lock. The lock is released after the descriptor is closed.
 pub struct OpenPort {
     /// The bytes.

@@ -14,7 +14,7 @@ use ::modem::qmi::{Client, Failure, Indication, Output, Request, RequestId, Resp
 use nix::fcntl::{OFlag, open as open_node};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::patience::bounded;
 use super::trace::{Direction, Trace};
-use super::{OpenError, OpenErrorKind, OpenPort, PortLock, PortStream, serial};
+use super::{OpenError, OpenErrorKind, OpenPort, PortLock, PortStream, serial, sleep_until, write_all};
 use crate::config::PortAddress;
 use crate::resource::PortRole;
 
@@ -31,9 +31,6 @@ const REQUEST_DEPTH: usize = 16;
 
 /// What one read takes: `cdc-wdm` gives no message of more than 4 KiB.
 const READ_SIZE: usize = 4096;
-
-/// A port that takes no octets for this long is dead.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long giving the client ids back may take at the end.
 const RELEASE_LIMIT: Duration = Duration::from_secs(1);
@@ -259,7 +256,10 @@ impl QmiTask {
     async fn drain(&mut self) -> Result<(), String> {
         while let Some(output) = self.client.poll_output() {
             match output {
-                Output::Transmit(frame) => self.write(&frame).await?,
+                Output::Transmit(frame) => {
+                    self.trace.record(PortRole::Qmi, Direction::ToModem, &frame);
+                    write_all(&mut *self.stream, &frame).await?;
+                }
                 Output::Finished { id, outcome } => {
                     if let Some(place) = self.running.iter().position(|(running, _)| *running == id) {
                         let (_, reply) = self.running.swap_remove(place);
@@ -274,24 +274,9 @@ impl QmiTask {
         Ok(())
     }
 
-    async fn write(&mut self, frame: &[u8]) -> Result<(), String> {
-        self.trace.record(PortRole::Qmi, Direction::ToModem, frame);
-        match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(frame)).await {
-            Ok(result) => result.map_err(|error| format!("write: {error}")),
-            Err(_) => Err("write: the port takes no octets".to_owned()),
-        }
-    }
-
     /// A full queue makes the port wait: what is unread stays in the kernel.
     async fn tell(&mut self, event: QmiEvent) {
         let _ = self.events.send(event).await;
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }
 

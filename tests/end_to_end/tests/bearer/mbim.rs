@@ -7,9 +7,9 @@ use api::v1::{
 use end_to_end::{LIMIT, Process, Rig, Setup, until};
 use nix::sys::signal::Signal;
 use simulator::{CallAudio, Composition, PacketNetwork, RegistrationState as Granted};
-use tonic::Code;
 
 use crate::namespace::{HOST_V4, HOST_V6, INTERFACE, bearer, connect, disconnect, inside, ping, ready, traces};
+use crate::refusing::each_refusal;
 use crate::voice;
 
 fn setup(modem: &str) -> Setup {
@@ -78,70 +78,11 @@ fn every_refusal_of_the_network_is_told_apart_and_says_what_to_do() -> anyhow::R
     inside(async || {
         let rig = rig("").await?;
         ready(&rig).await?;
-        let open = PacketNetwork::default();
-        let cases = [
-            (
-                PacketNetwork {
-                    apn: Some("internet".to_owned()),
-                    ..open.clone()
-                },
-                Code::FailedPrecondition,
-                "unknown access point name (3GPP 27); set data_apn",
-            ),
-            (
-                PacketNetwork {
-                    credentials: Some(("somebody".to_owned(), "secret".to_owned())),
-                    ..open.clone()
-                },
-                Code::FailedPrecondition,
-                "user authentication failed (3GPP 29); set user, password",
-            ),
-            (
-                PacketNetwork {
-                    refuse: Some((6, 33)),
-                    ..open.clone()
-                },
-                Code::FailedPrecondition,
-                "not subscribed (3GPP 33); ask the carrier",
-            ),
-            (
-                PacketNetwork {
-                    refuse: Some((6, 26)),
-                    ..open.clone()
-                },
-                Code::Unavailable,
-                "insufficient resources (3GPP 26); try again",
-            ),
-            (
-                PacketNetwork {
-                    only_family: Some(6),
-                    ..open.clone()
-                },
-                Code::Unavailable,
-                "only IPv6 is allowed (3GPP 51); set ip in [modem.data]",
-            ),
-        ];
-        for (packet, code, said) in cases {
-            rig.sim().set_packet_network(packet).await?;
-            let refused = connect(&rig, "nosuch").await.unwrap_err();
-            assert_eq!(
-                (refused.code(), end_to_end::reason(&refused)),
-                (code, Some(ErrorReason::BearerFailed))
-            );
-            assert!(refused.message().contains(said), "{}", refused.message());
-            let after = bearer(&rig).await?;
-            assert_eq!(after.state(), BearerState::Disconnected);
-            let persistence = match code {
-                Code::FailedPrecondition => Persistence::Permanent,
-                _ => Persistence::Transient,
-            };
-            assert_eq!(after.persistence(), persistence, "{said}");
-            assert_eq!(traces()?, [] as [&str; 0], "{said}");
-        }
+        each_refusal(&rig).await?;
         // One that the firmware holds is ended first.
         let held = PacketNetwork {
             held_by_firmware: true,
-            ..open
+            ..PacketNetwork::default()
         };
         rig.sim().set_packet_network(held).await?;
         assert_eq!(connect(&rig, "").await?.state(), BearerState::Connected);

@@ -1,11 +1,77 @@
 //! Sessions that do not come up: each cause is its own, with what to do, and nothing stays behind.
 
 use api::v1::{BearerState, ErrorReason, Persistence};
-use end_to_end::{LIMIT, until};
+use end_to_end::{LIMIT, Rig, until};
 use simulator::{PacketNetwork, RegistrationState};
 use tonic::Code;
 
 use crate::namespace::{HOST_V4, bearer, connect, disconnect, inside, ping, ready, rig, traces};
+
+/// Each cause of the network, by whatever protocol the session is asked for.
+pub async fn each_refusal(rig: &Rig) -> anyhow::Result<()> {
+    let open = PacketNetwork::default();
+    let cases = [
+        (
+            PacketNetwork {
+                apn: Some("internet".to_owned()),
+                ..open.clone()
+            },
+            Code::FailedPrecondition,
+            "unknown access point name (3GPP 27); set data_apn",
+        ),
+        (
+            PacketNetwork {
+                credentials: Some(("somebody".to_owned(), "secret".to_owned())),
+                ..open.clone()
+            },
+            Code::FailedPrecondition,
+            "user authentication failed (3GPP 29); set user, password",
+        ),
+        (
+            PacketNetwork {
+                refuse: Some((6, 33)),
+                ..open.clone()
+            },
+            Code::FailedPrecondition,
+            "not subscribed (3GPP 33); ask the carrier",
+        ),
+        (
+            PacketNetwork {
+                refuse: Some((6, 26)),
+                ..open.clone()
+            },
+            Code::Unavailable,
+            "insufficient resources (3GPP 26); try again",
+        ),
+        (
+            PacketNetwork {
+                only_family: Some(6),
+                ..open.clone()
+            },
+            Code::Unavailable,
+            "only IPv6 is allowed (3GPP 51); set ip in [modem.data]",
+        ),
+    ];
+    for (packet, code, said) in cases {
+        rig.sim().set_packet_network(packet).await?;
+        let refused = connect(rig, "nosuch").await.unwrap_err();
+        assert_eq!(
+            (refused.code(), end_to_end::reason(&refused)),
+            (code, Some(ErrorReason::BearerFailed))
+        );
+        assert!(refused.message().contains(said), "{}", refused.message());
+        let after = bearer(rig).await?;
+        assert_eq!(after.state(), BearerState::Disconnected);
+        let persistence = match code {
+            Code::FailedPrecondition => Persistence::Permanent,
+            _ => Persistence::Transient,
+        };
+        assert_eq!(after.persistence(), persistence, "{said}");
+        assert!(after.detail.contains(said), "{}", after.detail);
+        assert_eq!(traces()?, [] as [&str; 0], "{said}");
+    }
+    Ok(())
+}
 
 #[test]
 #[ignore = "needs root and /dev/net/tun"]
@@ -13,68 +79,8 @@ fn every_refusal_of_the_network_is_told_apart_and_says_what_to_do() -> anyhow::R
     inside(async || {
         let rig = rig("").await?;
         ready(&rig).await?;
-        let open = PacketNetwork::default();
-        let cases = [
-            (
-                PacketNetwork {
-                    apn: Some("internet".to_owned()),
-                    ..open.clone()
-                },
-                Code::FailedPrecondition,
-                "unknown access point name (3GPP 27); set data_apn",
-            ),
-            (
-                PacketNetwork {
-                    credentials: Some(("somebody".to_owned(), "secret".to_owned())),
-                    ..open.clone()
-                },
-                Code::FailedPrecondition,
-                "user authentication failed (3GPP 29); set user, password",
-            ),
-            (
-                PacketNetwork {
-                    refuse: Some((6, 33)),
-                    ..open.clone()
-                },
-                Code::FailedPrecondition,
-                "not subscribed (3GPP 33); ask the carrier",
-            ),
-            (
-                PacketNetwork {
-                    refuse: Some((6, 26)),
-                    ..open.clone()
-                },
-                Code::Unavailable,
-                "insufficient resources (3GPP 26); try again",
-            ),
-            (
-                PacketNetwork {
-                    only_family: Some(6),
-                    ..open.clone()
-                },
-                Code::Unavailable,
-                "only IPv6 is allowed (3GPP 51); set ip in [modem.data]",
-            ),
-        ];
-        for (packet, code, said) in cases {
-            rig.sim().set_packet_network(packet).await?;
-            let refused = connect(&rig, "nosuch").await.unwrap_err();
-            assert_eq!(
-                (refused.code(), end_to_end::reason(&refused)),
-                (code, Some(ErrorReason::BearerFailed))
-            );
-            assert!(refused.message().contains(said), "{}", refused.message());
-            let after = bearer(&rig).await?;
-            assert_eq!(after.state(), BearerState::Disconnected);
-            let persistence = match code {
-                Code::FailedPrecondition => Persistence::Permanent,
-                _ => Persistence::Transient,
-            };
-            assert_eq!(after.persistence(), persistence, "{said}");
-            assert!(after.detail.contains(said), "{}", after.detail);
-            assert_eq!(traces()?, [] as [&str; 0], "{said}");
-        }
-        rig.sim().set_packet_network(open).await?;
+        each_refusal(&rig).await?;
+        rig.sim().set_packet_network(PacketNetwork::default()).await?;
         rig.sim().set_registration(None, RegistrationState::Denied).await?;
         // Until the broker has heard of it, the network refuses.
         until("the broker knows that it is denied", LIMIT, async || {
