@@ -1,24 +1,16 @@
-"""The kernel of the virtual machine, and the small file system from which it starts, out of Debian's packages.
+"""The kernel of the virtual machine, and the small file system from which it starts, out of Debian's packages."""
 
-They are unpacked, never installed: nothing on this machine boots another kernel afterwards. What was made once is kept below
-the target directory, by what it was made from.
-"""
-
-import fcntl
 import hashlib
 import lzma
-import os
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-PROJECT = HERE.parent.parent
+import packages
+from packages import Missing
 
-# Depends on the kernel package of the release. The one for clouds has no USB, which a virtual modem on real drivers needs.
-METAPACKAGE = "linux-image-amd64"
+HERE = Path(__file__).resolve().parent
 
 MODULES = (
     # The way in and out of the machine: its disk, the files of this one, what the command says.
@@ -43,12 +35,6 @@ MODULES = (
 # Looked up by the kernel under another name, so that nothing depends on it; newer kernels do without.
 OPTIONAL = ("crc32c_generic",)
 
-DOWNLOAD_S = 600
-
-
-class Missing(Exception):
-    """Something that the virtual machine needs is not to be had here; what to do is in the text."""
-
 
 @dataclass
 class Boot:
@@ -65,68 +51,18 @@ def prepared(further=()):
     recipe = hashlib.sha256("\n".join(modules).encode())
     for source in (HERE / "init", Path(__file__)):
         recipe.update(source.read_bytes())
-    cache = Path(os.environ.get("CARGO_TARGET_DIR", PROJECT / "target")).absolute() / "vm"
-    cache.mkdir(parents=True, exist_ok=True)
-    directory = cache / recipe.hexdigest()[:16]
-    with open(cache / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with packages.cache() as cache:
+        directory = cache / f"boot-{recipe.hexdigest()[:16]}"
         if not directory.exists():
             with tempfile.TemporaryDirectory(dir=cache) as unfinished:
-                made = make(modules, packages(cache / "packages"), Path(unfinished))
-                made.rename(directory)
+                make(modules, Path(unfinished)).rename(directory)
     return Boot((directory / "version").read_text(encoding="utf-8"), directory / "kernel", directory / "initramfs")
 
 
-def said_by(command, why, **options):
-    """What a program says on its standard output."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=DOWNLOAD_S, check=False, stdin=subprocess.DEVNULL, **options
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise Missing(f"{why}: {error}") from None
-    if done.returncode != 0:
-        complaint = (done.stderr.strip().splitlines() or ["no reason told"])[-1]
-        raise Missing(f"{why}: {' '.join(command)}: {complaint}")
-    return done.stdout
-
-
-def packages(directory):
-    """The packages of the kernel and of busybox, downloaded if they are not there yet."""
-    directory.mkdir(exist_ok=True)
-    found = [sorted(directory.glob(pattern)) for pattern in ("linux-image-*.deb", "busybox-static_*.deb")]
-    if all(found):
-        return [paths[-1] for paths in found]
-    try:
-        names = [kernel_package(), "busybox-static"]
-        download(names, directory)
-    except Missing:
-        # Lists of packages that are not there, or older than what the archive still has.
-        said_by(["apt-get", "update"], "the list of packages cannot be read; run as root: apt-get update")
-        names = [kernel_package(), "busybox-static"]
-        download(names, directory)
-    return [sorted(directory.glob(f"{name}_*.deb"))[-1] for name in names]
-
-
-def kernel_package():
-    """The kernel package's own name has a number that changes with each of its releases."""
-    why = f"no package {METAPACKAGE} here; a Debian (amd64) has it"
-    said = said_by(["apt-cache", "depends", METAPACKAGE], why)
-    depends = re.search(r"Depends: (linux-image-\S+)", said)
-    if depends is None:
-        raise Missing(why)
-    return depends.group(1)
-
-
-def download(names, directory):
-    said_by(["apt-get", "download", *names], "packages cannot be downloaded", cwd=directory)
-
-
-def make(modules, debs, directory):
+def make(modules, directory):
     """Makes a directory with everything that a boot needs."""
-    for deb in debs:
-        said_by(["dpkg", "-x", str(deb), str(directory / "root")], "a package cannot be unpacked")
     root, made = directory / "root", directory / "made"
+    packages.unpacked(lambda: [packages.kernel_package(), "busybox-static"], root)
     made.mkdir()
     image = next((root / "boot").glob("vmlinuz-*"))
     version = image.name.removeprefix("vmlinuz-")

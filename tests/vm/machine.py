@@ -8,17 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from kernel import Missing
+import packages
+from packages import Missing
 
 QEMU = "qemu-system-x86_64"
 
 STATUS_OVERDUE = 124
 STATUS_NOT_UP = 125
 
-# An emulated processor needs 3 s on a quiet machine.
-UP_S = 60
+# An emulated processor needs 3 s, and half a minute on a machine that compiles meanwhile.
+UP_S = 180
 # A real one needs less than one; on some hosts it never gets there, although they say that they can.
 UP_BY_KVM_S = 15
 
@@ -30,21 +32,45 @@ ENVIRONMENT_BEGINS = ("CARGO_", "MODEM_BROKER_")
 OUTPUT = "/dev/vport*p1"
 
 
-def require_host():
-    """Says what is missing on this machine."""
+@dataclass
+class Emulator:
+    """QEMU: the one that is installed, or one that is only unpacked."""
+
+    program: str
+    options: list
+    environment: dict
+
+
+def emulator():
+    """Finds it, or says what is missing on this machine."""
     if platform.machine() != "x86_64":
         raise Missing(f"it has the kernel of an x86-64, this is {platform.machine()}; run it on such a machine")
     if os.geteuid() != 0:
         raise Missing("only root may show it all files of this machine; run it as root")
-    if shutil.which(QEMU) is None:
-        raise Missing(f"{QEMU} is not installed; apt-get install --no-remove qemu-system-x86")
+    if program := shutil.which(QEMU):
+        return Emulator(program, [], {})
+    with packages.cache() as cache:
+        root = cache / "qemu"
+        if not root.exists():
+            with tempfile.TemporaryDirectory(dir=cache) as unfinished:
+                packages.unpacked(lambda: packages.with_dependencies("qemu-system-x86"), Path(unfinished) / "root")
+                (Path(unfinished) / "root").rename(root)
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    environment = {
+        "LD_LIBRARY_PATH": f"{libraries}:{root / 'lib/x86_64-linux-gnu'}",
+        "QEMU_MODULE_DIR": str(libraries / "qemu"),
+    }
+    options = ["-L", str(root / "usr/share/qemu"), "-L", str(root / "usr/share/seabios")]
+    return Emulator(str(root / "usr/bin" / QEMU), options, environment)
 
 
-def run(boot, command, directory, limit_s, memory_mib):
+def run(qemu, boot, command, directory, limit_s, memory_mib):
     """Runs a command and returns its status."""
     for accelerator, up_s in accelerators():
         with tempfile.TemporaryDirectory(prefix="mb-vm-") as share:
-            status = attempt(boot, Path(share), command, directory, (limit_s, up_s), memory_mib, accelerator)
+            (Path(share) / "inside").write_text(inside(command, directory), encoding="utf-8")
+            started = start(qemu, boot, Path(share), memory_mib, accelerator)
+            status = attend(started, Path(share), command, (limit_s, up_s))
         if status is not None:
             return status
     return STATUS_NOT_UP
@@ -61,14 +87,12 @@ def accelerators():
     yield "tcg", UP_S
 
 
-def attempt(boot, share, command, directory, limits, memory_mib, accelerator):
-    """Runs a command in a machine; None when that does not come up."""
-    (share / "inside").write_text(inside(command, directory), encoding="utf-8")
+def attend(started, share, command, limits):
+    """Waits for the end of a machine; the status of its command, or None when it does not come up."""
     log = share / "console"
     limit_s, up_s = limits
     begin = time.monotonic()
-    # What is shown of the machine goes by its standard output; a standard input that ends would close that port.
-    with subprocess.Popen(qemu(boot, share, memory_mib, accelerator), stdin=subprocess.PIPE) as process:
+    with started as process:
         try:
             while process.poll() is None and not (share / "up").exists() and time.monotonic() - begin < up_s:
                 time.sleep(0.05)
@@ -83,7 +107,7 @@ def attempt(boot, share, command, directory, limits, memory_mib, accelerator):
     status = share / "status"
     if status.exists():
         return int(status.read_text(encoding="utf-8"))
-    explain(f"the virtual machine ({accelerator}) {'broke down' if is_up else 'did not come up'}", log)
+    explain(f"the virtual machine {'broke down' if is_up else 'did not come up'}", log)
     return STATUS_NOT_UP if is_up else None
 
 
@@ -112,12 +136,12 @@ sleep 60
 """
 
 
-def qemu(boot, share, memory_mib, accelerator):
-    """How the machine is made: no disk, no network, no screen."""
+def start(qemu, boot, share, memory_mib, accelerator):
+    """Starts a machine: no disk, no network, no screen."""
     processor = "host" if accelerator == "kvm" else "qemu64,+rdrand"
     plan9 = "security_model=none,multidevs=remap"
-    return [
-        QEMU,
+    command = [
+        *(qemu.program, *qemu.options),
         *("-machine", "pc", "-accel", accelerator, "-cpu", processor, "-smp", "1", "-m", str(memory_mib)),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-kernel", str(boot.kernel), "-initrd", str(boot.initramfs)),
@@ -127,3 +151,5 @@ def qemu(boot, share, memory_mib, accelerator):
         *("-virtfs", f"local,path={share},mount_tag=run,{plan9}"),
         *("-device", "virtio-serial-pci", "-chardev", "stdio,id=said,signal=off", "-device", "virtserialport,chardev=said"),
     ]
+    # What the machine says goes by the standard output; a standard input that ends would close the port for it.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, **qemu.environment})
