@@ -157,10 +157,18 @@ mod tests {
         ] {
             let before = settings(address);
             let mut after = [before.clone()];
-            assert_eq!(wants_advertisement(addresses, &mut after), expected, "{addresses:?} {address}");
+            assert_eq!(
+                wants_advertisement(addresses, &mut after),
+                expected,
+                "{addresses:?} {address}"
+            );
             let left = if expected.is_some() { None } else { before.address_v6 };
             assert_eq!((after[0].address_v4, after[0].address_v6), (before.address_v4, left));
-            assert_eq!(after[0].name_servers_v6.is_empty(), addresses == Addresses::Dhcp, "{addresses:?}");
+            assert_eq!(
+                after[0].name_servers_v6.is_empty(),
+                addresses == Addresses::Dhcp,
+                "{addresses:?}"
+            );
         }
     }
 }
