@@ -121,7 +121,7 @@ def addresses(modem):
 
 
 def context(modem):
-    for number in ("*99***1#", "*99***1*1#"):
+    for number in ("*99***1#", "T*99**PPP*1#"):
         dialled = Dialled(modem, number=number)
         dialled.says(r"local +IP address")
         dialled.hang_up()
