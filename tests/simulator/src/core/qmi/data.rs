@@ -21,11 +21,11 @@ use crate::core::usb::Function;
 /// Verbose call end reasons: the layer and the number.
 type Reason = (u16, u16);
 
-const NO_SERVICE: Reason = (3, 1016);
+pub(crate) const NO_SERVICE: Reason = (3, 1016);
 const CALL_ENDED_LOCALLY: Reason = (2, 202);
 const INTERFACE_IN_USE: Reason = (2, 241);
 const UNKNOWN_APN: Reason = (6, 27);
-const AUTHENTICATION_FAILED: Reason = (6, 29);
+pub(crate) const AUTHENTICATION_FAILED: Reason = (6, 29);
 const ONLY_V4: Reason = (6, 50);
 const ONLY_V6: Reason = (6, 51);
 
@@ -169,6 +169,21 @@ fn statistics(mask: u32) -> Vec<Tlv> {
 }
 
 impl PacketNetwork {
+    /// What it gives to a session of these versions of IP.
+    pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
+        let v4 = families.contains(&4);
+        let v6 = families.contains(&6);
+        Given {
+            v4: v4.then_some((address_v4(self.subnet), MASK_V4.to_bits().leading_ones() as u8)),
+            v6: v6.then_some((ADDRESS_V6, PREFIX_V6)),
+            gateway_v4: v4.then_some(gateway_v4(self.subnet)),
+            gateway_v6: v6.then_some(GATEWAY_V6),
+            name_servers_v4: NAME_SERVERS_V4.into_iter().filter(|_| v4).collect(),
+            name_servers_v6: v6.then_some(NAME_SERVER_V6).into_iter().collect(),
+            mtu: MTU,
+        }
+    }
+
     /// What its DHCP server hands out, if it has one.
     pub(in crate::core) fn offer(&self) -> Option<Offer> {
         Some(Offer {
@@ -194,6 +209,11 @@ impl Modem {
         let data = &self.qmi.data;
         let sessions = data.sessions.iter().filter(|_| data.link_layer == RAW_IP);
         sessions.map(address).collect()
+    }
+
+    /// Whether there are sessions at all.
+    pub(in crate::core) fn has_qmi_sessions(&self) -> bool {
+        !self.qmi.data.sessions.is_empty()
     }
 
     pub(in crate::core) fn packets_are_served(&self) -> bool {
@@ -288,7 +308,7 @@ impl Modem {
             ),
             protocols: request.octet(0x16).map(u32::from),
         };
-        let in_use = self.packet.held_by_firmware.then_some(INTERFACE_IN_USE);
+        let in_use = (self.packet.held_by_firmware || self.data_call.is_some()).then_some(INTERFACE_IN_USE);
         let reason = in_use.or_else(|| self.session_refusal(family, &asked));
         self.note_session(family, request.octet(0x31), &asked, reason);
         if let Some(reason) = reason {
@@ -352,18 +372,9 @@ impl Modem {
 
     /// What the network gives to a session of these versions of IP; where a DHCP server does, no IPv4 address.
     pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
-        let v4 = families.contains(&4) && self.packet.lease_seconds.is_none();
-        let v6 = families.contains(&6);
-        let subnet = self.packet.subnet;
-        Given {
-            v4: v4.then_some((address_v4(subnet), MASK_V4.to_bits().leading_ones() as u8)),
-            v6: v6.then_some((ADDRESS_V6, PREFIX_V6)),
-            gateway_v4: v4.then_some(gateway_v4(subnet)),
-            gateway_v6: v6.then_some(GATEWAY_V6),
-            name_servers_v4: NAME_SERVERS_V4.into_iter().filter(|_| v4).collect(),
-            name_servers_v6: v6.then_some(NAME_SERVER_V6).into_iter().collect(),
-            mtu: MTU,
-        }
+        let told = |family: &u8| *family != 4 || self.packet.lease_seconds.is_none();
+        let families: Vec<u8> = families.iter().copied().filter(told).collect();
+        self.packet.given(&families)
     }
 
     /// A session that took its time is there.
