@@ -142,6 +142,8 @@ pub enum Request {
         /// The packet.
         packet: Vec<u8>,
     },
+    /// The host asks the network's router what it advertises.
+    Solicit,
     /// The network ends every data session, and the data call of the modem port.
     EndSessions {
         /// Layer of the verbose call end reason: 2 the modem, 6 3GPP.

@@ -184,6 +184,12 @@ pub(crate) struct PacketArguments {
     /// The DHCP server refuses to prolong a lease.
     #[arg(long)]
     lease_refused: bool,
+    /// The settings of a session hold no IPv6 address: router advertisements tell the prefix.
+    #[arg(long)]
+    advertised_only: bool,
+    /// No router advertises anything.
+    #[arg(long)]
+    router_silent: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -447,6 +453,8 @@ fn packet_network(arguments: PacketArguments) -> anyhow::Result<PacketNetwork> {
         subnet: arguments.subnet,
         lease_seconds: arguments.lease_seconds,
         lease_refused: arguments.lease_refused,
+        advertised_only: arguments.advertised_only,
+        router_silent: arguments.router_silent,
     })
 }
 

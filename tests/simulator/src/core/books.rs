@@ -312,6 +312,9 @@ pub struct Books {
     /// What the DHCP server did, in order.
     #[serde(default)]
     pub leases: Ledger<LeaseRecord>,
+    /// How often the host asked the router what it advertises.
+    #[serde(default)]
+    pub solicitations: u64,
 }
 
 impl Books {

@@ -76,6 +76,11 @@ impl Modem {
                     packet: self.lease(&packet),
                 });
             }
+            Request::Solicit => {
+                return Ok(Response::Packet {
+                    packet: self.solicited(),
+                });
+            }
             Request::EndSessions { layer, number } => {
                 self.network_ends_sessions((layer, number));
                 self.network_ends_mbim_session((layer, number));

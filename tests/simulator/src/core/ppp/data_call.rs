@@ -10,14 +10,11 @@ use super::{Drawn, Event, Granted, Over, Peer, Phase};
 use crate::core::Modem;
 use crate::core::books::{DataCallEnd, DataCallRecord};
 use crate::core::port::PortId;
-use crate::core::qmi::{AUTHENTICATION_FAILED, Asked, NO_SERVICE};
+use crate::core::qmi::{ADDRESS_V6, AUTHENTICATION_FAILED, Asked, NO_SERVICE};
 use crate::core::result_code::Code;
 use crate::core::schedule::Action;
 use crate::core::usb::Function;
 use crate::core::{internet, router};
-
-/// Where a host finds its router on the link.
-const LINK_LOCAL: u64 = 0xFE80_0000_0000_0000;
 
 /// A data call.
 #[derive(Debug)]
@@ -78,10 +75,6 @@ fn identifier(address: Ipv6Addr) -> u64 {
     address.to_bits() as u64
 }
 
-fn with_identifier(prefix: u64, identifier: u64) -> Ipv6Addr {
-    Ipv6Addr::from_bits(u128::from(prefix) << 64 | u128::from(identifier))
-}
-
 impl Modem {
     /// Whether octets on a port belong to a data call.
     pub(in crate::core) fn is_in_data_state(&self, port: PortId) -> bool {
@@ -93,10 +86,8 @@ impl Modem {
         let up = self.data_call.as_ref().map_or(&[][..], |call| &call.up);
         let given = self.given_by_ppp();
         let v4 = given.v4.filter(|_| up.contains(&4)).map(|v4| IpAddr::V4(v4.address));
-        let v6 = up.contains(&6).then(|| self.given(&[6]).v6).flatten();
-        v4.into_iter()
-            .chain(v6.map(|(address, _)| IpAddr::V6(address)))
-            .collect()
+        let v6 = up.contains(&6).then_some(IpAddr::V6(ADDRESS_V6));
+        v4.into_iter().chain(v6).collect()
     }
 
     /// What the network gives to a session, whatever it refuses. A server of DHCP has nothing to say here: PPP tells addresses
@@ -326,16 +317,9 @@ impl Modem {
         }
         if family == 6 {
             // Nobody has to ask (29.061 11.2.1.3.2): the host may have done so before it could be heard.
-            self.advertise();
-        }
-    }
-
-    fn advertise(&mut self) {
-        let given = self.packet.given(&[6]);
-        if let (Some(router), Some((address, _))) = (given.gateway_v6, given.v6) {
-            let source = with_identifier(LINK_LOCAL, identifier(router));
-            let advertisement = router::advertisement(source, address, &given.name_servers_v6);
-            self.packet_for_host(&advertisement);
+            if let Some(advertisement) = self.advertised() {
+                self.packet_for_host(&advertisement);
+            }
         }
     }
 
@@ -344,11 +328,14 @@ impl Modem {
             record.uplink_packets += 1;
             record.uplink_octets += packet.len() as u64;
         }
-        if router::is_solicitation(packet) {
-            self.advertise();
-        } else if let Some(reply) = internet::answer(packet)
-            && internet::destination(&reply).is_some_and(|to| self.is_of_data_call(to))
-        {
+        let reply = if router::is_solicitation(packet) {
+            self.solicited()
+        } else {
+            let own = self.data_call_addresses();
+            internet::answer(packet)
+                .filter(|reply| internet::destination(reply).is_some_and(|to| internet::reaches(&own, to)))
+        };
+        if let Some(reply) = reply {
             self.packet_for_host(&reply);
         }
     }
@@ -358,20 +345,6 @@ impl Modem {
         if sent && let Some(record) = self.books.data_calls.records.back_mut() {
             record.downlink_packets += 1;
             record.downlink_octets += packet.len() as u64;
-        }
-    }
-
-    /// Whether an address is one that the host has: a whole prefix is its own.
-    fn is_of_data_call(&self, address: IpAddr) -> bool {
-        let given = self.given_by_ppp();
-        match address {
-            IpAddr::V4(address) => given.v4.is_some_and(|v4| v4.address == address),
-            IpAddr::V6(address) => {
-                let prefix = |address: Ipv6Addr| (address.to_bits() >> 64) as u64;
-                let own = self.packet.given(&[6]).v6;
-                let link_local = given.v6.map(|v6| with_identifier(LINK_LOCAL, v6.host));
-                own.is_some_and(|(own, _)| prefix(own) == prefix(address)) || link_local == Some(address)
-            }
         }
     }
 

@@ -15,6 +15,7 @@ use crate::control::Domain;
 use crate::core::Modem;
 use crate::core::books::SessionRecord;
 use crate::core::dhcp::Offer;
+use crate::core::router;
 use crate::core::schedule::Action;
 use crate::core::usb::Function;
 
@@ -46,8 +47,12 @@ const fn gateway_v4(subnet: u8) -> Ipv4Addr {
 }
 const MASK_V4: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 252);
 const NAME_SERVERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(198, 51, 100, 53)];
-const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
+pub(crate) const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+/// The interface identifier that the network gives (3GPP 23.060 9.2.1.1), as an address of the link.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+/// A router is known by its address of the link (RFC 4861 6.1.2).
+const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const NAME_SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0x53, 0, 0, 0, 1);
 const PREFIX_V6: u8 = 64;
 const MTU: u32 = 1420;
@@ -80,6 +85,11 @@ pub struct PacketNetwork {
     pub lease_seconds: Option<u32>,
     /// The DHCP server refuses to prolong a lease.
     pub lease_refused: bool,
+    /// The settings of a session hold no IPv6 address (by QMI), or one of the link only (by MBIM): the host forms one in the
+    /// prefix that a router advertises.
+    pub advertised_only: bool,
+    /// No router advertises anything.
+    pub router_silent: bool,
 }
 
 /// How a session was asked for.
@@ -351,6 +361,18 @@ impl Modem {
         }
     }
 
+    /// A router solicitation came; what the router answers, if it does.
+    pub(in crate::core) fn solicited(&mut self) -> Option<Vec<u8>> {
+        self.books.solicitations += 1;
+        self.advertised()
+    }
+
+    /// What the router says, asked or not.
+    pub(in crate::core) fn advertised(&self) -> Option<Vec<u8>> {
+        let advertised = || router::advertisement(ROUTER_V6, ADDRESS_V6, &[NAME_SERVER_V6]);
+        (!self.packet.router_silent).then(advertised)
+    }
+
     /// A session was asked for.
     pub(in crate::core) fn note_session(
         &mut self,
@@ -370,11 +392,19 @@ impl Modem {
         });
     }
 
-    /// What the network gives to a session of these versions of IP; where a DHCP server does, no IPv4 address.
+    /// What the network tells a session of these versions of IP; what comes by DHCP or is advertised is not told.
     pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
-        let told = |family: &u8| *family != 4 || self.packet.lease_seconds.is_none();
-        let families: Vec<u8> = families.iter().copied().filter(told).collect();
-        self.packet.given(&families)
+        let is_told = |family: &u8| match family {
+            4 => self.packet.lease_seconds.is_none(),
+            _ => !self.packet.advertised_only,
+        };
+        let told: Vec<u8> = families.iter().copied().filter(is_told).collect();
+        let mut given = self.packet.given(&told);
+        if families.contains(&6) && self.packet.advertised_only {
+            // Of which an address is formed then.
+            given.v6 = Some((LINK_LOCAL, PREFIX_V6));
+        }
+        given
     }
 
     /// A session that took its time is there.
@@ -478,6 +508,9 @@ impl Modem {
 fn settings(family: u8, network: &PacketNetwork) -> Vec<Tlv> {
     let mut tlvs = vec![(0x29, MTU.to_le_bytes().to_vec()), (0x2b, vec![family])];
     if family == 6 {
+        if network.advertised_only {
+            return tlvs;
+        }
         tlvs.push((0x25, with_prefix(ADDRESS_V6, PREFIX_V6)));
         tlvs.push((0x26, with_prefix(GATEWAY_V6, PREFIX_V6)));
         tlvs.push((0x27, NAME_SERVER_V6.octets().to_vec()));
