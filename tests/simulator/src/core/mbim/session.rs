@@ -106,7 +106,8 @@ impl Modem {
         if !self.is_attached() {
             return Err(refused(PACKET_SERVICE_DETACHED));
         }
-        if self.packet.held_by_firmware || self.mbim.session.up.is_some() || self.mbim.session.pending.is_some() {
+        let is_taken = self.packet.held_by_firmware || self.data_call.is_some();
+        if is_taken || self.mbim.session.up.is_some() || self.mbim.session.pending.is_some() {
             return Err(refused(MAX_ACTIVATED_CONTEXTS));
         }
         let ip = match command.number(40) {
