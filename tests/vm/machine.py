@@ -122,7 +122,8 @@ def explain(problem, log):
 
 def inside(command, directory):
     """The script that the machine runs once its files are there."""
-    passed = {name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith(ENVIRONMENT_BEGINS)}
+    is_passed = lambda name: (name in ENVIRONMENT or name.startswith(ENVIRONMENT_BEGINS)) and not name.endswith("TOKEN")
+    passed = {name: value for name, value in os.environ.items() if is_passed(name)}
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in passed.items())
     return f"""{exports}export HOME=/root
 cd {shlex.quote(str(directory))}

@@ -101,15 +101,11 @@ fn set(interface: &str, name: &str, value: &str) -> io::Result<()> {
 
 /// Has the kernel ignore advertisements through an interface: with addresses that are known, they would only bring a second
 /// one and a default route past everything that was decided.
-pub fn ignore(interface: &str) {
-    if let Err(error) = set(interface, "accept_ra", "0")
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(
-            interface,
-            %error,
-            "router advertisements are not ignored (net.ipv6.conf.{interface}.accept_ra): the kernel may add a route of its own"
-        );
+pub fn ignore(interface: &str) -> io::Result<()> {
+    match set(interface, "accept_ra", "0") {
+        // A kernel without IPv6 hears of none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

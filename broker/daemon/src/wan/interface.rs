@@ -148,8 +148,18 @@ impl Interface {
 
     /// Gives the interface its addresses and routes.
     pub fn configure(&self, layout: &Layout) -> Result<(), NotReady> {
-        if !layout.is_advertised {
-            advertisement::ignore(&self.name);
+        if !layout.is_advertised
+            && let Err(error) = advertisement::ignore(&self.name)
+            // No router answers in a session without IPv6.
+            && layout.addresses.iter().any(|(address, _)| address.is_ipv6())
+        {
+            tracing::warn!(
+                interface = self.name,
+                %error,
+                "the kernel may take an address and a default route from router advertisements \
+                 (net.ipv6.conf.{}.accept_ra cannot be set to 0)",
+                self.name
+            );
         }
         let configured = self.link()?.configure(layout);
         configured.map_err(|source| self.link_failed(source))

@@ -55,6 +55,8 @@ async fn carries_advertised(bearer: &Bearer) -> anyhow::Result<()> {
 fn an_ipv6_address_is_formed_from_what_the_router_advertises_and_the_session_ends_with_it() -> anyhow::Result<()> {
     inside(async || {
         let rig = rig("[modem.data]\nip = \"ipv6\"\n").await?;
+        // A machine that leads packets for others hears no router unless it is told to.
+        std::fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1")?;
         ready(&rig).await?;
         rig.sim().set_packet_network(advertised()).await?;
         for _ in 0..2 {
