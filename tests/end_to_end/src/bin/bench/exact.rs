@@ -270,7 +270,7 @@ async fn hold(rig: &Rig, broker: &Broker, process: &Process, duration: Duration)
     let [first, second, third, fourth]: [CallStream; 4] =
         streams.try_into().map_err(|_| anyhow::anyhow!("four streams"))?;
     let hogs = Hogs::start();
-    let watch = Watch::start();
+    let watch = Watch::start()?;
     let before = processor_time(process.id()?)?;
     let until = Instant::now() + duration;
     let calls = tokio::try_join!(
