@@ -24,6 +24,8 @@ mod qmi;
 mod reply;
 mod requests;
 mod result_code;
+#[cfg_attr(not(test), expect(dead_code, reason = "the interfaces that carry IPv6 come next"))]
+pub(crate) mod router;
 mod schedule;
 mod settings;
 mod sim_card;
