@@ -387,15 +387,15 @@ pub struct DataConfig {
     pub ppp: bool,
 }
 
-/// Where the IPv4 address of a bearer comes from.
+/// Where the addresses of a bearer come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addresses {
-    /// The session's settings; DHCP where they hold none.
+    /// The session's settings; where they hold none, DHCP for IPv4 and router advertisements for IPv6.
     #[default]
     Auto,
     /// The session's settings alone.
     Settings,
-    /// DHCP, whatever the settings say.
+    /// DHCP and router advertisements, whatever the settings say.
     Dhcp,
 }
 

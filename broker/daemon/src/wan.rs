@@ -5,6 +5,7 @@
 mod abort;
 pub mod actor;
 pub mod address;
+pub mod advertisement;
 mod claim;
 pub mod dhcp;
 mod hook;

@@ -155,6 +155,14 @@ impl Control {
         }
     }
 
+    /// What the network's router answers to a router solicitation, as a raw IP packet.
+    pub async fn solicit(&self) -> Result<Option<Vec<u8>>, ControlError> {
+        match self.ask(Request::Solicit).await? {
+            Response::Packet { packet } => Ok(packet),
+            _ => Err(ControlError::Mismatch),
+        }
+    }
+
     /// The network ends every data session, for this reason.
     pub async fn end_sessions(&self, layer: u16, number: u16) -> Result<(), ControlError> {
         self.tell(Request::EndSessions { layer, number }).await

@@ -142,7 +142,9 @@ pub enum Request {
         /// The packet.
         packet: Vec<u8>,
     },
-    /// The network ends every data session.
+    /// The host asks the network's router what it advertises.
+    Solicit,
+    /// The network ends every data session, and the data call of the modem port.
     EndSessions {
         /// Layer of the verbose call end reason: 2 the modem, 6 3GPP.
         layer: u16,
@@ -443,6 +445,9 @@ pub struct Status {
     /// Addresses of the data sessions whose packets can go.
     #[serde(default)]
     pub sessions: Vec<IpAddr>,
+    /// The data call of the modem port: its context, the state of the port, the phase of its link.
+    #[serde(default)]
+    pub data_call: Option<String>,
     /// QMI services, by number, of which somebody wants to hear: messages 5, the card 11.
     #[serde(default)]
     pub qmi_listeners: Vec<u8>,

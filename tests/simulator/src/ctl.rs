@@ -102,7 +102,7 @@ pub(crate) enum Action {
     },
     /// How the packet side of the network behaves from now on; what is not given goes back to normal.
     Packet(PacketArguments),
-    /// The network ends every data session.
+    /// The network ends every data session, and the data call of the modem port.
     EndSessions {
         /// Layer of the reason: 2 the modem, 6 3GPP.
         #[arg(long, default_value_t = 6)]
@@ -184,6 +184,12 @@ pub(crate) struct PacketArguments {
     /// The DHCP server refuses to prolong a lease.
     #[arg(long)]
     lease_refused: bool,
+    /// The settings of a session hold no IPv6 address: router advertisements tell the prefix.
+    #[arg(long)]
+    advertised_only: bool,
+    /// No router advertises anything.
+    #[arg(long)]
+    router_silent: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -447,6 +453,8 @@ fn packet_network(arguments: PacketArguments) -> anyhow::Result<PacketNetwork> {
         subnet: arguments.subnet,
         lease_seconds: arguments.lease_seconds,
         lease_refused: arguments.lease_refused,
+        advertised_only: arguments.advertised_only,
+        router_silent: arguments.router_silent,
     })
 }
 
@@ -526,6 +534,13 @@ fn print_books(books: &Books) -> anyhow::Result<()> {
             call.started_ms, call.id, call.direction, call.number
         ))?;
     }
+    for call in &books.data_calls.records {
+        let end = call.end.map_or("in progress".to_owned(), |end| format!("{end:?}"));
+        print(&format!(
+            "{:>9} data call over context {}, {} octets up and {} down: {end}",
+            call.at_ms, call.context, call.uplink_octets, call.downlink_octets
+        ))?;
+    }
     let (commands, detachments) = (books.commands.total(), books.detachments);
     print(&format!("{commands} command lines, {detachments} times off the bus"))
 }
@@ -549,5 +564,8 @@ fn print_status(status: &Status) -> anyhow::Result<()> {
     print(&format!("audio         {}", if status.audio { "flows" } else { "off" }))?;
     let sessions: Vec<String> = status.sessions.iter().map(ToString::to_string).collect();
     print(&format!("sessions      {}", sessions.join(" ")))?;
+    if let Some(call) = &status.data_call {
+        print(&format!("data call     {call}"))?;
+    }
     print(&format!("faults        {}", status.faults))
 }

@@ -23,7 +23,7 @@ pub use control::{
     TranscriptEntry, Way,
 };
 pub use core::{
-    AudioFault, Books, Code, Composition, Config, Cure, Fate, Fault, FaultAction, Function, ImsRegistration,
-    LeaseRecord, PacketNetwork, Phase, PinState, Timing, Trigger,
+    AudioFault, Books, Code, Composition, Config, Cure, DataCallEnd, DataCallRecord, Fate, Fault, FaultAction,
+    Function, ImsRegistration, LeaseRecord, PacketNetwork, Phase, PinState, Timing, Trigger,
 };
 pub use host::{Attachment, InProcess, Options, Place, Running, StartError, start, start_in_process};

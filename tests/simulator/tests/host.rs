@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use simulator::{
-    AudioFault, CallAudio, Config, Control, Fault, FaultAction, Function, Options, Phase, RingOptions, Running, Timing,
-    Way,
+    AudioFault, Books, CallAudio, Config, Control, DataCallEnd, Fault, FaultAction, Function, Options, Phase,
+    RingOptions, Running, Timing, Way,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -115,6 +115,29 @@ async fn the_device_looks_as_the_kernel_shows_it() {
         0,
         "nothing is left behind"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_call_ends_when_its_host_closes_the_port() {
+    let (directory, running) = start().await;
+    let control = running.control();
+    let mut port = open(directory.path(), "ttyUSB3");
+    port.write_all(b"ATD*99#\r").expect("a port that takes a line");
+    read_until(&mut port, "\r\nCONNECT 115200\r\n~");
+    assert!(control.status().await.expect("a status").data_call.is_some());
+    drop(port);
+    // The next host, however soon it is there, finds a port that takes commands.
+    let mut port = open(directory.path(), "ttyUSB3");
+    assert!(command(&mut port, "AT").ends_with("AT\r\r\nOK\r\n"));
+    let ended = |books: &Books| books.data_calls.records.back().is_some_and(|call| call.end.is_some());
+    let books = control.books_when(LIMIT, ended).await.expect("books");
+    assert_eq!(books.data_calls.records[0].end, Some(DataCallEnd::PortClosed));
+    // And the end of that call is told once: it is not the end of its own.
+    port.write_all(b"ATE0D*99#\r").expect("a port that takes a line");
+    read_until(&mut port, "\r\nCONNECT 115200\r\n~");
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert!(control.status().await.expect("a status").data_call.is_some());
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,7 @@ use crate::config::{Authentication, DataConfig, PortAddress};
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
+use crate::wan::advertisement::AdvertisementError;
 use crate::wan::dhcp::{Lease, LeaseError};
 use crate::wan::interface::Interface;
 use connecting::{ConnectError, Session};
@@ -52,6 +53,8 @@ pub(super) enum Done {
     Disconnected,
     /// The lease of an address was prolonged, or not.
     Prolonged(Result<Lease, LeaseError>),
+    /// An advertised address is not to be used any more.
+    Withdrawn(AdvertisementError),
     /// The port was closed meanwhile.
     Ended,
 }
@@ -338,6 +341,8 @@ impl Serving<'_> {
                 }
                 self.keep_lease();
             }
+            // Another prefix is another session's: it is connected anew by whoever wants it.
+            Done::Withdrawn(error) => self.end_session(error.to_string(), Persistence::Transient).await,
             Done::Prolonged(Err(error)) => self.end_session(error.to_string(), Persistence::Transient).await,
         }
     }
@@ -485,6 +490,7 @@ impl Serving<'_> {
         let (addresses, name_servers, apn, mtu) = session.described();
         self.data.session = Some(session);
         self.keep_lease();
+        self.watch_advertised();
         let waiting = std::mem::take(&mut self.data.connecting);
         let answer = Box::new(move |bearer: Bearer| {
             for reply in waiting {
@@ -517,6 +523,17 @@ impl Serving<'_> {
         };
         if let Some(work) = session.prolonging(interface) {
             let work = async move { work.await.map_or(Done::Ended, Done::Prolonged) };
+            self.start(self.data.bound(work));
+        }
+    }
+
+    /// Hears of it when the kernel gives an advertised address up, for as long as there is a session.
+    fn watch_advertised(&mut self) {
+        let (Some(session), Some(interface)) = (&self.data.session, &self.data.interface) else {
+            return;
+        };
+        if let Some(work) = session.withdrawing(interface) {
+            let work = async move { work.await.map_or(Done::Ended, Done::Withdrawn) };
             self.start(self.data.bound(work));
         }
     }

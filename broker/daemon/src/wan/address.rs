@@ -9,7 +9,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::netlink::{Body, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
 
@@ -41,6 +41,10 @@ const OWN_METRIC: u32 = 700;
 const IFF_UP: u32 = 1;
 /// Addresses of a point-to-point link belong to nobody else, so nothing has to be detected.
 const IFA_F_NODAD: u8 = 0x02;
+/// Somebody else has it (*duplicate*), it is not to be used any more (*deprecated*), or not yet (*tentative*).
+const IFA_F_DADFAILED: u8 = 0x08;
+const IFA_F_DEPRECATED: u8 = 0x20;
+const IFA_F_TENTATIVE: u8 = 0x40;
 const RT_TABLE_MAIN: u8 = 254;
 const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
@@ -54,16 +58,27 @@ const AF_INET6: u8 = 10;
 pub struct Layout {
     /// Addresses with the lengths of their prefixes.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// Those of IPv6 are what the kernel made of router advertisements: it keeps them, nobody gives or takes them.
+    pub is_advertised: bool,
     /// Largest packet.
     pub mtu: Option<u32>,
     /// Metric of the default route of each family that has an address; none in the main table without it.
     pub metric: Option<u32>,
 }
 
+/// An address that an interface has.
+struct Held {
+    family: u8,
+    prefix: u8,
+    flags: u8,
+    octets: Vec<u8>,
+}
+
 /// An interface.
 pub struct Link {
     netlink: Netlink,
-    index: u32,
+    /// Its number.
+    pub index: u32,
     /// Whether it is up.
     pub is_up: bool,
 }
@@ -142,18 +157,17 @@ impl Link {
 
     /// Gives it its addresses, takes it up and adds the routes. What was there before goes.
     pub fn configure(&mut self, layout: &Layout) -> io::Result<()> {
-        self.clear()?;
+        let is_kept = |family: u8| layout.is_advertised && family == AF_INET6;
+        self.clear_but(is_kept)?;
         if let Some(mtu) = layout.mtu {
             let body = Body::new(&link_header(self.index, 0, 0)).with_u32(IFLA_MTU, mtu);
             self.netlink.change(RTM_NEWLINK, 0, &body)?;
         }
         self.set_up(true)?;
         for (address, prefix) in &layout.addresses {
-            let octets = octets_of(*address);
-            let body = Body::new(&address_header(family_of(*address), *prefix, self.index))
-                .with(IFA_LOCAL, &octets)
-                .with(IFA_ADDRESS, &octets);
-            self.netlink.change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
+            if !is_kept(family_of(*address)) {
+                self.add_address(*address, *prefix)?;
+            }
         }
         let mut families: Vec<u8> = layout
             .addresses
@@ -171,6 +185,15 @@ impl Link {
         Ok(())
     }
 
+    /// Gives it an address.
+    pub fn add_address(&mut self, address: IpAddr, prefix: u8) -> io::Result<()> {
+        let octets = octets_of(address);
+        let body = Body::new(&address_header(family_of(address), prefix, self.index))
+            .with(IFA_LOCAL, &octets)
+            .with(IFA_ADDRESS, &octets);
+        self.netlink.change(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &body)
+    }
+
     fn change_route(&mut self, kind: u16, flags: u16, family: u8, table: u8, metric: u32) -> io::Result<()> {
         let body = Body::new(&route_header(family, table, ROUTE_PROTOCOL))
             .with_u32(RTA_OIF, self.index)
@@ -180,14 +203,28 @@ impl Link {
 
     /// Removes the broker's routes through it, and its addresses.
     pub fn clear(&mut self) -> io::Result<()> {
+        self.clear_but(|_| false)
+    }
+
+    fn clear_but(&mut self, is_kept: impl Fn(u8) -> bool) -> io::Result<()> {
         for (family, table, metric) in self.routes()? {
             self.change_route(RTM_DELROUTE, 0, family, table, metric)?;
         }
-        for (family, prefix, octets) in self.addresses()? {
-            let body = Body::new(&address_header(family, prefix, self.index)).with(IFA_LOCAL, &octets);
+        for held in self.addresses()?.into_iter().filter(|held| !is_kept(held.family)) {
+            let body = Body::new(&address_header(held.family, held.prefix, self.index)).with(IFA_LOCAL, &held.octets);
             self.netlink.change(RTM_DELADDR, 0, &body)?;
         }
         Ok(())
+    }
+
+    /// The IPv6 addresses that may be used, without those that reach no further than the link.
+    pub fn usable_v6(&mut self) -> io::Result<Vec<(Ipv6Addr, u8)>> {
+        const UNUSABLE: u8 = IFA_F_DADFAILED | IFA_F_DEPRECATED | IFA_F_TENTATIVE;
+        let addresses = self.addresses()?.into_iter();
+        let usable = addresses.filter(|held| held.family == AF_INET6 && held.flags & UNUSABLE == 0);
+        Ok(usable
+            .filter_map(|held| Some((Ipv6Addr::from(<[u8; 16]>::try_from(held.octets).ok()?), held.prefix)))
+            .collect())
     }
 
     /// The same, and the link down, if the broker's routes show that it was the broker who took it up.
@@ -224,20 +261,25 @@ impl Link {
         Ok(routes)
     }
 
-    /// Family, prefix and octets of its addresses, without those that the kernel gives itself.
-    fn addresses(&mut self) -> io::Result<Vec<(u8, u8, Vec<u8>)>> {
+    /// Its addresses, without those that reach no further than the link, which the kernel gives itself.
+    fn addresses(&mut self) -> io::Result<Vec<Held>> {
         let (mut addresses, index) = (Vec::new(), self.index);
         let body = Body::new(&address_header(0, 0, 0));
         self.netlink.list(RTM_GETADDR, &body, |_, address| {
             let Some((header, rest)) = address.split_first_chunk::<8>() else {
                 return;
             };
-            let [family, prefix, _, scope, ..] = *header;
+            let [family, prefix, flags, scope, ..] = *header;
             let owner = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]);
             let local = attributes(rest).find(|(kind, _)| *kind == IFA_LOCAL);
             let value = local.or_else(|| attributes(rest).find(|(kind, _)| *kind == IFA_ADDRESS));
             if let Some((_, value)) = value.filter(|_| owner == index && scope != RT_SCOPE_LINK) {
-                addresses.push((family, prefix, value.to_vec()));
+                addresses.push(Held {
+                    family,
+                    prefix,
+                    flags,
+                    octets: value.to_vec(),
+                });
             }
         })?;
         Ok(addresses)

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::address::{Layout, Link};
+use super::advertisement;
 use super::pppd;
 
 /// `CAP_NET_ADMIN`, by its number in `capability(7)`.
@@ -173,6 +174,9 @@ impl Interface {
 
     /// Gives the interface its addresses and routes.
     pub fn configure(&self, layout: &Layout) -> Result<(), NotReady> {
+        if !layout.is_advertised {
+            advertisement::ignore(&self.name);
+        }
         let configured = self.link()?.configure(layout);
         configured.map_err(|source| self.link_failed(source))
     }

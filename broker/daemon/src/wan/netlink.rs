@@ -12,12 +12,16 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
+use tokio::net::unix::pipe;
 
 /// Octets of the header before every message.
 const HEADER: usize = 16;
 
 /// The kernel splits long lists into messages of at most 32 KiB.
 const RECEIVE_SIZE: usize = 32 * 1024;
+
+/// A message about one thing, such as an interface with all its counters.
+const ANNOUNCEMENT_SIZE: usize = 16 * 1024;
 
 /// The kernel answers at once, unless a driver holds the lock of all links for long.
 const ANSWER_LIMIT_S: i64 = 5;
@@ -80,6 +84,54 @@ pub(super) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])
         // The upper bits say how the value is nested and in which order its octets are.
         Some((u16::from_ne_bytes([kind_low, kind_high]) & 0x3FFF, value))
     })
+}
+
+/// The messages of a datagram: kind, sequence number and body.
+fn messages(mut octets: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let (header, _) = octets.split_first_chunk::<HEADER>()?;
+        let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let length = word(0) as usize;
+        let body = octets.get(HEADER..length)?;
+        octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([header[4], header[5]]), word(8), body))
+    })
+}
+
+/// What the kernel tells on its own.
+pub(super) struct Announcements {
+    /// Nothing is asked of it but `read` and readiness, which a netlink socket has as well as a pipe.
+    descriptor: pipe::Receiver,
+}
+
+impl Announcements {
+    /// Listens from now on to groups: bits as in `RTMGRP_…` of `rtnetlink(7)`, one for each `RTNLGRP_…` beyond them.
+    pub(super) fn open(groups: u32) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let descriptor: OwnedFd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+        bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+        Ok(Self {
+            descriptor: pipe::Receiver::from_owned_fd_unchecked(descriptor)?,
+        })
+    }
+
+    /// Waits until there is something, and reads all of it; `each` gets the kind and the body of every message. Messages may
+    /// have been lost: what they were about has to be looked at.
+    pub(super) async fn next(&self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+        self.descriptor.readable().await?;
+        // What does not fit is cut off, and no message then.
+        let mut buffer = [0; ANNOUNCEMENT_SIZE];
+        loop {
+            match self.descriptor.try_read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => messages(&buffer[..count]).for_each(|(kind, _, body)| each(kind, body)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
 }
 
 /// A socket to the kernel.
@@ -146,13 +198,8 @@ impl Netlink {
     }
 
     /// Reads the messages of a datagram; the outcome, once it is there.
-    fn read(&self, mut octets: &[u8], each: &mut impl FnMut(u16, &[u8])) -> Option<io::Result<()>> {
-        while let Some((header, _)) = octets.split_first_chunk::<HEADER>() {
-            let word = |at: usize| u32::from_ne_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-            let length = word(0) as usize;
-            let (kind, sequence) = (u16::from_ne_bytes([header[4], header[5]]), word(8));
-            let body = octets.get(HEADER..length)?;
-            octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
+    fn read(&self, octets: &[u8], each: &mut impl FnMut(u16, &[u8])) -> Option<io::Result<()>> {
+        for (kind, sequence, body) in messages(octets) {
             if sequence != self.sequence {
                 continue;
             }

@@ -4,15 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
-use tokio::net::unix::pipe;
-
 use super::address::ROUTE_PROTOCOL;
-use super::netlink::{Body, Netlink, attributes};
+use super::netlink::{Announcements, Body, Netlink, attributes};
 use super::policy;
 
 const RTM_GETLINK: u16 = 18;
@@ -256,42 +251,17 @@ pub fn primary<'a>(
 }
 
 /// Tells that something changed.
-pub struct Bell {
-    /// Nothing is asked of it but `read` and readiness, which a netlink socket has as well as a pipe.
-    descriptor: pipe::Receiver,
-}
+pub struct Bell(Announcements);
 
 impl Bell {
     /// Listens from now on.
     pub fn open() -> io::Result<Self> {
-        let descriptor: OwnedFd = socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::NetlinkRoute,
-        )?;
-        bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, GROUPS))?;
-        Ok(Self {
-            descriptor: pipe::Receiver::from_owned_fd_unchecked(descriptor)?,
-        })
+        Ok(Self(Announcements::open(GROUPS)?))
     }
 
     /// Waits until something changes; what changed is found by [`survey`].
     pub async fn rung(&self) -> io::Result<()> {
-        self.descriptor.readable().await?;
-        let mut buffer = [0_u8; 16 * 1024];
-        loop {
-            // Whatever does not fit is cut off: the content is of no interest.
-            match self.descriptor.try_read(&mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Something was lost; the survey that follows sees it all the same.
-                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.0.next(|_, _| {}).await
     }
 }
 

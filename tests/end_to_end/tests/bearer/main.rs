@@ -2,6 +2,7 @@
 //! interface as a TUN device. They need root and `/dev/net/tun`, so `cargo test` leaves them out; `tests/run` runs them with
 //! `--ignored` where it can.
 
+mod advertised;
 mod connecting;
 mod dynamic;
 mod mbim;

@@ -223,6 +223,61 @@ pub struct SessionRecord {
     pub refused: Option<(u16, u16)>,
 }
 
+/// Why a data call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataCallEnd {
+    /// The network refused what the host asked for, by layer and number of a verbose call end reason.
+    Refused {
+        /// 2 the modem, 3 the call management, 6 3GPP.
+        layer: u16,
+        /// Its number there.
+        number: u16,
+    },
+    /// The network ended it, with its reason.
+    Network {
+        /// As above.
+        layer: u16,
+        /// As above.
+        number: u16,
+    },
+    /// The network, or the module, was gone.
+    CarrierLost,
+    /// The host terminated the link (LCP).
+    Terminated,
+    /// The host did not answer, or agreed to nothing.
+    Unanswered,
+    /// `ATH`
+    HungUp,
+    /// The host closed the port.
+    PortClosed,
+    /// `AT+CGACT` or `AT+CGATT` on the other port.
+    Deactivated,
+}
+
+/// A data call of the modem port: PPP from `CONNECT` to `NO CARRIER`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataCallRecord {
+    /// Milliseconds since the start of the simulator.
+    pub at_ms: u64,
+    /// The context that was dialled.
+    pub context: u32,
+    /// End.
+    pub ended_ms: Option<u64>,
+    /// Why it ended.
+    pub end: Option<DataCallEnd>,
+    /// IP packets of the host.
+    pub uplink_packets: u64,
+    /// Their octets.
+    pub uplink_octets: u64,
+    /// IP packets for the host.
+    pub downlink_packets: u64,
+    /// Their octets.
+    pub downlink_octets: u64,
+    /// Frames of the host that were lost to noise, known at the end.
+    pub damaged_frames: u64,
+}
+
 /// What the DHCP server was asked, and what it answered, as message types of RFC 2132 9.6.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRecord {
@@ -255,9 +310,15 @@ pub struct Books {
     /// Data sessions that the host asked for, in order.
     #[serde(default)]
     pub sessions: Ledger<SessionRecord>,
+    /// Data calls of the modem port, in order.
+    #[serde(default)]
+    pub data_calls: Ledger<DataCallRecord>,
     /// What the DHCP server did, in order.
     #[serde(default)]
     pub leases: Ledger<LeaseRecord>,
+    /// How often the host asked the router what it advertises.
+    #[serde(default)]
+    pub solicitations: u64,
 }
 
 impl Books {

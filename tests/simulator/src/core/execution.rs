@@ -20,6 +20,9 @@ impl Modem {
         if self.is_silent(port) || self.swallowed(port, bytes) {
             return;
         }
+        if self.is_in_data_state(port) {
+            return self.data_input(bytes);
+        }
         let held = &mut self.port(port).held;
         let room = HELD_LIMIT.saturating_sub(held.len());
         held.extend(bytes.iter().take(room));
@@ -357,6 +360,9 @@ impl Modem {
             FaultAction::InjectUnsolicited { line } if port.is_none() => self.unsolicited(&line),
             FaultAction::InjectUnsolicited { line } => {
                 for port in ports {
+                    if self.is_in_data_state(port) {
+                        continue;
+                    }
                     self.emit(port.function(), format!("\r\n{line}\r\n").as_bytes());
                 }
             }

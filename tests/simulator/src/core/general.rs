@@ -1,5 +1,7 @@
 //! Identification, functionality and the commands that belong to no other group; and the order in which groups are asked.
 
+use std::time::Duration;
+
 use super::Modem;
 use super::line::{Command, Form};
 use super::port::PortId;
@@ -16,6 +18,8 @@ pub(crate) struct General {
     /// `+CEVOLTE`, for both kinds of access.
     volte: [u32; 2],
     s_registers: [u8; 16],
+    /// `AT&D`: what a port that the host closes means for its data call.
+    pub(crate) data_terminal_ready: u32,
 }
 
 impl Default for General {
@@ -31,6 +35,7 @@ impl Default for General {
             (9, 6),
             (10, 14),
             (11, 95),
+            (GUARD_TIME, 50),
         ] {
             s_registers[register] = value;
         }
@@ -39,7 +44,18 @@ impl Default for General {
             character_set: "IRA",
             volte: [0, 0],
             s_registers,
+            data_terminal_ready: 2,
         }
+    }
+}
+
+/// The S-parameter for the silence around `+++`, in fiftieths of a second.
+const GUARD_TIME: usize = 12;
+
+impl General {
+    /// The silence that belongs to an escape from the data state.
+    pub(crate) fn escape_guard(&self) -> Duration {
+        Duration::from_millis(20) * u32::from(self.s_registers[GUARD_TIME])
     }
 }
 
@@ -47,6 +63,7 @@ impl Modem {
     /// Executes one command.
     pub(super) fn execute(&mut self, port: PortId, command: &Command) -> Outcome {
         self.basic_command(port, command)
+            .or_else(|| self.data_call_command(port, command))
             .or_else(|| self.identification(command))
             .or_else(|| self.module_command(command))
             .or_else(|| self.sim_command(command))
@@ -93,7 +110,11 @@ impl Modem {
                 Reply::ok()
             }
             "&V" => Reply::line("&C: 0; &D: 2; &F: 0; E: 1; L: 0; M: 0; Q: 0; V: 1; X: 0; Z: 0; S0: 0;"),
-            "X" | "L" | "M" | "&C" | "&D" | "&S" | "&W" | "&E" | "T" | "P" => Reply::ok(),
+            "&D" if value <= 2 => {
+                self.general.data_terminal_ready = value;
+                Reply::ok()
+            }
+            "X" | "L" | "M" | "&C" | "&S" | "&W" | "&E" | "T" | "P" => Reply::ok(),
             "\\Q" | "\\S" | "\\V" => Reply::ok(),
             "I" => Reply::lines(vec![
                 "Manufacturer: SIMCOM INCORPORATED".to_owned(),
@@ -102,7 +123,6 @@ impl Modem {
                 format!("IMEI: {}", self.config.imei),
                 "+GCAP: +CGSM".to_owned(),
             ]),
-            "O" => Reply::code(super::Code::NoCarrier),
             name if name.starts_with('S') => self.s_register(name, command),
             _ => return None,
         };
@@ -122,7 +142,9 @@ impl Modem {
             }
         }
         self.settings = fresh;
-        self.general.s_registers = General::default().s_registers;
+        let fresh = General::default();
+        self.general.s_registers = fresh.s_registers;
+        self.general.data_terminal_ready = fresh.data_terminal_ready;
     }
 
     fn s_register(&mut self, name: &str, command: &Command) -> Reply {

@@ -29,6 +29,17 @@ pub fn destination(packet: &[u8]) -> Option<IpAddr> {
     }
 }
 
+/// Whether one of these addresses, or of the prefix of 64 bits that came with it, is where a packet goes: the whole prefix
+/// belongs to a session (3GPP 23.401 5.3.1.2.2).
+#[must_use]
+pub fn reaches(addresses: &[IpAddr], to: IpAddr) -> bool {
+    let same = |address: &IpAddr| match (address, to) {
+        (IpAddr::V6(address), IpAddr::V6(to)) => address.segments()[..4] == to.segments()[..4],
+        (address, to) => *address == to,
+    };
+    addresses.iter().any(same)
+}
+
 fn answer_v4(packet: &[u8]) -> Option<Vec<u8>> {
     let header = usize::from(packet[0] & 0x0F) * 4;
     let total = usize::from(u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]));
@@ -106,6 +117,19 @@ mod tests {
         for part in [&reply[..20], &reply[20..]] {
             let total = sum(part);
             assert_eq!((total & 0xFFFF) + (total >> 16), 0xFFFF);
+        }
+    }
+
+    #[test]
+    fn a_session_has_its_ipv4_address_and_the_whole_prefix_of_its_ipv6_address() {
+        let sessions = ["10.64.0.2", "2001:db8:0:1::2"].map(|address| address.parse::<IpAddr>().expect("an address"));
+        for (to, expected) in [
+            ("10.64.0.2", true),
+            ("10.64.0.1", false),
+            ("2001:db8:0:1:dead:beef::1", true),
+            ("2001:db8:0:2::2", false),
+        ] {
+            assert_eq!(reaches(&sessions, to.parse().expect("an address")), expected, "{to}");
         }
     }
 

@@ -20,11 +20,11 @@ mod messages;
 mod network;
 mod pcm;
 mod port;
+mod ppp;
 mod qmi;
 mod reply;
 mod requests;
 mod result_code;
-#[cfg_attr(not(test), expect(dead_code, reason = "the interfaces that carry IPv6 come next"))]
 pub(crate) mod router;
 mod schedule;
 mod settings;
@@ -44,8 +44,8 @@ use jiff::civil::DateTime;
 
 use crate::control::{CallAudio, OutgoingPolicy};
 pub use books::{
-    AudioAccount, Books, CallRecord, CommandRecord, Delivery, Direction, Fate, LeaseRecord, Ledger, SessionRecord,
-    Submit,
+    AudioAccount, Books, CallRecord, CommandRecord, DataCallEnd, DataCallRecord, Delivery, Direction, Fate,
+    LeaseRecord, Ledger, SessionRecord, Submit,
 };
 pub use faults::{AudioFault, Fault, FaultAction, Phase, Trigger};
 pub use hang::Cure;
@@ -229,6 +229,7 @@ pub struct Modem {
     ussd: ussd::Ussd,
     qmi: qmi::Qmi,
     mbim: mbim::Mbim,
+    data_call: Option<ppp::DataCall>,
     packet: PacketNetwork,
     /// What the IMS grants; registered if nothing was said.
     ims_granted: Option<ImsRegistration>,
@@ -265,6 +266,7 @@ impl Modem {
             ussd: ussd::Ussd::default(),
             qmi: qmi::Qmi::default(),
             mbim: mbim::Mbim::default(),
+            data_call: None,
             packet: PacketNetwork::default(),
             ims_granted: None,
             general: general::General::default(),
@@ -275,6 +277,15 @@ impl Modem {
     /// The host opened a port.
     pub fn handle_opened(&mut self, port: Function) {
         self.hangs.opened(port);
+    }
+
+    /// The host closed a port.
+    pub fn handle_closed(&mut self, port: Function, now: Instant) {
+        self.now = now;
+        self.run_due();
+        if port == Function::Modem {
+            self.data_port_closed();
+        }
     }
 
     /// How often the host opened each port so far.
@@ -380,6 +391,8 @@ impl Modem {
             Action::Unsolicited { line } => self.unsolicited(&line),
             Action::Session { id } => self.session_due(id),
             Action::MbimSession { id } => self.mbim_session_due(id),
+            Action::DataState { context } => self.enter_data_state(context),
+            Action::DataCall => self.data_call_due(),
         }
     }
 
@@ -426,7 +439,7 @@ impl Modem {
         });
     }
 
-    /// A line on every port that gets unsolicited result codes (`AT+CATR`).
+    /// A line on every port that gets unsolicited result codes (`AT+CATR`) and is in the command state.
     fn unsolicited(&mut self, line: &str) {
         let about_calls = ["+CLCC", "VOICE CALL", "MISSED_CALL"];
         if self.telephony.muted && about_calls.iter().any(|prefix| line.starts_with(prefix)) {
@@ -452,7 +465,10 @@ impl Modem {
             .iter()
             .map(|interface| interface.function)
             .collect();
-        for port in ports.iter().filter(|port| present.contains(port)) {
+        let in_data_state = |port: &Function| PortId::of(*port).is_some_and(|port| self.is_in_data_state(port));
+        let heard = |port: &&Function| present.contains(port) && !in_data_state(port);
+        let heard: Vec<&Function> = ports.iter().filter(heard).collect();
+        for port in heard {
             self.emit(*port, text.as_bytes());
         }
     }
@@ -465,6 +481,7 @@ impl Modem {
         self.attached = false;
         self.books.detachments += 1;
         self.end_all_calls("modem lost");
+        self.end_data_call(DataCallEnd::CarrierLost);
         self.schedule
             .cancel(|action| !matches!(action, Action::Report { .. } | Action::RemoteHangUp { .. }));
         for port in PortId::ALL {
@@ -513,6 +530,7 @@ impl Modem {
         self.attached = false;
         self.renumber = renumber;
         self.books.detachments += 1;
+        self.end_data_call(DataCallEnd::PortClosed);
         for port in PortId::ALL {
             self.port(port).reset();
         }

@@ -33,8 +33,8 @@ pub(crate) struct Network {
     rsrq: i16,
     snr: i16,
     pub(crate) contexts: BTreeMap<u32, (String, String)>,
-    /// Authentication and user of the contexts that have one.
-    authentications: BTreeMap<u32, (u32, String)>,
+    /// Authentication, user and password of the contexts that have them.
+    authentications: BTreeMap<u32, (u32, String, String)>,
     active: Vec<u32>,
     attached: bool,
     selection: u32,
@@ -70,6 +70,18 @@ impl Network {
     /// Whether somebody chose the operator.
     pub(crate) fn is_selected_by_hand(&self) -> bool {
         self.selection == 1
+    }
+
+    /// Authentication, user and password of a context: PAP 1, CHAP 2, either 3.
+    pub(crate) fn authentication(&self, context: u32) -> Option<(u32, String, String)> {
+        self.authentications.get(&context).cloned()
+    }
+
+    pub(crate) fn set_active(&mut self, context: u32, active: bool) {
+        self.active.retain(|each| *each != context);
+        if active {
+            self.active.push(context);
+        }
     }
 
     pub(crate) fn power_down(&mut self) {
@@ -202,6 +214,7 @@ impl Modem {
             }
         }
         self.qmi_follows_registration();
+        self.data_call_follows_registration();
         if mode_changed && self.settings.is_on("+CNSMOD") {
             let line = format!("+CNSMOD: {}", self.system_mode());
             self.unsolicited(&line);
@@ -423,7 +436,7 @@ impl Modem {
                     .contexts
                     .keys()
                     .map(|cid| match self.network.authentications.get(cid) {
-                        Some((kind, user)) => format!("+CGAUTH: {cid},{kind},\"{user}\""),
+                        Some((kind, user, _)) => format!("+CGAUTH: {cid},{kind},\"{user}\""),
                         None => format!("+CGAUTH: {cid},0"),
                     })
                     .collect(),
@@ -441,7 +454,10 @@ impl Modem {
         };
         match (kind, command.value(2), command.value(3)) {
             (0, ..) => self.network.authentications.remove(&cid),
-            (_, Some(_), Some(user)) => self.network.authentications.insert(cid, (kind, user.to_owned())),
+            (_, Some(password), Some(user)) => {
+                let known = (kind, user.to_owned(), password.to_owned());
+                self.network.authentications.insert(cid, known)
+            }
             _ => return Reply::error(),
         };
         Reply::ok()
@@ -457,10 +473,7 @@ impl Modem {
         if !self.registration(Domain::Ps).is_registered() {
             return Reply::cme(30);
         }
-        self.network.active.retain(|active| *active != cid);
-        if state == 1 {
-            self.network.active.push(cid);
-        }
+        self.network.set_active(cid, state == 1);
         Reply::ok()
     }
 }

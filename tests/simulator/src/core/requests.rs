@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::books::DataCallEnd;
 use super::faults::Trigger;
 use super::schedule::{Action, CallStep, Return};
 use super::usb::Function;
@@ -75,9 +76,15 @@ impl Modem {
                     packet: self.lease(&packet),
                 });
             }
+            Request::Solicit => {
+                return Ok(Response::Packet {
+                    packet: self.solicited(),
+                });
+            }
             Request::EndSessions { layer, number } => {
                 self.network_ends_sessions((layer, number));
                 self.network_ends_mbim_session((layer, number));
+                self.terminate_data_call(DataCallEnd::Network { layer, number });
             }
             Request::SetIms { registration } => {
                 self.ims_granted = registration;
@@ -143,7 +150,13 @@ impl Modem {
                 .collect(),
             waiting_messages: self.messages.waiting.len(),
             audio: self.pcm.flowing.is_some(),
-            sessions: [self.session_addresses(), self.mbim_session_addresses()].concat(),
+            sessions: [
+                self.session_addresses(),
+                self.mbim_session_addresses(),
+                self.data_call_addresses(),
+            ]
+            .concat(),
+            data_call: self.data_call.as_ref().map(super::ppp::DataCall::shown),
             qmi_listeners: self.qmi_listeners(),
             faults: self.script.pending().len(),
         }

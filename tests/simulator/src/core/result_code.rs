@@ -105,6 +105,8 @@ pub enum Code {
     Ok,
     /// `ERROR`
     Error,
+    /// `CONNECT`, with the rate of the port.
+    Connect,
     /// `NO CARRIER`
     NoCarrier,
     /// `BUSY`
@@ -134,6 +136,7 @@ impl Code {
         match self {
             Self::Ok => "OK".to_owned(),
             Self::Error => "ERROR".to_owned(),
+            Self::Connect => "CONNECT 115200".to_owned(),
             Self::NoCarrier => "NO CARRIER".to_owned(),
             Self::Busy => "BUSY".to_owned(),
             Self::NoAnswer => "NO ANSWER".to_owned(),
@@ -146,6 +149,7 @@ impl Code {
     pub fn digit(self) -> Option<u8> {
         match self {
             Self::Ok => Some(0),
+            Self::Connect => Some(1),
             Self::NoCarrier => Some(3),
             Self::Error => Some(4),
             Self::Busy => Some(7),

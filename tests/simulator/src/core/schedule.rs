@@ -45,6 +45,10 @@ pub(crate) enum Action {
     Session { id: u64 },
     /// The same of the MBIM function.
     MbimSession { id: u64 },
+    /// The modem port enters the data state: with a new call over a context, or with the one that is there.
+    DataState { context: Option<u32> },
+    /// Something of the data call is due.
+    DataCall,
 }
 
 /// Stages of power-on.

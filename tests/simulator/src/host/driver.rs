@@ -277,7 +277,10 @@ impl<B: Bench> Driver<B> {
                 self.modem.handle_input(port, Instant::now().into_std(), &bytes);
             }
             Event::Opened { port, generation } if generation == self.generation => self.modem.handle_opened(port),
-            Event::Input { .. } | Event::Opened { .. } => {}
+            Event::Closed { port, generation } if generation == self.generation => {
+                self.modem.handle_closed(port, Instant::now().into_std());
+            }
+            Event::Input { .. } | Event::Opened { .. } | Event::Closed { .. } => {}
             Event::Switched { authorized, powered } => {
                 self.modem.handle_switch(Instant::now().into_std(), authorized, powered);
             }

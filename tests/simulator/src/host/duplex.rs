@@ -149,4 +149,11 @@ async fn carry(
         () = write => {}
         () = read => {}
     }
+    // Either the host dropped its end, or the device is gone and nobody wants to hear of it.
+    let _ = events
+        .send(Event::Closed {
+            port: function,
+            generation,
+        })
+        .await;
 }

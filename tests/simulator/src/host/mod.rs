@@ -40,6 +40,11 @@ enum Event {
         port: Function,
         generation: u64,
     },
+    /// The last program of the host that had a port open closed it.
+    Closed {
+        port: Function,
+        generation: u64,
+    },
     /// The host switched the device's authorisation or its port's power.
     Switched {
         authorized: bool,

@@ -18,6 +18,8 @@ struct Count {
     open: usize,
     /// Ever opened.
     openings: u64,
+    /// How often nobody was left.
+    closings: u64,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Shared {
                             count.openings += 1;
                         } else {
                             count.open = count.open.saturating_sub(1);
+                            count.closings += u64::from(count.open == 0);
                         }
                     }
                 }
@@ -93,6 +96,13 @@ impl PortPresence {
         let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.update(&mut counts);
         counts.get(&self.watch).is_some_and(|count| count.open > 0)
+    }
+
+    /// How often the last host that had it open closed it.
+    pub(super) fn closings(&self) -> u64 {
+        let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.update(&mut counts);
+        counts.get(&self.watch).map_or(0, |count| count.closings)
     }
 
     /// How often a host opened it.

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
@@ -42,11 +43,16 @@ impl PtyBench {
     }
 }
 
+/// The driver ended.
+struct Gone;
+
 /// Who has a pseudo-terminal open.
 pub(super) struct Listener {
     /// Keeps the terminal alive, and raw, while no host has it open.
     slave: OwnedFd,
     presence: PortPresence,
+    /// Closings that were told of.
+    told: AtomicU64,
 }
 
 impl Listener {
@@ -64,6 +70,15 @@ impl Listener {
         self.presence.openings()
     }
 
+    /// Tells once of each time that the last host was gone, and before anything that comes from the next one.
+    async fn tell_closed(&self, port: Function, generation: u64, events: &mpsc::Sender<Event>) -> Result<(), Gone> {
+        let closings = self.presence.closings();
+        if self.told.swap(closings, Ordering::Relaxed) == closings {
+            return Ok(());
+        }
+        events.send(Event::Closed { port, generation }).await.map_err(|_| Gone)
+    }
+
     /// Forgets a host's claim to be the only one (`TIOCEXCL`), as a driver does with the last close. The terminal would keep
     /// it, because this side has it open too, and without privileges nobody could open the port again.
     fn forget_claim(&self) {
@@ -73,14 +88,17 @@ impl Listener {
     }
 }
 
-/// Ends the claims of hosts that closed their ports or died.
-async fn watch_closes(listeners: Vec<Arc<Listener>>) {
-    let mut were_open = vec![false; listeners.len()];
+/// Ends the claims of hosts that closed their ports or died, and tells of it.
+async fn watch_closes(listeners: Vec<(Function, Arc<Listener>)>, generation: u64, events: mpsc::Sender<Event>) {
+    let mut seen = vec![0; listeners.len()];
     loop {
-        for (listener, was_open) in listeners.iter().zip(&mut were_open) {
-            let is_open = listener.presence.is_open();
-            if std::mem::replace(was_open, is_open) && !is_open {
+        for ((port, listener), seen) in listeners.iter().zip(&mut seen) {
+            let closings = listener.presence.closings();
+            if std::mem::replace(seen, closings) != closings && !listener.presence.is_open() {
                 listener.forget_claim();
+            }
+            if listener.tell_closed(*port, generation, &events).await.is_err() {
+                return;
             }
         }
         tokio::time::sleep(PRESENCE_CHECK).await;
@@ -109,6 +127,7 @@ impl Port {
         let listener = Arc::new(Listener {
             slave: pair.slave,
             presence,
+            told: AtomicU64::new(0),
         });
         Ok((
             Self {
@@ -144,7 +163,6 @@ impl Bench for PtyBench {
             tasks: tokio::task::JoinSet::new(),
         };
         let mut nodes = Vec::new();
-        let mut listeners = Vec::new();
         for interface in composition.interfaces() {
             let function = interface.function;
             if !function.is_serial() && !function.has_control_channel() {
@@ -153,7 +171,6 @@ impl Bench for PtyBench {
             let (port, path) = Port::open(&presence)?;
             nodes.push((interface.number, path));
             links.nodes.push((function, port.listener.clone()));
-            listeners.push(port.listener.clone());
             if function == Function::Audio {
                 links.audio = Some(audio_port::spawn_thread(port, events.clone())?);
                 continue;
@@ -169,7 +186,9 @@ impl Bench for PtyBench {
                 listener,
             });
         }
-        links.tasks.spawn(watch_closes(listeners));
+        links
+            .tasks
+            .spawn(watch_closes(links.nodes.clone(), generation, events.clone()));
         self.tree.plug(composition, renumber, &nodes)?;
         self.forget_switches();
         self.switches = Some(super::switches::watch(self.tree.switches(), events.clone())?);
@@ -219,6 +238,9 @@ async fn carry(
             read = reader.read(&mut buffer) => match read {
                 Ok(count) if count > 0 => {
                     let bytes = buffer[..count].to_vec();
+                    if port.listener.tell_closed(function, generation, &events).await.is_err() {
+                        return;
+                    }
                     let opened = port.listener.openings();
                     if std::mem::replace(&mut openings, opened) != opened
                         && events.send(Event::Opened { port: function, generation }).await.is_err()

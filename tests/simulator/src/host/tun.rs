@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::Control;
-use crate::core::{dhcp, internet};
+use crate::core::{dhcp, internet, router};
 
 nix::ioctl_write_ptr_bad!(tunsetiff, libc::TUNSETIFF, libc::ifreq);
 nix::ioctl_readwrite_bad!(siocgifflags, libc::SIOCGIFFLAGS, libc::ifreq);
@@ -80,6 +80,8 @@ pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, co
     // `None` while the link is down.
     let mut format = None;
     loop {
+        // Read first: the host sends at the moment that the link comes up, and that it is up is what has to be seen then.
+        let read = device.read(&mut packet);
         let up = is_up(&socket, &name).unwrap_or(false);
         if up != format.is_some() {
             // The tree goes away while the cable is out.
@@ -93,19 +95,11 @@ pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, co
         } else {
             format = None;
         }
-        match device.read(&mut packet) {
+        match read {
             Ok(count) => {
                 let Ok(status) = control.status().await else { return };
-                let packet = &packet[..count];
-                let carries_v4 = status.sessions.iter().any(IpAddr::is_ipv4);
-                let reply = if dhcp::is_for_server(packet) && carries_v4 {
-                    control.lease(packet).await.ok().flatten()
-                } else {
-                    internet::answer(packet)
-                        .filter(|reply| internet::destination(reply).is_some_and(|to| status.sessions.contains(&to)))
-                };
-                let reply = reply.filter(|_| format == Some(true));
-                if let Some(reply) = reply {
+                let reply = answer(&packet[..count], &status.sessions, &control).await;
+                if let Some(reply) = reply.filter(|_| format == Some(true)) {
                     // A full queue loses packets, as every network does.
                     let _ = device.write(&reply);
                 }
@@ -114,4 +108,18 @@ pub(super) async fn serve(mut device: File, name: String, interface: PathBuf, co
             Err(_) => tokio::time::sleep(POLL).await,
         }
     }
+}
+
+/// What the network answers to a packet of these sessions.
+async fn answer(packet: &[u8], sessions: &[IpAddr], control: &Control) -> Option<Vec<u8>> {
+    if dhcp::is_for_server(packet) && sessions.iter().any(IpAddr::is_ipv4) {
+        return control.lease(packet).await.ok().flatten();
+    }
+    if router::is_solicitation(packet) && sessions.iter().any(IpAddr::is_ipv6) {
+        return control.solicit().await.ok().flatten();
+    }
+    internet::answer(packet).filter(|reply| {
+        let to = internet::destination(reply);
+        to.is_some_and(|to| internet::reaches(sessions, to))
+    })
 }

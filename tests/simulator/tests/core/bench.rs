@@ -88,6 +88,12 @@ impl Bench {
         self.heard.remove(&port).unwrap_or_default()
     }
 
+    /// The host closes a port.
+    pub fn close(&mut self, port: Function) {
+        self.modem.handle_closed(port, self.now);
+        self.drain();
+    }
+
     pub fn send(&mut self, text: &str) -> String {
         self.send_to(Function::At, text)
     }

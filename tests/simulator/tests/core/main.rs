@@ -5,5 +5,6 @@ mod calls;
 mod commands;
 mod mbim;
 mod messages;
+mod ppp;
 mod qmi;
 mod qmi_services;

@@ -6,7 +6,7 @@ mod mbim;
 pub(super) mod ppp;
 mod qmi;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -26,6 +26,7 @@ use crate::config::{DataConfig, DataFamilies};
 use crate::refusal::Refusal;
 use crate::resource::Persistence;
 use crate::wan::address::Layout;
+use crate::wan::advertisement::{self, AdvertisementError};
 use crate::wan::dhcp::{self, Lease, LeaseError};
 use crate::wan::interface::{Interface, NotReady};
 
@@ -70,6 +71,8 @@ pub(in crate::modem) struct Session {
     mtu: Option<u32>,
     /// The lease of its IPv4 address, if that came by DHCP.
     lease: Option<Lease>,
+    /// Its IPv6 address, if the kernel made that of router advertisements.
+    advertised: Option<Ipv6Addr>,
     /// Dropped with it, to end what is done for it meanwhile.
     alive: watch::Sender<()>,
 }
@@ -81,6 +84,7 @@ impl Session {
             settings: Vec::new(),
             mtu,
             lease: None,
+            advertised: None,
             alive: watch::Sender::new(()),
         }
     }
@@ -97,6 +101,22 @@ impl Session {
             tokio::select! {
                 _ = alive.changed() => None,
                 outcome = dhcp::prolong(&name, &lease) => Some(outcome),
+            }
+        })
+    }
+
+    /// Waits until its advertised address is withdrawn; `None` when the session is over before. Nothing to do without one.
+    pub(super) fn withdrawing(
+        &self,
+        interface: &Interface,
+    ) -> Option<impl Future<Output = Option<AdvertisementError>> + Send + use<>> {
+        let (address, name) = (self.advertised?, interface.name.clone());
+        let mut alive = self.alive.subscribe();
+        Some(async move {
+            tokio::select! {
+                biased;
+                _ = alive.changed() => None,
+                withdrawn = advertisement::withdrawn(&name, address) => Some(withdrawn),
             }
         })
     }
@@ -140,6 +160,7 @@ fn layout(settings: &[Settings], metric: Option<u32>) -> Layout {
         addresses: v4.chain(v6).collect(),
         mtu: settings.iter().filter_map(|settings| settings.mtu).min(),
         metric,
+        is_advertised: false,
     }
 }
 
@@ -168,6 +189,8 @@ pub(in crate::modem) enum ConnectError {
     NoAddress,
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    #[error(transparent)]
+    Advertisement(#[from] AdvertisementError),
 }
 
 impl ConnectError {
@@ -221,6 +244,9 @@ impl ConnectError {
                 failed(format!("{self}; {advice}"), None, persistence)
             }
             Self::Ppp(error) => failed(error.to_string(), None, error.persistence()),
+            Self::Advertisement(error) if error.is_permanent() => {
+                failed(self.to_string(), None, Persistence::Permanent)
+            }
             Self::Lease(LeaseError::Capability) => failed(self.to_string(), None, Persistence::Permanent),
             Self::Format(_) => failed(
                 format!("{self}; a newer firmware may do it, or composition 9018 (ECM)"),
@@ -345,12 +371,15 @@ pub(super) async fn give_up(control: Control, families: DataFamilies) {
 
 /// Takes the link down and ends the session. Nothing here fails: what does not answer has no session.
 pub(super) async fn disconnect(control: Option<Control>, interface: Option<Interface>, session: Session) {
+    // Nobody waits any more for what becomes of its addresses.
+    let held = session.held;
+    drop(session.alive);
     if let Some(interface) = interface
         && let Err(error) = blocking(move || interface.clear()).await
     {
         tracing::warn!(%error, "the network interface was not cleared");
     }
-    match (control, session.held) {
+    match (control, held) {
         (Some(Control::Qmi(qmi)), Held::Qmi(handles)) => qmi::stop(&qmi, handles).await,
         (Some(Control::Mbim(mbim)), Held::Mbim(families)) if !families.is_empty() => mbim::stop(&mbim).await,
         (_, Held::Ppp { call, .. }) => call.end().await,

@@ -9,7 +9,7 @@ use super::{
     Refused, refused,
 };
 use crate::core::Modem;
-use crate::core::qmi::{Asked, Given};
+use crate::core::qmi::{ADDRESS_V6, Asked, Given};
 use crate::core::schedule::Action;
 
 const INTERNET: [u8; 16] = 0x7e5e_2a7e_4e6f_7272_736b_656e_7e5e_2a7e_u128.to_be_bytes();
@@ -76,11 +76,11 @@ impl Modem {
         let Some(ip) = self.mbim.session.up else {
             return Vec::new();
         };
-        let Given { v4, v6, .. } = self.given(families(ip));
+        let Given { v4, .. } = self.given(families(ip));
         // One that a DHCP server gives is the session's as well.
         let leased = self.packet.offer().filter(|_| families(ip).contains(&4));
         let v4 = v4.map(|(address, _)| address).or(leased.map(|offer| offer.address));
-        let v6 = v6.map(|(address, _)| IpAddr::V6(address));
+        let v6 = families(ip).contains(&6).then_some(IpAddr::V6(ADDRESS_V6));
         v4.map(IpAddr::V4).into_iter().chain(v6).collect()
     }
 
@@ -106,7 +106,8 @@ impl Modem {
         if !self.is_attached() {
             return Err(refused(PACKET_SERVICE_DETACHED));
         }
-        if self.packet.held_by_firmware || self.mbim.session.up.is_some() || self.mbim.session.pending.is_some() {
+        let is_taken = self.packet.held_by_firmware || self.data_call.is_some();
+        if is_taken || self.mbim.session.up.is_some() || self.mbim.session.pending.is_some() {
             return Err(refused(MAX_ACTIVATED_CONTEXTS));
         }
         let ip = match command.number(40) {

@@ -15,17 +15,18 @@ use crate::control::Domain;
 use crate::core::Modem;
 use crate::core::books::SessionRecord;
 use crate::core::dhcp::Offer;
+use crate::core::router;
 use crate::core::schedule::Action;
 use crate::core::usb::Function;
 
 /// Verbose call end reasons: the layer and the number.
 type Reason = (u16, u16);
 
-const NO_SERVICE: Reason = (3, 1016);
+pub(crate) const NO_SERVICE: Reason = (3, 1016);
 const CALL_ENDED_LOCALLY: Reason = (2, 202);
 const INTERFACE_IN_USE: Reason = (2, 241);
 const UNKNOWN_APN: Reason = (6, 27);
-const AUTHENTICATION_FAILED: Reason = (6, 29);
+pub(crate) const AUTHENTICATION_FAILED: Reason = (6, 29);
 const ONLY_V4: Reason = (6, 50);
 const ONLY_V6: Reason = (6, 51);
 
@@ -46,8 +47,12 @@ const fn gateway_v4(subnet: u8) -> Ipv4Addr {
 }
 const MASK_V4: Ipv4Addr = Ipv4Addr::new(255, 255, 255, 252);
 const NAME_SERVERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 53), Ipv4Addr::new(198, 51, 100, 53)];
-const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
+pub(crate) const ADDRESS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 2);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 1);
+/// The interface identifier that the network gives (3GPP 23.060 9.2.1.1), as an address of the link.
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+/// A router is known by its address of the link (RFC 4861 6.1.2).
+const ROUTER_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const NAME_SERVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0x53, 0, 0, 0, 1);
 const PREFIX_V6: u8 = 64;
 const MTU: u32 = 1420;
@@ -80,6 +85,11 @@ pub struct PacketNetwork {
     pub lease_seconds: Option<u32>,
     /// The DHCP server refuses to prolong a lease.
     pub lease_refused: bool,
+    /// The settings of a session hold no IPv6 address (by QMI), or one of the link only (by MBIM): the host forms one in the
+    /// prefix that a router advertises.
+    pub advertised_only: bool,
+    /// No router advertises anything.
+    pub router_silent: bool,
 }
 
 /// How a session was asked for.
@@ -169,6 +179,21 @@ fn statistics(mask: u32) -> Vec<Tlv> {
 }
 
 impl PacketNetwork {
+    /// What it gives to a session of these versions of IP.
+    pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
+        let v4 = families.contains(&4);
+        let v6 = families.contains(&6);
+        Given {
+            v4: v4.then_some((address_v4(self.subnet), MASK_V4.to_bits().leading_ones() as u8)),
+            v6: v6.then_some((ADDRESS_V6, PREFIX_V6)),
+            gateway_v4: v4.then_some(gateway_v4(self.subnet)),
+            gateway_v6: v6.then_some(GATEWAY_V6),
+            name_servers_v4: NAME_SERVERS_V4.into_iter().filter(|_| v4).collect(),
+            name_servers_v6: v6.then_some(NAME_SERVER_V6).into_iter().collect(),
+            mtu: MTU,
+        }
+    }
+
     /// What its DHCP server hands out, if it has one.
     pub(in crate::core) fn offer(&self) -> Option<Offer> {
         Some(Offer {
@@ -194,6 +219,11 @@ impl Modem {
         let data = &self.qmi.data;
         let sessions = data.sessions.iter().filter(|_| data.link_layer == RAW_IP);
         sessions.map(address).collect()
+    }
+
+    /// Whether there are sessions at all.
+    pub(in crate::core) fn has_qmi_sessions(&self) -> bool {
+        !self.qmi.data.sessions.is_empty()
     }
 
     pub(in crate::core) fn packets_are_served(&self) -> bool {
@@ -288,7 +318,7 @@ impl Modem {
             ),
             protocols: request.octet(0x16).map(u32::from),
         };
-        let in_use = self.packet.held_by_firmware.then_some(INTERFACE_IN_USE);
+        let in_use = (self.packet.held_by_firmware || self.data_call.is_some()).then_some(INTERFACE_IN_USE);
         let reason = in_use.or_else(|| self.session_refusal(family, &asked));
         self.note_session(family, request.octet(0x31), &asked, reason);
         if let Some(reason) = reason {
@@ -331,6 +361,18 @@ impl Modem {
         }
     }
 
+    /// A router solicitation came; what the router answers, if it does.
+    pub(in crate::core) fn solicited(&mut self) -> Option<Vec<u8>> {
+        self.books.solicitations += 1;
+        self.advertised()
+    }
+
+    /// What the router says, asked or not.
+    pub(in crate::core) fn advertised(&self) -> Option<Vec<u8>> {
+        let advertised = || router::advertisement(ROUTER_V6, ADDRESS_V6, &[NAME_SERVER_V6]);
+        (!self.packet.router_silent).then(advertised)
+    }
+
     /// A session was asked for.
     pub(in crate::core) fn note_session(
         &mut self,
@@ -350,20 +392,19 @@ impl Modem {
         });
     }
 
-    /// What the network gives to a session of these versions of IP; where a DHCP server does, no IPv4 address.
+    /// What the network tells a session of these versions of IP; what comes by DHCP or is advertised is not told.
     pub(in crate::core) fn given(&self, families: &[u8]) -> Given {
-        let v4 = families.contains(&4) && self.packet.lease_seconds.is_none();
-        let v6 = families.contains(&6);
-        let subnet = self.packet.subnet;
-        Given {
-            v4: v4.then_some((address_v4(subnet), MASK_V4.to_bits().leading_ones() as u8)),
-            v6: v6.then_some((ADDRESS_V6, PREFIX_V6)),
-            gateway_v4: v4.then_some(gateway_v4(subnet)),
-            gateway_v6: v6.then_some(GATEWAY_V6),
-            name_servers_v4: NAME_SERVERS_V4.into_iter().filter(|_| v4).collect(),
-            name_servers_v6: v6.then_some(NAME_SERVER_V6).into_iter().collect(),
-            mtu: MTU,
+        let is_told = |family: &u8| match family {
+            4 => self.packet.lease_seconds.is_none(),
+            _ => !self.packet.advertised_only,
+        };
+        let told: Vec<u8> = families.iter().copied().filter(is_told).collect();
+        let mut given = self.packet.given(&told);
+        if families.contains(&6) && self.packet.advertised_only {
+            // Of which an address is formed then.
+            given.v6 = Some((LINK_LOCAL, PREFIX_V6));
         }
+        given
     }
 
     /// A session that took its time is there.
@@ -467,6 +508,9 @@ impl Modem {
 fn settings(family: u8, network: &PacketNetwork) -> Vec<Tlv> {
     let mut tlvs = vec![(0x29, MTU.to_le_bytes().to_vec()), (0x2b, vec![family])];
     if family == 6 {
+        if network.advertised_only {
+            return tlvs;
+        }
         tlvs.push((0x25, with_prefix(ADDRESS_V6, PREFIX_V6)));
         tlvs.push((0x26, with_prefix(GATEWAY_V6, PREFIX_V6)));
         tlvs.push((0x27, NAME_SERVER_V6.octets().to_vec()));

@@ -19,7 +19,7 @@ use super::usb::Function;
 use frame::{Frames, Request, Tlv};
 
 pub use data::PacketNetwork;
-pub(crate) use data::{Asked, Given};
+pub(crate) use data::{ADDRESS_V6, AUTHENTICATION_FAILED, Asked, Given, NO_SERVICE};
 pub use ims::ImsRegistration;
 
 const CTL: u8 = 0x00;

@@ -183,6 +183,8 @@ pub(super) async fn start(
     };
     session.settings.push(Settings {
         address_v4: agreed.address_v4.map(|address| (address, 32)),
+        // All that IPV6CP agrees on; the rest is a router's to tell.
+        address_v6: agreed.link_local.map(|address| (address, 64)),
         name_servers_v4: agreed.name_servers,
         ..Settings::default()
     });
