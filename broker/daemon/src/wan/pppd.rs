@@ -187,8 +187,10 @@ pub enum End {
 }
 
 impl End {
-    fn new(status: ExitStatus, said: &str) -> Self {
+    fn new(status: ExitStatus, said: &str, was_refused: bool) -> Self {
         match status.code() {
+            // A module that hangs up at the same time has the last word in the exit status.
+            _ if was_refused => Self::Authentication,
             // At the wish of the peer; the other side hung up.
             Some(0 | 16) => Self::ByPeer,
             Some(5) => Self::Stopped,
@@ -224,6 +226,8 @@ pub struct Pppd {
     _tty: OwnedFd,
     /// The last line of the log.
     said: String,
+    /// User or password were refused.
+    was_refused: bool,
 }
 
 impl Pppd {
@@ -261,6 +265,7 @@ impl Pppd {
             octets: Some(octets),
             _tty: tty,
             said: String::new(),
+            was_refused: false,
         })
     }
 
@@ -270,7 +275,7 @@ impl Pppd {
             tokio::select! {
                 biased;
                 line = next_line(&mut self.log) => {
-                    self.said.clone_from(&line);
+                    self.heed(&line);
                     return Event::Said(line);
                 }
                 read = next_octets(&mut self.octets, buffer) => match read {
@@ -280,16 +285,22 @@ impl Pppd {
                 },
                 status = self.child.wait() => {
                     while let Ok(line) = tokio::time::timeout(LAST_WORDS, next_line(&mut self.log)).await {
-                        self.said = line;
+                        self.heed(&line);
                     }
                     let end = match status {
-                        Ok(status) => End::new(status, &self.said),
+                        Ok(status) => End::new(status, &self.said, self.was_refused),
                         Err(error) => End::Other { status: error.to_string(), said: self.said.clone() },
                     };
                     return Event::Ended(end);
                 }
             }
         }
+    }
+
+    fn heed(&mut self, line: &str) {
+        // Of PAP or CHAP, with or without what the peer said.
+        self.was_refused |= line.contains("authentication failed");
+        line.clone_into(&mut self.said);
     }
 
     /// Gives it octets of the peer.

@@ -39,6 +39,9 @@ const OTHER_FAMILY: Duration = Duration::from_secs(3);
 /// pppd tells of one version of IP in several lines.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// What the module said before it hung up is worth hearing.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// How long pppd may take leave of its peer.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -289,14 +292,16 @@ impl Work {
         let mut progress = Progress::new(&self.options.families);
         let mut arrived = Some(first).filter(|first| !first.is_empty());
         let mut stopping = false;
+        let mut hang_up_at = None;
         let mut give_up_at = Instant::now() + UP_LIMIT;
         loop {
-            if let Some(octets) = arrived.take()
-                && (line.carrier.is_lost(&octets) || pppd.write(&octets).await.is_err())
-            {
-                line.is_over = true;
-                pppd.hang_up();
-                give_up_at = Instant::now() + LEAVE_LIMIT;
+            if let Some(octets) = arrived.take() {
+                let is_taken = pppd.write(&octets).await.is_ok();
+                line.is_over |= line.carrier.is_lost(&octets);
+                if (line.is_over || !is_taken) && hang_up_at.is_none() {
+                    hang_up_at = Some(Instant::now() + LAST_WORDS);
+                    give_up_at = Instant::now() + LEAVE_LIMIT;
+                }
             }
             let is_up = waiting.is_none();
             tokio::select! {
@@ -322,6 +327,10 @@ impl Work {
                         give_up_at = Instant::now() + LEAVE_LIMIT;
                     }
                 },
+                () = sleep_until(hang_up_at.unwrap_or(give_up_at)), if hang_up_at.is_some_and(|at| at < give_up_at) => {
+                    pppd.hang_up();
+                    hang_up_at = Some(give_up_at);
+                }
                 // One that nobody holds any more is stopped as well.
                 _ = &mut self.stopped, if !stopping => {
                     stopping = true;
