@@ -121,7 +121,7 @@ def addresses(modem):
 
 
 def context(modem):
-    for number in ("*99***1#", "*99***1*1#"):
+    for number in ("*99***1#", "T*99**PPP*1#"):
         dialled = Dialled(modem, number=number)
         dialled.says(r"local +IP address")
         dialled.hang_up()
@@ -154,16 +154,35 @@ def refused(modem):
         require(status == REFUSED_BY_PEER, f"with {protocol} pppd ended with {status}")
 
 
-def ipv6(modem):
-    set_type = "AT+CGDCONT=1,\"IPV4V6\",\"internet\""
-    dialled = Dialled(modem, "+ipv6", "init", f"chat '' AT OK '{set_type}' OK")
+def defining(kind):
+    """Options with which the context is of this kind, with an access point."""
+    return "init", f"chat '' AT OK 'AT+CGDCONT=1,\"{kind}\",\"internet\"' OK"
+
+
+def wrong_access_point(modem):
+    modem.control("packet", "--apn", "another")
+    status = Dialled(modem, *defining("IP")).ended()
+    require(status == HUNG_UP, f"pppd ended with {status}")
+    # 27 is the cause for an unknown access point (24.008 10.5.6.6).
+    require("number: 27" in modem.control("books"), "the network refused nothing")
+
+
+def advertised(modem, kind, *options):
+    """A call over a context of this kind whose kernel hears the router."""
+    dialled = Dialled(modem, "+ipv6", *defining(kind), *options)
     dialled.says(r"local +LL address fe80::")
-    dialled.says(r"local +IP address")
     until(LIMIT_S, "the kernel forms an address in the prefix that is advertised", global_addresses)
     require(global_addresses()[0].startswith("20010db800000001"), f"another prefix: {global_addresses()}")
-    require(is_answered(HOST_V4), "nobody answers a ping")
     require(is_answered(HOST_V6), "nobody answers a ping by IPv6")
-    dialled.hang_up()
+    return dialled
+
+
+def ipv6(modem):
+    advertised(modem, "IPV6", "noip").hang_up()
+    both = advertised(modem, "IPV4V6")
+    both.says(r"local +IP address")
+    require(is_answered(HOST_V4), "nobody answers a ping")
+    both.hang_up()
 
 
 def network_ends(modem):
@@ -184,6 +203,7 @@ TESTS = (
     ("pppd proves who it is by PAP", pap),
     ("pppd proves who it is by CHAP", chap),
     ("pppd with a wrong password is refused", refused),
+    ("pppd learns that the network knows no such access point", wrong_access_point),
     ("pppd has IPv6, with the prefix that the router advertises", ipv6),
     ("pppd ends when the network ends the session", network_ends),
 )

@@ -172,7 +172,7 @@ pub(crate) struct PacketArguments {
     /// The firmware holds a session of its own until it is told to end it for good.
     #[arg(long)]
     held_by_firmware: bool,
-    /// The QMI port swallows everything.
+    /// The control channel, and the link of a data call, swallow everything.
     #[arg(long)]
     silent: bool,
     /// The third octet of the IPv4 addresses that it gives.

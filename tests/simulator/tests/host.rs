@@ -389,6 +389,29 @@ async fn realistic_times_pass_at_once_on_a_paused_clock() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_data_call_in_process_speaks_by_itself_and_ends_with_its_stream() {
+    let mut modem = simulator::start_in_process(Timing::Instant, Config::default());
+    let mut ports = modem.attachment().await.expect("an attachment").ports;
+    let mut port = ports.remove(&Function::Modem).expect("a modem port");
+    port.write_all(b"ATE0D*99#\r").await.expect("a command");
+    let mut heard = Vec::new();
+    // The first request of its link, and the second one, which comes when the host says nothing for three seconds.
+    let begin = tokio::time::Instant::now();
+    while heard.windows(4).filter(|octets| octets == b"~\xff}#").count() < 2 {
+        port.read_buf(&mut heard).await.expect("a port");
+    }
+    assert!(
+        (2_900..10_000).contains(&begin.elapsed().as_millis()),
+        "{:?}",
+        begin.elapsed()
+    );
+    drop(port);
+    let ended = |books: &Books| books.data_calls.records.back().is_some_and(|call| call.end.is_some());
+    let books = modem.control().books_when(LIMIT, ended).await.expect("books");
+    assert_eq!(books.data_calls.records[0].end, Some(DataCallEnd::PortClosed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn pcm_in_process_runs_on_the_clock_of_the_runtime() {
     let mut modem = simulator::start_in_process(Timing::Instant, Config::default());
     let mut ports = modem.attachment().await.expect("an attachment").ports;

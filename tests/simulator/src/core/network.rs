@@ -426,7 +426,10 @@ impl Modem {
                 self.network
                     .active
                     .iter()
-                    .map(|cid| format!("+CGPADDR: {cid},10.64.0.{cid}"))
+                    .map(|cid| match self.data_call_address(*cid) {
+                        Some(address) => format!("+CGPADDR: {cid},{address}"),
+                        None => format!("+CGPADDR: {cid},10.64.0.{cid}"),
+                    })
                     .collect(),
             ),
             ("+CGCONTRDP", Form::Set | Form::Execute) => Reply::ok(),

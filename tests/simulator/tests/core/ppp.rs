@@ -309,6 +309,7 @@ fn the_other_port_works_and_the_modem_port_hears_nothing_of_it() {
         told.starts_with("|+CMTI: \"ME\",0||+CPIN: READY||+CGACT: 1,1|"),
         "{told}"
     );
+    assert_eq!(bench.send("AT+CGPADDR\r"), "|+CGPADDR: 1,10.64.0.2||OK|");
     assert_eq!(heard(&mut bench), b"");
     assert_eq!(say(&mut bench, PING_V4), [plain(PONG_V4)]);
     // Deactivating the context over there takes the link down.

@@ -90,6 +90,12 @@ impl Modem {
         v4.into_iter().chain(v6).collect()
     }
 
+    /// The address by which `AT+CGPADDR` shows a context, if the data call is over it.
+    pub(in crate::core) fn data_call_address(&self, context: u32) -> Option<IpAddr> {
+        self.data_call.as_ref().filter(|call| call.context == context)?;
+        self.data_call_addresses().first().copied()
+    }
+
     /// What the network gives to a session, whatever it refuses. A server of DHCP has nothing to say here: PPP tells addresses
     /// by itself.
     fn given_by_ppp(&self) -> Granted {

@@ -221,6 +221,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn a_frame_survives_every_manner_and_every_chunking(
             information in prop::collection::vec(any::<u8>(), 0..1_500),

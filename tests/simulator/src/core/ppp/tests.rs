@@ -486,6 +486,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn lost_packets_delay_an_agreement_and_nothing_else(lost in prop::collection::vec(any::<bool>(), 0..12)) {
         let mut now = Instant::now();

@@ -77,7 +77,7 @@ pub struct PacketNetwork {
     pub start_after_ms: u64,
     /// The firmware holds a session of its own, until it is told to end it for good.
     pub held_by_firmware: bool,
-    /// The control channel swallows everything.
+    /// The control channel, and the link of a data call, swallow everything.
     pub silent: bool,
     /// The third octet of the IPv4 addresses that it gives, so that two modems have different ones.
     pub subnet: u8,
