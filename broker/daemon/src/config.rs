@@ -383,6 +383,8 @@ pub struct DataConfig {
     pub delay: Duration,
     /// The QMI port is shared with other programs, by way of libqmi's proxy.
     pub qmi_proxy: bool,
+    /// In a composition with neither QMI nor MBIM the second AT port is for PPP.
+    pub ppp: bool,
 }
 
 /// Where the addresses of a bearer come from.
@@ -435,6 +437,7 @@ impl Default for DataConfig {
             default_route: true,
             delay: Duration::ZERO,
             qmi_proxy: false,
+            ppp: false,
         }
     }
 }
@@ -454,6 +457,8 @@ pub struct PortsConfig {
     pub qmi: Option<PortAddress>,
     /// MBIM control.
     pub mbim: Option<PortAddress>,
+    /// An AT port for PPP.
+    pub ppp: Option<PortAddress>,
 }
 
 impl PortsConfig {
@@ -466,6 +471,7 @@ impl PortsConfig {
             (PortRole::Nmea, self.nmea.as_ref()),
             (PortRole::Qmi, self.qmi.as_ref()),
             (PortRole::Mbim, self.mbim.as_ref()),
+            (PortRole::Ppp, self.ppp.as_ref()),
         ]
         .into_iter()
         .filter_map(|(role, address)| Some((role, address?.clone())))

@@ -13,6 +13,7 @@ pub mod interface;
 pub mod name_server;
 mod netlink;
 pub mod policy;
+pub mod pppd;
 pub mod probe;
 mod route;
 pub mod survey;

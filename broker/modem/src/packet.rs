@@ -3,6 +3,7 @@
 //! QMI and MBIM carry the same session management (24.008, 24.301): an access point, versions of IP, credentials, and a cause
 //! when there is none.
 
+pub mod dialogue;
 pub mod end_reason;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -8,6 +8,7 @@ use modem::mbim::basic_connect::{self, AuthProtocol, IpType, PinType};
 use modem::mbim::message::{Body, Message};
 use modem::mbim::{Client, Output, ProtocolError, Request, Response, Status, Uuid};
 use modem::packet::Session;
+use modem::packet::dialogue::Dialogue as _;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

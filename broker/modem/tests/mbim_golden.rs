@@ -9,6 +9,7 @@ use modem::mbim::basic_connect::{
 };
 use modem::mbim::message::{Assembler, Body, Framer, Message};
 use modem::mbim::{Client, Output, Request, Response, Status};
+use modem::packet::dialogue::Dialogue as _;
 use modem::packet::{EndReason, Session};
 
 /// Whether the modem sent it, and the octets of one read or write.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use modem::packet::dialogue::Dialogue as _;
 use modem::qmi::message::{Kind, Message};
 use modem::qmi::wds::Family;
 use modem::qmi::{
@@ -92,7 +93,7 @@ fn run(steps: &[Step], chunk: usize, begin: Instant) -> (Vec<Output>, usize, Cli
                     "a deadline stays due"
                 );
             }
-            Step::Release => client.release(now),
+            Step::Release => client.leave(now),
             Step::Close => client.close(),
         }
         outputs.extend(std::iter::from_fn(|| client.poll_output()));

@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
+use modem::packet::dialogue::Dialogue as _;
 use modem::qmi::message::{Framer, Kind, Message};
 use modem::qmi::wds::{Authentication, Family, Handle, Session};
 use modem::qmi::{

@@ -9,6 +9,7 @@ use modem::mbim::basic_connect::{self, AuthProtocol, IpType};
 use modem::mbim::message::Assembler;
 use modem::mbim::{Client, Output, Request, Response};
 use modem::packet::Session;
+use modem::packet::dialogue::Dialogue as _;
 
 /// Reads one input: the first octet of each record says what happens, the second how much of it.
 pub fn check(octets: &[u8]) {

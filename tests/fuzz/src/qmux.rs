@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use modem::packet::dialogue::Dialogue as _;
 use modem::qmi::message::Message;
 use modem::qmi::wds::{Family, Session};
 use modem::qmi::{Client, Output, Response, cells, ctl, dms, imsa, nas, profiles, uim, wda, wds, wms};
@@ -29,7 +30,7 @@ pub fn check(octets: &[u8]) {
                     "a deadline stays due"
                 );
             }
-            2 if *amount == 0 => client.release(now),
+            2 if *amount == 0 => client.leave(now),
             3 if *amount == 0 => client.close(),
             _ => {
                 let (said, after) = rest.split_at(rest.len().min(usize::from(*amount)));

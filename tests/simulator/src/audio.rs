@@ -71,6 +71,8 @@ pub struct Pump {
     tones: (u64, Vec<i16>),
     /// A byte is to be lost.
     slip: bool,
+    /// The port did not take the last chunk whole.
+    is_dropping: bool,
     /// Loud audio of the host: since when it is quiet in samples, and when it was loud last.
     quiet_samples: u64,
     loud_us: Option<u64>,
@@ -106,6 +108,7 @@ impl Pump {
             previous: None,
             tones: (0, Vec::new()),
             slip: false,
+            is_dropping: false,
             quiet_samples: u64::MAX,
             loud_us: None,
             account: AudioAccount {
@@ -236,9 +239,11 @@ impl Pump {
         self.tones = (self.taken.div_ceil(2), samples);
     }
 
-    /// The port could not take some bytes of the downlink.
+    /// The port could not take so many bytes of a chunk of the downlink, or none.
     pub fn count_dropped(&mut self, bytes: usize) {
         self.account.downlink_dropped_bytes += bytes as u64;
+        self.account.downlink_gaps += u64::from(bytes > 0 && !self.is_dropping);
+        self.is_dropping = bytes > 0;
     }
 
     /// Whether the module takes what the host writes at this moment.

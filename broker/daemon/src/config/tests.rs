@@ -43,7 +43,7 @@ fn the_example_with_everything_uncommented_is_understood_key_by_key() {
     assert_eq!(config.broker.socket_group.as_deref(), Some("dialout"));
     let modem = &config.modems[0];
     assert!(modem.pin.is_some() && modem.imei.is_some());
-    assert_eq!(modem.ports.as_ref().unwrap().addresses().count(), 6);
+    assert_eq!(modem.ports.as_ref().unwrap().addresses().count(), 7);
 }
 
 #[test]

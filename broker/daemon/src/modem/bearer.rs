@@ -1,4 +1,4 @@
-//! The packet side of a modem: its QMI or MBIM port, what the IMS says there, and the data bearer.
+//! The packet side of a modem: its QMI or MBIM port, or the one for PPP, what the IMS says there, and the data bearer.
 //!
 //! The port is optional. Without it, or when the machine cannot use it, messages and calls work all the same, and the
 //! bearer says why it is not ready and what to do. The driver that is bound to the port decides the protocol, of which only
@@ -129,7 +129,7 @@ impl Data {
     pub(super) fn qmi(&self) -> Option<QmiHandle> {
         match self.control()? {
             Control::Qmi(handle) => Some(handle),
-            Control::Mbim(_) => None,
+            Control::Mbim(_) | Control::Ppp(_) => None,
         }
     }
 
@@ -139,6 +139,9 @@ impl Data {
             Some(_) if self.place.role == PortRole::Mbim => {
                 "there is no QMI port, the modem speaks MBIM; composition 9001 with the driver qmi_wwan has one"
                     .to_owned()
+            }
+            Some(_) if self.place.role == PortRole::Ppp => {
+                "there is no QMI port, data goes by PPP; composition 9001 with the driver qmi_wwan has one".to_owned()
             }
             Some(_) => "the QMI port is not open; see: modemctl status".to_owned(),
             None => "there is no QMI port; composition 9001 with the driver qmi_wwan has one".to_owned(),
@@ -190,14 +193,19 @@ impl Serving<'_> {
 
     fn why_no_port(&self) -> String {
         if self.modem.setup.config.ports.is_some() {
-            return "no QMI or MBIM port is configured; name it in [modem.ports] as qmi or mbim".to_owned();
+            return "no QMI or MBIM port is configured; name it in [modem.ports] as qmi or mbim, or an AT port as ppp"
+                .to_owned();
         }
         let composition = &self.modem.status.composition;
         let product = self.modem.device.as_ref().map(|device| device.product);
-        let has_mbim = product
-            .and_then(sim7600::composition)
-            .is_some_and(sim7600::Composition::has_mbim);
-        if has_mbim {
+        let layout = product.and_then(sim7600::composition);
+        if layout.is_some_and(sim7600::Composition::may_dial) {
+            return format!(
+                "composition {composition} has neither QMI nor MBIM; for data by PPP on its second AT port set ppp = true in \
+                 [modem.data], or switch to 9001: modemctl modem composition 9001"
+            );
+        }
+        if layout.is_some_and(sim7600::Composition::has_mbim) {
             return format!(
                 "no MBIM port in composition {composition}: the driver cdc_mbim is not loaded (modprobe cdc_mbim)"
             );

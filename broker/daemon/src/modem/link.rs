@@ -27,7 +27,7 @@ pub(super) struct Link {
     pub(super) audio: Option<PortAddress>,
     /// Opened while the GNSS receiver is wanted.
     pub(super) nmea: Option<PortAddress>,
-    /// Opened for the data bearer: a QMI or MBIM port.
+    /// Opened for the data bearer: a QMI or MBIM port, or an AT port for PPP.
     pub(super) control: Option<(PortRole, PortAddress)>,
     /// What the ports say.
     pub(super) events: mpsc::Receiver<(PortRole, AtEvent)>,
@@ -92,7 +92,7 @@ impl Link {
             at_calls: open[&serving_calls].handle(PortRole::AtCalls),
             audio: addresses.get(&PortRole::Audio).cloned(),
             nmea: addresses.get(&PortRole::Nmea).cloned(),
-            control: [PortRole::Qmi, PortRole::Mbim]
+            control: [PortRole::Qmi, PortRole::Mbim, PortRole::Ppp]
                 .into_iter()
                 .find_map(|role| Some((role, addresses.get(&role)?.clone()))),
             events,

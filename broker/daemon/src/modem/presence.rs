@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use ::modem::profile::sim7600;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -178,8 +179,10 @@ impl ModemActor {
         self.status
             .degradations
             .retain(|degradation| degradation.stage != Stage::Enumerated);
-        let layout = device.and_then(|device| ::modem::profile::sim7600::composition(device.product));
-        let lacks = layout.map(|layout| layout.lacks()).unwrap_or_default();
+        let layout = device.and_then(|device| sim7600::composition(device.product));
+        let lacks = layout
+            .map(|layout| layout.lacks(self.setup.config.data.ppp))
+            .unwrap_or_default();
         if !lacks.is_empty() {
             self.status.degradations.push(Degradation {
                 stage: Stage::Enumerated,
@@ -208,7 +211,17 @@ impl ModemActor {
                 let device = choose(config, &seen, Instant::now())?;
                 let nodes = device.nodes.iter();
                 let addresses = nodes.map(|(role, path)| (*role, PortAddress::Path(path.clone())));
-                (addresses.collect(), Some(device))
+                let mut addresses: BTreeMap<_, _> = addresses.collect();
+                let may_dial = sim7600::composition(device.product).is_some_and(sim7600::Composition::may_dial);
+                // Never the only AT port.
+                if config.data.ppp
+                    && may_dial
+                    && addresses.contains_key(&PortRole::At)
+                    && let Some(address) = addresses.remove(&PortRole::AtCalls)
+                {
+                    addresses.insert(PortRole::Ppp, address);
+                }
+                (addresses, Some(device))
             }
         };
         let claim = device.as_ref().map(|device| {

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::terminal::{self, Terminal, TerminalEnd, TerminalJob};
+use super::terminal::{self, Purpose, Terminal, TerminalEnd, TerminalJob};
 use super::trace::{Direction, Trace};
 use super::{OpenPort, PortLock, PortStream, sleep_until};
 use crate::resource::PortRole;
@@ -120,7 +120,21 @@ impl AtHandle {
         stop: oneshot::Receiver<TerminalEnd>,
         afterwards: Vec<Command>,
     ) -> Result<Terminal, AtError> {
-        let (mut terminal, job) = terminal::pair(idle, stop, afterwards);
+        self.borrow(Purpose::Talk { idle }, stop, afterwards).await
+    }
+
+    /// Opens the port for a data call when it is free; the same, without an end by silence and without a trace.
+    pub async fn open_data_call(&self, stop: oneshot::Receiver<TerminalEnd>) -> Result<Terminal, AtError> {
+        self.borrow(Purpose::Data, stop, Vec::new()).await
+    }
+
+    async fn borrow(
+        &self,
+        purpose: Purpose,
+        stop: oneshot::Receiver<TerminalEnd>,
+        afterwards: Vec<Command>,
+    ) -> Result<Terminal, AtError> {
+        let (mut terminal, job) = terminal::pair(purpose, stop, afterwards);
         let lane = self.lanes()[Lane::Normal as usize].clone();
         lane.send(Job::Terminal(job)).await.map_err(|_| AtError::Closed)?;
         // The first piece is empty and says that it is open.

@@ -1,6 +1,7 @@
 //! The ports of a modem: one owner per file descriptor, opened exclusively, with a lock that names its holder.
 
 pub mod at;
+pub mod control;
 mod exclusive;
 mod lock;
 pub mod mbim;
@@ -56,6 +57,13 @@ pub struct OpenPort {
     pub stream: Box<dyn PortStream>,
     /// Kept for as long as the port is open.
     pub lock: Option<PortLock>,
+}
+
+impl OpenPort {
+    /// Writes everything, or says why the port is dead.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        write_all(&mut *self.stream, bytes).await
+    }
 }
 
 /// Why a port could not be opened.

@@ -1,4 +1,4 @@
-//! A terminal: somebody talks to the modem byte by byte, and the port's own dialogue steps aside.
+//! A terminal: somebody talks to the modem byte by byte, and the port's own dialogue steps aside. A data call is one as well.
 //!
 //! The session knows nothing of what is said meanwhile, so it believes nothing afterwards: it takes the port back with
 //! probes, sets again what the broker relies on, and only then runs the commands that waited.
@@ -11,9 +11,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::PortStream;
 use super::at::AtEvent;
 use super::trace::{Direction, Trace};
+use super::{PortStream, sleep_until};
 use crate::resource::PortRole;
 
 /// Pieces that may wait on each side.
@@ -58,13 +58,38 @@ pub(super) struct TerminalJob {
     output: mpsc::Sender<Bytes>,
     ended: oneshot::Sender<TerminalEnd>,
     stop: oneshot::Receiver<TerminalEnd>,
-    idle: Duration,
+    purpose: Purpose,
     pub(super) afterwards: Vec<Command>,
+}
+
+/// What the port is lent for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// Somebody talks to the modem, and leaves it when silent for this long.
+    Talk {
+        /// How long.
+        idle: Duration,
+    },
+    /// A data call. Its octets are packets: they are not for the trace, and no line in them is the modem's.
+    Data,
+}
+
+impl Purpose {
+    fn idle_at(self) -> Option<Instant> {
+        match self {
+            Self::Talk { idle } => Some(Instant::now() + idle),
+            Self::Data => None,
+        }
+    }
+
+    const fn is_talk(self) -> bool {
+        matches!(self, Self::Talk { .. })
+    }
 }
 
 /// Makes both sides. `stop` ends the terminal from outside; `afterwards` is run before anything else gets the port.
 pub(super) fn pair(
-    idle: Duration,
+    purpose: Purpose,
     stop: oneshot::Receiver<TerminalEnd>,
     afterwards: Vec<Command>,
 ) -> (Terminal, TerminalJob) {
@@ -76,7 +101,7 @@ pub(super) fn pair(
         output: said,
         ended,
         stop,
-        idle,
+        purpose,
         afterwards,
     };
     (Terminal { input, output, end }, job)
@@ -119,7 +144,8 @@ impl TerminalJob {
         let mut buffer = [0_u8; 2048];
         let mut waiting: Option<Bytes> = None;
         let mut slow_at = Instant::now();
-        let mut idle_at = Instant::now() + self.idle;
+        let (purpose, is_talk) = (self.purpose, self.purpose.is_talk());
+        let mut idle_at = purpose.idle_at();
         let mut lines = Lines::default();
         let (mut urgent, mut died) = (None, None);
         // An empty piece says that the terminal is open.
@@ -137,14 +163,16 @@ impl TerminalJob {
                 Wake::Taken => {}
                 Wake::Heard(Ok(count @ 1..)) => {
                     let heard = &buffer[..count];
-                    loan.trace.record(loan.role, Direction::FromModem, heard);
-                    for unsolicited in lines.push(heard) {
-                        // A full queue makes the terminal wait, as it makes the port wait otherwise.
-                        let _ = loan.events.send((loan.role, AtEvent::Unsolicited(unsolicited))).await;
+                    if is_talk {
+                        loan.trace.record(loan.role, Direction::FromModem, heard);
+                        for unsolicited in lines.push(heard) {
+                            // A full queue makes the terminal wait, as it makes the port wait otherwise.
+                            let _ = loan.events.send((loan.role, AtEvent::Unsolicited(unsolicited))).await;
+                        }
                     }
                     waiting = Some(Bytes::copy_from_slice(heard));
                     slow_at = Instant::now() + SLOW;
-                    idle_at = Instant::now() + self.idle;
+                    idle_at = purpose.idle_at();
                 }
                 Wake::Heard(Ok(0)) => {
                     died = Some("end of file: the device went away".to_owned());
@@ -156,12 +184,14 @@ impl TerminalJob {
                 }
                 Wake::Typed(None) => break TerminalEnd::Left,
                 Wake::Typed(Some(bytes)) => {
-                    loan.trace.record(loan.role, Direction::ToModem, &bytes);
+                    if is_talk {
+                        loan.trace.record(loan.role, Direction::ToModem, &bytes);
+                    }
                     if let Err(problem) = super::write_all(loan.stream, &bytes).await {
                         died = Some(problem);
                         break TerminalEnd::Port;
                     }
-                    idle_at = Instant::now() + self.idle;
+                    idle_at = purpose.idle_at();
                 }
             }
         };
@@ -182,7 +212,7 @@ impl TerminalJob {
         buffer: &mut [u8],
         waiting: &mut Option<Bytes>,
         slow_at: Instant,
-        idle_at: Instant,
+        idle_at: Option<Instant>,
     ) -> Wake<J> {
         let full = waiting.is_some();
         tokio::select! {
@@ -202,7 +232,7 @@ impl TerminalJob {
             read = stream.read(buffer), if !full => Wake::Heard(read),
             typed = self.input.recv() => Wake::Typed(typed),
             () = self.output.closed() => Wake::Stop(TerminalEnd::Left),
-            () = tokio::time::sleep_until(idle_at) => Wake::Stop(TerminalEnd::Idle),
+            () = sleep_until(idle_at) => Wake::Stop(TerminalEnd::Idle),
         }
     }
 }

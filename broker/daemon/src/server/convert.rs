@@ -229,6 +229,7 @@ pub(super) fn port_role(role: resource::PortRole) -> v1::PortRole {
         resource::PortRole::Audio => v1::PortRole::Audio,
         resource::PortRole::Qmi => v1::PortRole::Qmi,
         resource::PortRole::Mbim => v1::PortRole::Mbim,
+        resource::PortRole::Ppp => v1::PortRole::Ppp,
     }
 }
 

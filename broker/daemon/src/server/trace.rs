@@ -119,7 +119,7 @@ impl TraceView {
 
 fn dialect(port: PortRole) -> Dialect {
     match port {
-        PortRole::At | PortRole::AtCalls => Dialect::At,
+        PortRole::At | PortRole::AtCalls | PortRole::Ppp => Dialect::At,
         PortRole::Nmea => Dialect::Nmea,
         PortRole::Diagnostics | PortRole::Audio | PortRole::Qmi => Dialect::Frames,
         PortRole::Mbim => Dialect::Mbim,

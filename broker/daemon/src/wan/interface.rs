@@ -1,4 +1,4 @@
-//! The network interface that belongs to a QMI or MBIM port, and whether this process may use it.
+//! The network interface that belongs to a QMI or MBIM port, or to a session by PPP, and whether this process may use it.
 
 use std::fs;
 use std::io;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::{Layout, Link};
 use super::advertisement;
+use super::pppd;
 
 /// `CAP_NET_ADMIN`, by its number in `capability(7)`.
 const CAP_NET_ADMIN: u32 = 12;
@@ -17,6 +18,8 @@ pub enum Driver {
     Qmi,
     /// `cdc_mbim`: the port speaks MBIM.
     Mbim,
+    /// The kernel's PPP: the port is an AT port, and the interface comes and goes with a session.
+    Ppp,
 }
 
 impl Driver {
@@ -25,6 +28,7 @@ impl Driver {
         match self {
             Self::Qmi => "qmi_wwan",
             Self::Mbim => "cdc_mbim",
+            Self::Ppp => "ppp_async",
         }
     }
 
@@ -33,6 +37,7 @@ impl Driver {
         match self {
             Self::Qmi => "QMI",
             Self::Mbim => "MBIM",
+            Self::Ppp => "PPP",
         }
     }
 }
@@ -73,6 +78,15 @@ pub enum NotReady {
          systemd unit) or run it as root"
     )]
     Capability,
+    #[error("there is no pppd, which PPP needs; install it: apt install ppp")]
+    NoPppd,
+    #[error("this kernel has no PPP (there is no /dev/ppp); try: modprobe ppp_async, and use a kernel that has it")]
+    NoKernelPpp,
+    #[error(
+        "pppd runs as root only, and it is the broker that starts it: deploy/install --with ppp lets the service do so; \
+         otherwise run the broker as root"
+    )]
+    NotRoot,
     #[error(
         "{path} says {found:?} and cannot be set to Y: {source}; let a udev rule set ATTR{{qmi/raw_ip}}=\"Y\", or run the broker as root"
     )]
@@ -117,10 +131,22 @@ impl Interface {
         Ok(Self { name, driver, raw_ip })
     }
 
+    /// The interface that sessions of a modem by PPP have.
+    pub fn by_ppp(modem: &str) -> Self {
+        Self {
+            name: pppd::interface_name(modem),
+            driver: Driver::Ppp,
+            raw_ip: PathBuf::new(),
+        }
+    }
+
     /// Whether everything is there that connecting needs, without changing anything.
     pub fn check(&self) -> Result<(), NotReady> {
         if !has_capability(CAP_NET_ADMIN) {
             return Err(NotReady::Capability);
+        }
+        if self.driver == Driver::Ppp {
+            return pppd::check();
         }
         let found = self.read_raw_ip();
         if self.driver == Driver::Mbim || found == "Y" {
@@ -133,7 +159,7 @@ impl Interface {
     /// Makes the driver leave packets as they are: what the modem speaks in composition 9001. With an Ethernet header before
     /// them, as the driver's default has it, every packet is lost.
     pub fn set_raw_ip(&self) -> Result<(), NotReady> {
-        if self.driver == Driver::Mbim || self.read_raw_ip() == "Y" {
+        if self.driver != Driver::Qmi || self.read_raw_ip() == "Y" {
             return Ok(());
         }
         self.link()?.set_up(false).map_err(|source| self.link_failed(source))?;
@@ -167,7 +193,11 @@ impl Interface {
 
     /// Takes addresses and routes away and the link down.
     pub fn clear(&self) -> Result<(), NotReady> {
-        let mut link = self.link()?;
+        let mut link = match self.link() {
+            // It went with its session, and its addresses and routes with it.
+            Err(NotReady::Link { source, .. }) if self.driver == Driver::Ppp && is_gone(&source) => return Ok(()),
+            link => link?,
+        };
         let cleared = link.clear().and_then(|()| link.set_up(false));
         cleared.map_err(|source| self.link_failed(source))
     }
@@ -204,6 +234,10 @@ impl Interface {
             source,
         }
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::errno::Errno::ENODEV as i32)
 }
 
 /// The driver of a port; `None` where sysfs knows nothing of it. A node of a serial driver is not in the class of QMI ports.

@@ -4,9 +4,11 @@
 //!   two ends agree again after a command went unanswered.
 //! - [`command`] builds command lines, one constructor per function, with everything that comes from outside checked.
 //! - [`reply`] and [`urc`] turn lines into values; [`mod@line`] is the argument syntax that both share.
+//! - [`data_call`] is what is heard of a data call before and behind its packets.
 //! - [`result_code`] and [`error_code`] hold the final result codes and the error tables.
 
 pub mod command;
+pub mod data_call;
 pub mod error_code;
 pub mod line;
 pub mod reply;

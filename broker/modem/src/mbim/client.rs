@@ -9,13 +9,10 @@ use std::time::Instant;
 
 use super::message::{Assembler, Body, Framer, Irregular, Message, TRANSFER_MAX, TRANSFER_MIN};
 use super::{ProtocolError, Request, Response, Uuid, Work};
+use crate::packet::dialogue::{self, Dialogue, RequestId};
 
 /// Requests under way, together.
 const REQUESTS_MAX: usize = 32;
-
-/// Identifies a request within its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(u64);
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,27 +46,7 @@ pub struct Indication {
 }
 
 /// What the client wants done, or has to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// One frame for the port, to be written at once: `cdc-wdm` takes a message, or a fragment of one, per write.
-    Transmit(Vec<u8>),
-    /// A request is over.
-    Finished {
-        /// Which one.
-        id: RequestId,
-        /// How it ended. A response may still say that the modem refused.
-        outcome: Result<Response, Failure>,
-    },
-    /// The modem told something.
-    Indication(Indication),
-    /// The function is not open any more: sessions are gone.
-    Restarted,
-    /// So many requests in a row had no answer.
-    Unresponsive {
-        /// This many.
-        requests: u32,
-    },
-}
+pub type Output = dialogue::Output<Response, Failure, Indication>;
 
 /// What an answer has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,120 +97,10 @@ impl Client {
         }
     }
 
-    /// Whether another request can be under way.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        !self.closed && self.pending.len() < REQUESTS_MAX
-    }
-
-    /// Whether nothing is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.pending.is_empty()
-    }
-
     /// Whether the function has been opened and not closed.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.is_open
-    }
-
-    /// Starts a request. It ends with an [`Output::Finished`] in any case.
-    pub fn start(&mut self, now: Instant, request: Request) -> RequestId {
-        self.last_request += 1;
-        let id = RequestId(self.last_request);
-        if self.closed || !self.has_room() {
-            let failure = if self.closed { Failure::Closed } else { Failure::Busy };
-            self.finish(id, Err(failure));
-            return id;
-        }
-        let (awaited, body) = match request.work {
-            Work::Open => {
-                // Whatever was being said is over with it.
-                self.is_open = false;
-                self.assembler.clear();
-                let max_transfer = self.max_transfer as u32;
-                (Awaited::Open, Body::Open { max_transfer })
-            }
-            Work::Close => (Awaited::Close, Body::Close),
-            Work::Command {
-                service,
-                command,
-                kind,
-                information,
-            } => {
-                let body = Body::Command {
-                    service,
-                    command,
-                    kind,
-                    information,
-                };
-                (Awaited::Command(service, command), body)
-            }
-        };
-        let transaction = self.next_transaction();
-        self.transmit(&Message { transaction, body });
-        self.pending.push(Pending {
-            id,
-            awaited,
-            transaction,
-            deadline: now + request.limit,
-        });
-        id
-    }
-
-    /// Takes octets from the port.
-    pub fn handle_input(&mut self, now: Instant, octets: &[u8]) {
-        if self.closed {
-            return;
-        }
-        self.framer.push(octets);
-        while let Some(frame) = self.framer.next_frame() {
-            match self.assembler.push(now, &frame) {
-                Ok(Some(message)) => self.take(message),
-                Ok(None) => {}
-                Err(irregular) => self.complain(irregular),
-            }
-        }
-    }
-
-    /// Ends what is overdue.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        for irregular in self.assembler.handle_timeout(now) {
-            self.complain(irregular);
-        }
-        let over: Vec<Pending> = self.pending.extract_if(.., |pending| pending.deadline <= now).collect();
-        if over.is_empty() {
-            return;
-        }
-        // The rest of a frame that has not come by now belongs to what just timed out.
-        self.framer.clear();
-        self.unanswered = self.unanswered.saturating_add(over.len() as u32);
-        for pending in over {
-            self.finish(pending.id, Err(Failure::TimedOut));
-        }
-        let requests = self.unanswered;
-        self.outputs.push_back(Output::Unresponsive { requests });
-    }
-
-    /// When [`Client::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let pending = self.pending.iter().map(|pending| pending.deadline);
-        pending.chain(self.assembler.poll_timeout()).min()
-    }
-
-    /// The next thing to do or to tell.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// The port is gone: everything under way ends.
-    pub fn close(&mut self) {
-        self.closed = true;
-        self.is_open = false;
-        self.assembler.clear();
-        self.fail_all(Failure::Closed);
     }
 
     /// Never 0, which is an indication's. Far fewer are under way than there are numbers, so none meets another one with its
@@ -327,6 +194,121 @@ impl Client {
 
     fn finish(&mut self, id: RequestId, outcome: Result<Response, Failure>) {
         self.outputs.push_back(Output::Finished { id, outcome });
+    }
+}
+
+impl Dialogue for Client {
+    type Request = Request;
+    type Response = Response;
+    type Failure = Failure;
+    type Indication = Indication;
+
+    const CLOSED: Failure = Failure::Closed;
+
+    fn has_room(&self) -> bool {
+        !self.closed && self.pending.len() < REQUESTS_MAX
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    fn start(&mut self, now: Instant, request: Request) -> RequestId {
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        if self.closed || !self.has_room() {
+            let failure = if self.closed { Failure::Closed } else { Failure::Busy };
+            self.finish(id, Err(failure));
+            return id;
+        }
+        let (awaited, body) = match request.work {
+            Work::Open => {
+                // Whatever was being said is over with it.
+                self.is_open = false;
+                self.assembler.clear();
+                let max_transfer = self.max_transfer as u32;
+                (Awaited::Open, Body::Open { max_transfer })
+            }
+            Work::Close => (Awaited::Close, Body::Close),
+            Work::Command {
+                service,
+                command,
+                kind,
+                information,
+            } => {
+                let body = Body::Command {
+                    service,
+                    command,
+                    kind,
+                    information,
+                };
+                (Awaited::Command(service, command), body)
+            }
+        };
+        let transaction = self.next_transaction();
+        self.transmit(&Message { transaction, body });
+        self.pending.push(Pending {
+            id,
+            awaited,
+            transaction,
+            deadline: now + request.limit,
+        });
+        id
+    }
+
+    fn leave(&mut self, now: Instant) {
+        // A function that stays open would keep its session.
+        if self.is_open {
+            self.start(now, Request::close());
+        }
+    }
+
+    fn handle_input(&mut self, now: Instant, octets: &[u8]) {
+        if self.closed {
+            return;
+        }
+        self.framer.push(octets);
+        while let Some(frame) = self.framer.next_frame() {
+            match self.assembler.push(now, &frame) {
+                Ok(Some(message)) => self.take(message),
+                Ok(None) => {}
+                Err(irregular) => self.complain(irregular),
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        for irregular in self.assembler.handle_timeout(now) {
+            self.complain(irregular);
+        }
+        let over: Vec<Pending> = self.pending.extract_if(.., |pending| pending.deadline <= now).collect();
+        if over.is_empty() {
+            return;
+        }
+        // The rest of a frame that has not come by now belongs to what just timed out.
+        self.framer.clear();
+        self.unanswered = self.unanswered.saturating_add(over.len() as u32);
+        for pending in over {
+            self.finish(pending.id, Err(Failure::TimedOut));
+        }
+        let requests = self.unanswered;
+        self.outputs.push_back(Output::Unresponsive { requests });
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let pending = self.pending.iter().map(|pending| pending.deadline);
+        pending.chain(self.assembler.poll_timeout()).min()
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.is_open = false;
+        self.assembler.clear();
+        self.fail_all(Failure::Closed);
     }
 }
 

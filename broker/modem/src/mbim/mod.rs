@@ -13,7 +13,7 @@ mod status;
 
 use std::time::Duration;
 
-pub use client::{Client, Failure, Indication, Output, RequestId};
+pub use client::{Client, Failure, Indication, Output};
 pub use status::{ProtocolError, Status};
 
 /// A service of the function, or the type of a context.

@@ -58,15 +58,21 @@ impl Composition {
         self.has(Mbim)
     }
 
-    /// What cannot be had in it, in words for people.
+    /// Whether data goes by PPP on its second AT port, because it has neither QMI nor MBIM.
     #[must_use]
-    pub fn lacks(&self) -> Vec<&'static str> {
+    pub fn may_dial(&self) -> bool {
+        self.has(At) && self.has(Modem) && !self.has(Qmi) && !self.has(Mbim)
+    }
+
+    /// What cannot be had in it, in words for people; where it can be dialled, data is there if it is to go by PPP.
+    #[must_use]
+    pub fn lacks(&self, by_ppp: bool) -> Vec<&'static str> {
         let lacks = |missing: bool, what| missing.then_some(what);
         [
             lacks(!self.has_at(), "no AT port"),
             lacks(self.has(At) != self.has(Modem), "one AT port only"),
             lacks(!self.has_audio(), "no audio port, so that calls have no audio"),
-            lacks(!self.has_data(), "no network interface"),
+            lacks(!(self.has_data() || by_ppp && self.may_dial()), "no network interface"),
         ]
         .into_iter()
         .flatten()
@@ -183,11 +189,13 @@ mod tests {
 
     #[test]
     fn what_a_composition_lacks_is_known() {
-        let lacks = |product| composition(product).map(Composition::lacks);
+        let lacks = |product| composition(product).map(|composition| composition.lacks(false));
         assert_eq!(lacks(0x9001), Some(vec![]));
         assert_eq!(lacks(0x9018), Some(vec![]));
         let no_audio = "no audio port, so that calls have no audio";
         assert_eq!(lacks(0x9006), Some(vec![no_audio, "no network interface"]));
+        let by_ppp = composition(0x9006).map(|composition| composition.lacks(true));
+        assert_eq!(by_ppp, Some(vec![no_audio]));
         assert_eq!(lacks(0x901A), Some(vec!["one AT port only", no_audio]));
         assert_eq!(lacks(0x9016), Some(vec!["no AT port", no_audio]));
         assert_eq!(

@@ -2,7 +2,7 @@
 //!
 //! A service wants its requests to come from a client id that the control service handed out. An id is asked for with the
 //! first request that needs it and kept for the life of the [`Client`], because releasing the id of a data session ends the
-//! session, and because ids that are asked for again and again run out. [`Client::release`] gives them back at the end.
+//! session, and because ids that are asked for again and again run out. [`Dialogue::leave`] gives them back at the end.
 //!
 //! Requests of several services are under way at the same time; each has its own deadline. An answer that comes after its
 //! deadline is dropped, but a client id in it is given back.
@@ -13,16 +13,13 @@ use std::time::Instant;
 use super::message::{Framer, Kind, Message};
 use super::tlv::Tlvs;
 use super::{Endpoint, ORDINARY_LIMIT, ProtocolError, Refusal, Request, Response, Service, ctl};
+use crate::packet::dialogue::{self, Dialogue, RequestId};
 
 /// Requests under way and waiting for a client id, together.
 const REQUESTS_MAX: usize = 32;
 
 /// Addresses every client of a service.
 const EVERY_CLIENT: u8 = 0xFF;
-
-/// Identifies a request within its client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(u64);
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,27 +55,7 @@ pub struct Indication {
 }
 
 /// What the client wants done, or has to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// One frame for the port, to be written at once: `cdc-wdm` takes a message per write.
-    Transmit(Vec<u8>),
-    /// A request is over.
-    Finished {
-        /// Which one.
-        id: RequestId,
-        /// How it ended. A response may still say that the modem refused.
-        outcome: Result<Response, Failure>,
-    },
-    /// The modem told something.
-    Indication(Indication),
-    /// The modem restarted its services: client ids and sessions are gone.
-    Restarted,
-    /// So many requests in a row had no answer.
-    Unresponsive {
-        /// This many.
-        requests: u32,
-    },
-}
+pub type Output = dialogue::Output<Response, Failure, Indication>;
 
 #[derive(Clone, Debug)]
 enum Purpose {
@@ -124,112 +101,6 @@ impl Client {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Whether another request can be under way.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        !self.closed && self.pending.len() + self.waiting.len() < REQUESTS_MAX
-    }
-
-    /// Whether nothing is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.waiting.is_empty()
-    }
-
-    /// Starts a request. It ends with an [`Output::Finished`] in any case.
-    pub fn start(&mut self, now: Instant, request: Request) -> RequestId {
-        self.last_request += 1;
-        let id = RequestId(self.last_request);
-        let failure = match (self.closed, self.has_room()) {
-            (true, _) => Some(Failure::Closed),
-            (false, false) => Some(Failure::Busy),
-            (false, true) => None,
-        };
-        if let Some(failure) = failure {
-            self.finish(id, Err(failure));
-            return id;
-        }
-        let (endpoint, deadline) = (request.endpoint, now + request.limit);
-        match self.client_of(endpoint) {
-            Some(client) => self.send(client, &request, Purpose::Request(id, endpoint), deadline),
-            None => {
-                self.waiting.push(Waiting { id, request, deadline });
-                self.allocate(now, endpoint);
-            }
-        }
-        id
-    }
-
-    /// Gives the client ids back. Sessions that hang on them end.
-    pub fn release(&mut self, now: Instant) {
-        for (endpoint, client) in std::mem::take(&mut self.ids) {
-            self.send(
-                0,
-                &ctl::release(endpoint.service, client),
-                Purpose::Release,
-                now + ORDINARY_LIMIT,
-            );
-        }
-    }
-
-    /// Takes octets from the port.
-    pub fn handle_input(&mut self, now: Instant, octets: &[u8]) {
-        if self.closed {
-            return;
-        }
-        self.framer.push(octets);
-        while let Some(frame) = self.framer.next_frame() {
-            if let Ok(message) = Message::decode(&frame) {
-                self.take(now, message);
-            }
-        }
-    }
-
-    /// Ends what is overdue.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let (over, pending): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| pending.deadline <= now);
-        self.pending = pending;
-        if !over.is_empty() {
-            // The rest of a frame that has not come by now belongs to what just timed out.
-            self.framer.clear();
-            self.unanswered = self.unanswered.saturating_add(over.len() as u32);
-        }
-        for pending in &over {
-            match pending.purpose {
-                Purpose::Request(id, _) => self.finish(id, Err(Failure::TimedOut)),
-                Purpose::Allocate(endpoint) => self.fail_waiting(Failure::TimedOut, |waiting| waiting == endpoint),
-                Purpose::Release => {}
-            }
-        }
-        let overdue: Vec<_> = self.waiting.extract_if(.., |waiting| waiting.deadline <= now).collect();
-        for waiting in overdue {
-            self.finish(waiting.id, Err(Failure::TimedOut));
-        }
-        if !over.is_empty() {
-            let requests = self.unanswered;
-            self.outputs.push_back(Output::Unresponsive { requests });
-        }
-    }
-
-    /// When [`Client::handle_timeout`] wants to be called.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let pending = self.pending.iter().map(|pending| pending.deadline);
-        pending.chain(self.waiting.iter().map(|waiting| waiting.deadline)).min()
-    }
-
-    /// The next thing to do or to tell.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    /// The port is gone: everything under way ends.
-    pub fn close(&mut self) {
-        self.closed = true;
-        self.ids.clear();
-        self.fail_all(Failure::Closed, |_| true);
     }
 
     fn client_of(&self, endpoint: Endpoint) -> Option<u8> {
@@ -393,6 +264,109 @@ impl Client {
 
     fn finish(&mut self, id: RequestId, outcome: Result<Response, Failure>) {
         self.outputs.push_back(Output::Finished { id, outcome });
+    }
+}
+
+impl Dialogue for Client {
+    type Request = Request;
+    type Response = Response;
+    type Failure = Failure;
+    type Indication = Indication;
+
+    const CLOSED: Failure = Failure::Closed;
+
+    fn has_room(&self) -> bool {
+        !self.closed && self.pending.len() + self.waiting.len() < REQUESTS_MAX
+    }
+
+    fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.waiting.is_empty()
+    }
+
+    fn start(&mut self, now: Instant, request: Request) -> RequestId {
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        let failure = match (self.closed, self.has_room()) {
+            (true, _) => Some(Failure::Closed),
+            (false, false) => Some(Failure::Busy),
+            (false, true) => None,
+        };
+        if let Some(failure) = failure {
+            self.finish(id, Err(failure));
+            return id;
+        }
+        let (endpoint, deadline) = (request.endpoint, now + request.limit);
+        match self.client_of(endpoint) {
+            Some(client) => self.send(client, &request, Purpose::Request(id, endpoint), deadline),
+            None => {
+                self.waiting.push(Waiting { id, request, deadline });
+                self.allocate(now, endpoint);
+            }
+        }
+        id
+    }
+
+    fn leave(&mut self, now: Instant) {
+        for (endpoint, client) in std::mem::take(&mut self.ids) {
+            self.send(
+                0,
+                &ctl::release(endpoint.service, client),
+                Purpose::Release,
+                now + ORDINARY_LIMIT,
+            );
+        }
+    }
+
+    fn handle_input(&mut self, now: Instant, octets: &[u8]) {
+        if self.closed {
+            return;
+        }
+        self.framer.push(octets);
+        while let Some(frame) = self.framer.next_frame() {
+            if let Ok(message) = Message::decode(&frame) {
+                self.take(now, message);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let (over, pending): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| pending.deadline <= now);
+        self.pending = pending;
+        if !over.is_empty() {
+            // The rest of a frame that has not come by now belongs to what just timed out.
+            self.framer.clear();
+            self.unanswered = self.unanswered.saturating_add(over.len() as u32);
+        }
+        for pending in &over {
+            match pending.purpose {
+                Purpose::Request(id, _) => self.finish(id, Err(Failure::TimedOut)),
+                Purpose::Allocate(endpoint) => self.fail_waiting(Failure::TimedOut, |waiting| waiting == endpoint),
+                Purpose::Release => {}
+            }
+        }
+        let overdue: Vec<_> = self.waiting.extract_if(.., |waiting| waiting.deadline <= now).collect();
+        for waiting in overdue {
+            self.finish(waiting.id, Err(Failure::TimedOut));
+        }
+        if !over.is_empty() {
+            let requests = self.unanswered;
+            self.outputs.push_back(Output::Unresponsive { requests });
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let pending = self.pending.iter().map(|pending| pending.deadline);
+        pending.chain(self.waiting.iter().map(|waiting| waiting.deadline)).min()
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.ids.clear();
+        self.fail_all(Failure::Closed, |_| true);
     }
 }
 

@@ -27,7 +27,7 @@ pub mod wms;
 use std::time::Duration;
 
 pub use crate::packet::{EndReason, end_reason};
-pub use client::{Client, Failure, Indication, Output, RequestId};
+pub use client::{Client, Failure, Indication, Output};
 pub use protocol_error::ProtocolError;
 pub use tlv::Tlvs;
 

@@ -4,27 +4,18 @@ use api::v1::{
     Bearer, BearerState, CallState, ErrorReason, GetNetworkStatusRequest, MessageState, Persistence, PortRole,
     PortState, RegistrationState, SendMessageRequest, send_message_request::Content,
 };
-use end_to_end::{LIMIT, Process, Rig, Setup, until};
+use end_to_end::{LIMIT, Process, Rig, until};
 use nix::sys::signal::Signal;
-use simulator::{CallAudio, Composition, PacketNetwork, RegistrationState as Granted};
+use simulator::{CallAudio, PacketNetwork, RegistrationState as Granted};
 
-use crate::namespace::{HOST_V4, HOST_V6, INTERFACE, bearer, connect, disconnect, inside, ping, ready, traces};
+use crate::namespace::{
+    HOST_V4, HOST_V6, INTERFACE, MBIM, bearer, connect, disconnect, inside, ping, ready, setup, traces,
+};
 use crate::refusing::each_refusal;
 use crate::voice;
 
-fn setup(modem: &str) -> Setup {
-    let mut mbim = Setup::default().modems.remove(0);
-    mbim.composition = Composition::find(0x9003).unwrap_or(Composition::DEFAULT);
-    Setup {
-        modems: vec![mbim],
-        tun: Some(INTERFACE.to_owned()),
-        modem: modem.to_owned(),
-        ..Setup::default()
-    }
-}
-
 async fn rig(modem: &str) -> anyhow::Result<Rig> {
-    Rig::with(setup(modem)).await
+    Rig::with(setup(MBIM, modem)).await
 }
 
 #[test]
@@ -218,7 +209,7 @@ fn a_session_that_is_slow_is_given_up_by_a_request_and_by_pulling_the_cable() ->
 #[ignore = "needs root and /dev/net/tun"]
 fn what_a_killed_broker_left_in_the_function_and_on_the_link_is_ended_by_the_next_one() -> anyhow::Result<()> {
     inside(async || {
-        let rig = Rig::prepare(setup("")).await?;
+        let rig = Rig::prepare(setup(MBIM, "")).await?;
         let mut first = Process::broker(rig.path(), rig.configuration())?;
         let broker = first.connect(&rig.endpoint()).await?;
         end_to_end::binaries::ready(&broker, "sim1").await?;

@@ -9,6 +9,7 @@ use api::v1::{Bearer, ConnectBearerRequest, DisconnectBearerRequest, GetBearerRe
 use end_to_end::{Rig, Setup};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use simulator::Composition;
 
 pub const INTERFACE: &str = "wwan0";
 
@@ -28,14 +29,26 @@ pub fn inside<F: Future<Output = anyhow::Result<()>>>(test: impl FnOnce() -> F) 
         .block_on(test())
 }
 
+/// Compositions with a control port, which is one of QMI or of MBIM.
+pub const QMI: u16 = 0x9001;
+pub const MBIM: u16 = 0x9003;
+
 /// A modem with an interface, and a broker.
 pub async fn rig(modem: &str) -> anyhow::Result<Rig> {
-    Rig::with(Setup {
+    Rig::with(setup(QMI, modem)).await
+}
+
+/// The same, in a composition.
+pub fn setup(product: u16, modem: &str) -> Setup {
+    let mut setup = Setup {
         tun: Some(INTERFACE.to_owned()),
         modem: modem.to_owned(),
         ..Setup::default()
-    })
-    .await
+    };
+    for modem in &mut setup.modems {
+        modem.composition = Composition(product);
+    }
+    setup
 }
 
 pub async fn connect(rig: &Rig, apn: &str) -> Result<Bearer, tonic::Status> {

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use api::v1::{BearerState, Persistence};
 use end_to_end::lab::way_to;
-use end_to_end::{LIMIT, until};
+use end_to_end::{LIMIT, Rig, until};
 use simulator::PacketNetwork;
 
-use crate::namespace::{HOST_V4, HOST_V6, INTERFACE, connect, disconnect, inside, ping, ready, rig, traces};
+use crate::namespace::{
+    HOST_V4, HOST_V6, INTERFACE, MBIM, QMI, connect, disconnect, inside, ping, ready, rig, setup, traces,
+};
 
 /// Types of DHCP messages (RFC 2132 9.6).
 const DISCOVER: u8 = 1;
@@ -91,8 +93,18 @@ fn without_a_default_route_the_machine_keeps_its_ways() -> anyhow::Result<()> {
 #[ignore = "needs root and /dev/net/tun"]
 fn an_address_that_the_settings_do_not_hold_comes_by_dhcp_and_is_prolonged_until_it_is_taken_back() -> anyhow::Result<()>
 {
+    by_dhcp(QMI)
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun"]
+fn an_address_comes_by_dhcp_also_where_mbim_tells_none() -> anyhow::Result<()> {
+    by_dhcp(MBIM)
+}
+
+fn by_dhcp(product: u16) -> anyhow::Result<()> {
     inside(async || {
-        let rig = rig("").await?;
+        let rig = Rig::with(setup(product, "")).await?;
         // The kernel drops what comes in by another way than it would go out.
         std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1")?;
         ready(&rig).await?;

@@ -2,10 +2,10 @@
 
 use api::v1::{BearerState, ErrorReason, GetBearerRequest, GetDataUsageRequest, WanMode, WanPrimaryState, WanRole};
 use end_to_end::lab::{BACKUP, Lab, PRIMARY, TARGETS, Weather, inside, of_the_broker, way_to};
-use end_to_end::{LIMIT, reason, until};
-use simulator::RegistrationState;
+use end_to_end::{LIMIT, Rig, reason, until};
+use simulator::{Composition, RegistrationState};
 
-use crate::namespace::{HOST_V4, ping};
+use crate::namespace::{HOST_V4, MBIM, QMI, ping};
 use crate::{check, force, set_mode, settled, status};
 
 #[test]
@@ -65,9 +65,21 @@ fn a_wan_that_is_off_touches_nothing_and_can_be_switched_on_forced_and_released(
 #[test]
 #[ignore = "needs root and /dev/net/tun"]
 fn a_modem_that_is_always_on_leads_and_is_connected_again_whenever_it_drops() -> anyhow::Result<()> {
+    always_on(QMI)
+}
+
+#[test]
+#[ignore = "needs root and /dev/net/tun"]
+fn a_modem_with_mbim_is_always_on_as_well() -> anyhow::Result<()> {
+    always_on(MBIM)
+}
+
+fn always_on(product: u16) -> anyhow::Result<()> {
     inside(async || {
         let lab = Lab::build().await?;
-        let rig = lab.rig("mode = \"always_on\"", "").await?;
+        let mut setup = lab.setup("mode = \"always_on\"", "");
+        setup.modems[0].composition = Composition(product);
+        let rig = Rig::with(setup).await?;
         let mut news = rig.news().await?;
         settled(&rig, "the modem is used", |status| status.active() == WanRole::Backup).await?;
         assert_eq!(way_to(TARGETS[0])?.as_deref(), Some(BACKUP));

@@ -151,6 +151,9 @@ pub struct AudioAccount {
     pub downlink_bytes: u64,
     /// Bytes of these that the port could not take because nobody read.
     pub downlink_dropped_bytes: u64,
+    /// How often that began: a host cannot know of it.
+    #[serde(default)]
+    pub downlink_gaps: u64,
     /// How long the module's clock stood still, because the machine did that runs the virtual one.
     #[serde(default)]
     pub standstill_us: u64,
@@ -178,6 +181,7 @@ impl AudioAccount {
     pub(crate) fn add(&mut self, other: &Self) {
         self.downlink_bytes += other.downlink_bytes;
         self.downlink_dropped_bytes += other.downlink_dropped_bytes;
+        self.downlink_gaps += other.downlink_gaps;
         self.standstill_us += other.standstill_us;
         self.uplink_bytes += other.uplink_bytes;
         self.uplink_nonzero_samples += other.uplink_nonzero_samples;

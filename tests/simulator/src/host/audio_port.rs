@@ -15,6 +15,10 @@ use super::pty::Port;
 use super::{AudioLink, AudioOrder, Event};
 use crate::audio::Pump;
 
+/// Ahead of every ordinary program, for whoever may: a module does not wait for a busy host. It only asks the kernel to
+/// run this thread soon, which needs little.
+const NICE: i32 = -15;
+
 /// Orders that wait for the port; a call needs three.
 const ORDER_QUEUE: usize = 64;
 
@@ -26,6 +30,10 @@ pub(super) fn spawn_thread(port: Port, events: mpsc::Sender<Event>) -> io::Resul
     std::thread::Builder::new()
         .name("simulator-audio".to_owned())
         .spawn(move || {
+            // On Linux it is the thread's own.
+            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                tracing::debug!(%error, "the audio thread is an ordinary one");
+            }
             let mut line = Line {
                 port,
                 events,

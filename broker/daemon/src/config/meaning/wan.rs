@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{At, ConfigError, ModemConfig, Section};
+use super::super::written::{At, Section};
+use super::super::{ConfigError, ModemConfig};
 use crate::config::WanConfig;
 use crate::wan::name_server::Resolver;
 use crate::wan::policy::{Mode, Timing};

@@ -1,8 +1,9 @@
 //! From a port that answers to packets that go: the session, its addresses, the network interface. What the protocol of the
-//! port has to do with it is in [`qmi`] and [`mbim`]; what follows from a cause of the network is the same for both.
+//! port has to do with it is in [`qmi`], [`mbim`] and [`ppp`]; what follows from a cause of the network is the same for all.
 
 mod addressing;
 mod mbim;
+pub(super) mod ppp;
 mod qmi;
 
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,6 +18,8 @@ use ::modem::qmi::wds::Handle;
 use ::modem::qmi::{Failure, ProtocolError, Refusal as QmiRefusal};
 
 use tokio::sync::watch;
+
+use ppp::PppError;
 
 use super::Control;
 use crate::config::{DataConfig, DataFamilies};
@@ -40,20 +43,22 @@ enum Held {
     Qmi(Vec<(Family, Handle)>),
     /// One context for these families.
     Mbim(Vec<Family>),
+    /// A data call.
+    Ppp { call: ppp::Call, families: Vec<Family> },
 }
 
 impl Held {
     fn families(&self) -> Vec<Family> {
         match self {
             Self::Qmi(handles) => handles.iter().map(|(family, _)| *family).collect(),
-            Self::Mbim(families) => families.clone(),
+            Self::Mbim(families) | Self::Ppp { families, .. } => families.clone(),
         }
     }
 
     fn push_handle(&mut self, family: Family, handle: Handle) {
         match self {
             Self::Qmi(handles) => handles.push((family, handle)),
-            Self::Mbim(families) => families.push(family),
+            Self::Mbim(families) | Self::Ppp { families, .. } => families.push(family),
         }
     }
 }
@@ -172,6 +177,8 @@ pub(in crate::modem) enum ConnectError {
     MbimUnanswered { what: &'static str, source: MbimFailure },
     #[error("{what}: {source}")]
     MbimRefused { what: &'static str, source: MbimRefusal },
+    #[error(transparent)]
+    Ppp(#[from] PppError),
     #[error("{0}")]
     Ended(EndReason),
     #[error("the modem does not carry raw IP, it wants {0:?}")]
@@ -236,6 +243,7 @@ impl ConnectError {
                 let (advice, persistence) = status_advice(*status);
                 failed(format!("{self}; {advice}"), None, persistence)
             }
+            Self::Ppp(error) => failed(error.to_string(), None, error.persistence()),
             Self::Advertisement(error) if error.is_permanent() => {
                 failed(self.to_string(), None, Persistence::Permanent)
             }
@@ -322,12 +330,14 @@ pub(super) async fn connect(
 ) -> Result<Session, ConnectError> {
     let held = match control {
         Control::Qmi(_) => Held::Qmi(Vec::new()),
-        Control::Mbim(_) => Held::Mbim(Vec::new()),
+        // A data call takes its place.
+        Control::Mbim(_) | Control::Ppp(_) => Held::Mbim(Vec::new()),
     };
     let mut session = Session::new(held, config.mtu);
     let started = match &control {
         Control::Qmi(qmi) => qmi::start(qmi, &interface, &wanted, &config, &given_up, &mut session).await,
         Control::Mbim(mbim) => mbim::start(mbim, &wanted, &config, &given_up, &mut session).await,
+        Control::Ppp(ppp) => ppp::start(ppp, &interface.name, &wanted, &config, &given_up, &mut session).await,
     };
     if let Err(error) = started {
         disconnect(Some(control), None, session).await;
@@ -345,6 +355,7 @@ pub(super) async fn is_up(control: Control, families: Vec<Family>) -> bool {
     match control {
         Control::Qmi(qmi) => qmi::is_up(&qmi, &families).await,
         Control::Mbim(mbim) => mbim::is_up(&mbim).await,
+        Control::Ppp(ppp) => ppp.is_up(),
     }
 }
 
@@ -353,6 +364,8 @@ pub(super) async fn give_up(control: Control, families: DataFamilies) {
     match control {
         Control::Qmi(qmi) => qmi::give_up(&qmi, families).await,
         Control::Mbim(mbim) => mbim::stop(&mbim).await,
+        // It sees by itself that it is not wanted.
+        Control::Ppp(_) => {}
     }
 }
 
@@ -369,6 +382,7 @@ pub(super) async fn disconnect(control: Option<Control>, interface: Option<Inter
     match (control, held) {
         (Some(Control::Qmi(qmi)), Held::Qmi(handles)) => qmi::stop(&qmi, handles).await,
         (Some(Control::Mbim(mbim)), Held::Mbim(families)) if !families.is_empty() => mbim::stop(&mbim).await,
+        (_, Held::Ppp { call, .. }) => call.end().await,
         _ => {}
     }
 }

@@ -3,8 +3,12 @@
 use ::modem::{mbim, qmi};
 use tokio::sync::mpsc;
 
+use super::connecting::ppp::{Ended, PppHandle};
+use crate::port::at::AtEvent;
+use crate::port::control::ControlEvent;
 use crate::port::mbim::{MbimEvent, MbimHandle};
 use crate::port::qmi::{QmiEvent, QmiHandle};
+use crate::resource::PortRole;
 
 /// Asks the port.
 #[derive(Clone, Debug)]
@@ -13,12 +17,18 @@ pub(in crate::modem) enum Control {
     Qmi(QmiHandle),
     /// With the driver `cdc_mbim`.
     Mbim(MbimHandle),
+    /// An AT port for data calls, where there is neither.
+    Ppp(PppHandle),
 }
 
 /// What the port tells, on its way to the actor.
 pub(in crate::modem) enum Events {
     Qmi(mpsc::Receiver<QmiEvent>),
     Mbim(mpsc::Receiver<MbimEvent>),
+    Ppp {
+        port: mpsc::Receiver<(PortRole, AtEvent)>,
+        sessions: mpsc::Receiver<Ended>,
+    },
 }
 
 /// What the port tells.
@@ -28,6 +38,8 @@ pub(in crate::modem) enum Event {
     Qmi(qmi::Indication),
     /// The MBIM function told something by itself.
     Mbim(mbim::Indication),
+    /// A session by PPP ended.
+    Ended(Ended),
     /// The modem restarted what is behind the port: sessions are gone.
     Restarted,
     /// So many requests in a row had no answer.
@@ -40,31 +52,32 @@ impl Events {
     /// The next one.
     pub(super) async fn next(&mut self) -> Event {
         let event = match self {
-            Self::Qmi(events) => events.recv().await.map(Event::from),
-            Self::Mbim(events) => events.recv().await.map(Event::from),
+            Self::Qmi(events) => events.recv().await.map(|event| Event::of_port(event, Event::Qmi)),
+            Self::Mbim(events) => events.recv().await.map(|event| Event::of_port(event, Event::Mbim)),
+            Self::Ppp { port, sessions } => loop {
+                tokio::select! {
+                    Some(ended) = sessions.recv() => break Some(Event::Ended(ended)),
+                    event = port.recv() => match event {
+                        Some((_, AtEvent::Closed(reason))) => break Some(Event::Closed(reason)),
+                        Some((_, AtEvent::Unresponsive(probes))) => break Some(Event::Unresponsive(probes)),
+                        // The other AT port hears it as well.
+                        Some(_) => {}
+                        None => break None,
+                    },
+                }
+            },
         };
         event.unwrap_or_else(|| Event::Closed("its task ended".to_owned()))
     }
 }
 
-impl From<QmiEvent> for Event {
-    fn from(event: QmiEvent) -> Self {
+impl Event {
+    fn of_port<Indication>(event: ControlEvent<Indication>, told: impl FnOnce(Indication) -> Self) -> Self {
         match event {
-            QmiEvent::Indication(indication) => Self::Qmi(indication),
-            QmiEvent::Restarted => Self::Restarted,
-            QmiEvent::Unresponsive(requests) => Self::Unresponsive(requests),
-            QmiEvent::Closed(reason) => Self::Closed(reason),
-        }
-    }
-}
-
-impl From<MbimEvent> for Event {
-    fn from(event: MbimEvent) -> Self {
-        match event {
-            MbimEvent::Indication(indication) => Self::Mbim(indication),
-            MbimEvent::Restarted => Self::Restarted,
-            MbimEvent::Unresponsive(requests) => Self::Unresponsive(requests),
-            MbimEvent::Closed(reason) => Self::Closed(reason),
+            ControlEvent::Indication(indication) => told(indication),
+            ControlEvent::Restarted => Self::Restarted,
+            ControlEvent::Unresponsive(requests) => Self::Unresponsive(requests),
+            ControlEvent::Closed(reason) => Self::Closed(reason),
         }
     }
 }

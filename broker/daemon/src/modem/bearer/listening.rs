@@ -16,6 +16,11 @@ impl Serving<'_> {
         match event {
             Event::Qmi(indication) => self.qmi_told(&indication).await,
             Event::Mbim(indication) => self.mbim_told(&indication).await,
+            Event::Ended(ended) => match self.modem.bearer.state {
+                BearerState::Connected => self.end_session(ended.detail, ended.persistence).await,
+                BearerState::Connecting => self.data.ended_meanwhile = Some(None),
+                BearerState::NotReady | BearerState::Disconnected | BearerState::Disconnecting => {}
+            },
             Event::Unresponsive(requests) if requests < UNANSWERED_MAX => {
                 tracing::debug!(modem = self.modem.status.name, requests, "the {name} does not answer");
             }

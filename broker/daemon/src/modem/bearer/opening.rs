@@ -1,19 +1,23 @@
 //! From a closed port to one that answers, with the IMS read, as far as it can be, and the network interface found.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ::modem::at::{Config, command};
 use ::modem::mbim::{self, basic_connect};
 use ::modem::qmi::imsa::{Registration, RegistrationStatus, ServiceStatus, Services};
 use ::modem::qmi::{Failure, Request, Response, ctl, imsa, nas};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::connecting::ppp::{self, PppHandle};
 use super::control::{Control, Events};
 use crate::config::PortAddress;
+use crate::port::at::{AtPort, Lane};
 use crate::port::mbim::{self as mbim_port, MbimHandle};
 use crate::port::qmi::{self, QmiHandle};
 use crate::port::trace::Trace;
-use crate::port::{OpenErrorKind, OpenPort};
+use crate::port::{OpenErrorKind, OpenPort, open_serial};
 use crate::resource::{Ims, ImsRegistration, ImsService, PortRole, PortState};
 use crate::supervisor;
 use crate::wan::interface::{Driver, Interface, NotReady};
@@ -44,6 +48,7 @@ impl Place {
     pub(super) const fn name(&self) -> &'static str {
         match self.role {
             PortRole::Mbim => "MBIM port",
+            PortRole::Ppp => "port for PPP",
             _ => "QMI port",
         }
     }
@@ -51,6 +56,7 @@ impl Place {
     const fn driver(&self) -> Driver {
         match self.role {
             PortRole::Mbim => Driver::Mbim,
+            PortRole::Ppp => Driver::Ppp,
             _ => Driver::Qmi,
         }
     }
@@ -80,7 +86,11 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
     if let Err(not_ready @ NotReady::Driver { .. }) = &interface {
         return Err(failed(PortState::Failed, not_ready.to_string()));
     }
-    let port = qmi::open(address, &place.lock_directory).await.map_err(|error| {
+    let opened = match place.role {
+        PortRole::Ppp => open_serial(address, &place.lock_directory).await,
+        _ => qmi::open(address, &place.lock_directory).await,
+    };
+    let port = opened.map_err(|error| {
         let state = match error.kind {
             OpenErrorKind::Missing => PortState::Missing,
             OpenErrorKind::Held(_) => PortState::Held,
@@ -94,6 +104,7 @@ pub(super) async fn open(place: Place) -> Result<Opened, OpeningFailed> {
     let begun = match driver {
         Driver::Qmi => begin_qmi(&place, address, port).await,
         Driver::Mbim => begin_mbim(&place, address, port).await,
+        Driver::Ppp => begin_ppp(&place, port).await,
     };
     let (control, events, task, ims) =
         begun.map_err(|error| failed(PortState::Silent, format!("the {} {address}: {error}", place.name())))?;
@@ -145,6 +156,42 @@ async fn begin_mbim(place: &Place, address: &PortAddress, port: OpenPort) -> Res
     Ok((Control::Mbim(handle), Events::Mbim(events), task, ims))
 }
 
+/// The port of data calls is an AT port until one is dialled.
+async fn begin_ppp(place: &Place, mut port: OpenPort) -> Result<Begun, String> {
+    ppp::escape(&mut port).await?;
+    let (sender, events) = mpsc::channel(EVENT_DEPTH);
+    let (ended, sessions) = mpsc::channel(1);
+    let (open, mut held) = mpsc::channel(1);
+    let port = AtPort::start(
+        PortRole::Ppp,
+        &place.modem,
+        port,
+        Config::default(),
+        sender,
+        place.trace.clone(),
+    );
+    let handle = PppHandle {
+        at: port.handle(PortRole::Ppp),
+        modem: place.modem.clone(),
+        ended,
+        is_up: Arc::default(),
+        _open: open,
+    };
+    let task = supervisor::spawn("ppp port", &place.modem, async move {
+        // Nothing is ever sent: it returns when the last handle is gone.
+        let _: Option<()> = held.recv().await;
+        port.close(None).await;
+    });
+    let answered = handle.at.execute(Lane::Normal, command::list_pdp_contexts()).await;
+    answered.map_err(|error| error.to_string())?;
+    let ims = Ims {
+        detail: "AT commands do not tell of the IMS".to_owned(),
+        ..Ims::default()
+    };
+    let events = Events::Ppp { port: events, sessions };
+    Ok((Control::Ppp(handle), events, task, ims))
+}
+
 /// Opens the function, which ends the session that a killed broker has left: we hold the port alone, as its lock says.
 async fn open_function(handle: &MbimHandle) -> Result<(), String> {
     let mut last = String::new();
@@ -186,6 +233,7 @@ async fn subscribe(handle: &MbimHandle) {
 
 fn interface_of(place: &Place, address: &PortAddress) -> Result<Interface, NotReady> {
     match address {
+        _ if place.role == PortRole::Ppp => Ok(Interface::by_ppp(&place.modem)),
         PortAddress::Path(path) | PortAddress::Proxy(path) => Interface::beside(&place.sysfs, path, place.driver()),
         PortAddress::Tcp { .. } => Err(NotReady::NoInterface {
             node: address.to_string(),

@@ -1,6 +1,10 @@
+use std::time::Duration;
+
 use ::modem::mbim::message::{Assembler, Body, Framer, Message};
+use ::modem::mbim::{Failure, Request};
 use ::modem::mbim::{Status, basic_connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::Instant;
 
 use super::*;
 

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use ::modem::qmi::Failure;
 use ::modem::qmi::message::{Framer, Kind, Message};
 use ::modem::qmi::{Service, dms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};

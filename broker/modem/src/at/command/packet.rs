@@ -86,6 +86,15 @@ pub fn packet_attachment(attached: bool) -> Command {
     Command::action(format!("AT+CGATT={}", u8::from(attached)), limit::PDP_ACTIVATION)
 }
 
+/// `ATD*99***<cid>#` (27.007 10.2.1): a data call through a context. After `CONNECT` the port carries PPP.
+///
+/// # Errors
+/// [`InvalidArgument`] unless the id is 1 to 24.
+pub fn dial_packet_domain(id: u8) -> Result<Command, InvalidArgument> {
+    let id = in_range("context id", u32::from(id), 1..=24)?;
+    Ok(Command::action(format!("ATD*99***{id}#"), limit::PDP_ACTIVATION))
+}
+
 /// `AT+CGDCONT?` (27.007 10.1.1): the defined contexts.
 #[must_use]
 pub fn list_pdp_contexts() -> Command {

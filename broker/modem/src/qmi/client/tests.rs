@@ -117,7 +117,7 @@ fn a_client_id_is_asked_for_once_and_given_back_at_the_end() {
         })
         .collect();
     assert_eq!(finished, [second, first]);
-    bench.client.release(bench.now);
+    bench.client.leave(bench.now);
     let release = bench.sent();
     assert_eq!(release.tlvs.find(1).map(Value::octets), Some(&[Service::DMS.0, 9][..]));
     bench.answer(&release, 0, &[]);

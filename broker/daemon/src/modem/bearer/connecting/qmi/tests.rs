@@ -200,7 +200,7 @@ async fn every_known_failure_is_handled_as_its_row_says() {
             let outcome = start_families(&handle, &wanted, &config, &given_up, &mut session).await;
             outcome.map(|()| match session.held {
                 Held::Qmi(handles) => handles,
-                Held::Mbim(families) => panic!("{families:?} by MBIM"),
+                other => panic!("{other:?} by QMI"),
             })
         };
         let listening = async { while told.recv().await.is_some() {} };
