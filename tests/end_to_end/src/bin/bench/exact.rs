@@ -388,7 +388,7 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         Row::new("depth, all", "the same with those", "ms", vec![f64::from(depth_max)]),
         Row::new(
             "standstills",
-            "times that the machine or a speaker stood still for 20 ms and more",
+            "times that the machine, a terminal of its kernel or a speaker stood still for 20 ms and more",
             "",
             vec![standstills as f64],
         ),

@@ -1,16 +1,21 @@
 //! When the machine, or the bench itself, stood still: what is measured at such a moment is not the broker.
 
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::openpty;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+use nix::unistd::{Pid, read, write};
 
 /// A thread or a speaker that is later than this stood still: the prebuffer less the frame that is being played and one of
 /// jitter.
 const STANDSTILL: Duration = Duration::from_millis(20);
 
-/// Notes when the machine stood still, by threads that do nothing but sleep, and when a speaker did.
+/// Notes when the machine stood still, by threads that do nothing but sleep; when its terminals did, by a terminal that nobody
+/// else uses; and when a speaker did.
 #[derive(Clone, Default)]
 pub struct Watch(Arc<Mutex<Standstills>>);
 
@@ -49,7 +54,37 @@ impl Watch {
                 }
             });
         }
+        watch.follow_a_terminal()?;
         Ok(watch)
+    }
+
+    /// What a terminal is given the kernel hands over on a thread of its own, which may be late while all others are not.
+    fn follow_a_terminal(&self) -> anyhow::Result<()> {
+        let pair = openpty(None, None)?;
+        let mut settings = tcgetattr(&pair.slave)?;
+        cfmakeraw(&mut settings);
+        tcsetattr(&pair.slave, SetArg::TCSANOW, &settings)?;
+        let terminals = Arc::downgrade(&self.0);
+        std::thread::spawn(move || {
+            let pass_on = || -> nix::Result<()> {
+                write(&pair.master, &[0])?;
+                let mut fds = [PollFd::new(pair.slave.as_fd(), PollFlags::POLLIN)];
+                poll(&mut fds, PollTimeout::NONE)?;
+                read(&pair.slave, &mut [0; 16]).map(drop)
+            };
+            loop {
+                std::thread::park_timeout(Watch::NAP);
+                let began = Instant::now();
+                let passed = pass_on();
+                let Some(watch) = terminals.upgrade() else { return };
+                if let Err(error) = passed {
+                    tracing::warn!(%error, "terminals are not watched");
+                    return;
+                }
+                Watch(watch).late(began.elapsed());
+            }
+        });
+        Ok(())
     }
 
     /// Somebody was this late.
