@@ -290,7 +290,7 @@ async fn hold(rig: &Rig, broker: &Broker, process: &Process, duration: Duration)
 
 async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Result<Vec<Row>> {
     let (mut wrong, mut uplink_wrong, mut underruns, mut unexplained) = (0, 0, 0, 0);
-    let (mut not_read, mut not_taken) = (0, 0);
+    let (mut not_read, mut not_taken, mut refused) = (0, 0, 0);
     let (mut samples, mut judged) = (0, (0, 0));
     let mut module_stood_still_ms = Vec::new();
     for (index, outcome) in outcomes.calls.iter().enumerate() {
@@ -298,6 +298,7 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         // Where the virtual modem could not hand over its samples, nobody can tell.
         wrong += outcome.downlink.wrong.saturating_sub(account.downlink_gaps);
         not_read += outcome.downlink.missing;
+        refused += outcome.statistics.uplink_dropped_samples;
         samples += outcome.downlink.samples;
         underruns += outcome.statistics.uplink_underruns;
         unexplained += outcome.progress.unexplained;
@@ -355,6 +356,13 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
             "samples that were left out and counted, because the client did not read in time",
             "",
             vec![not_read as f64],
+        )
+        .at_most(0.0, None),
+        Row::new(
+            "exact, refused",
+            "samples of the clients for which the broker's queue had no room",
+            "",
+            vec![refused as f64],
         )
         .at_most(0.0, None),
         Row::new(
