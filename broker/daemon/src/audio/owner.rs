@@ -3,19 +3,24 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use modem::pcm::{Doubler, Frame, Halver, SampleRate};
 use tokio::sync::mpsc;
 
-use super::session::Session;
+use super::session::{RING_FRAMES, Session};
 use super::{Downlink, Heard};
 
-/// Frames that wait for an owner at most. Then the oldest are dropped down to [`OWNER_FRAMES_KEPT`], in one gap: late audio
-/// is worth less than the delay it causes.
-const OWNER_FRAMES_MAX: usize = 25;
+/// The longest a frame waits for an owner. One that has not read for so long loses all but the newest, in one gap: late
+/// audio is worth less than the delay it causes. What comes in one go, because the machine stood still, is late already, and
+/// an owner that reads gets all of it.
+const OWNER_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// Frames that are left after that.
+/// Frames that wait at most, whenever they came: all that the pump can hand over at once.
+const OWNER_FRAMES_MAX: usize = RING_FRAMES;
+
+/// Frames that are left of those.
 const OWNER_FRAMES_KEPT: usize = 5;
 
 /// Marks that may be outstanding, those included that were reached and not fetched yet.
@@ -25,7 +30,8 @@ const MARKS_MAX: usize = 256;
 pub(super) struct OwnerEnd {
     pub(super) id: u64,
     pub(super) queue: VecDeque<Downlink>,
-    frames: usize,
+    /// When each of the frames in it came.
+    came: VecDeque<Instant>,
     marks: usize,
     /// Where the next frame begins if nothing is missing.
     next_sample: Option<u64>,
@@ -37,7 +43,7 @@ impl OwnerEnd {
         OwnerEnd {
             id,
             queue: VecDeque::new(),
-            frames: 0,
+            came: VecDeque::new(),
             marks: 0,
             next_sample: None,
             downlink: Downsampler::new(halved),
@@ -57,12 +63,14 @@ impl OwnerEnd {
         }
     }
 
-    /// Queues a frame; returns how many older ones were dropped for it.
-    pub(super) fn hear(&mut self, frame: &Frame) -> usize {
-        let dropped = if self.frames < OWNER_FRAMES_MAX {
-            0
+    /// Queues a frame that came now; returns how many older ones were dropped for it.
+    pub(super) fn hear(&mut self, frame: &Frame, now: Instant) -> usize {
+        let oldest = self.came.front().copied().unwrap_or(now);
+        let does_not_read = now.saturating_duration_since(oldest) >= OWNER_WAIT_MAX;
+        let dropped = if does_not_read || self.came.len() >= OWNER_FRAMES_MAX {
+            self.came.len().saturating_sub(OWNER_FRAMES_KEPT)
         } else {
-            self.frames - OWNER_FRAMES_KEPT
+            0
         };
         let mut left = dropped;
         self.queue.retain(|item| {
@@ -70,7 +78,8 @@ impl OwnerEnd {
             left -= usize::from(drop);
             !drop
         });
-        self.frames = self.frames - dropped + 1;
+        self.came.drain(..dropped);
+        self.came.push_back(now);
         let (first_sample, pcm) = self
             .downlink
             .take(frame.first_sample, Bytes::copy_from_slice(frame.pcm()));
@@ -94,7 +103,7 @@ impl OwnerEnd {
         let mut gap = false;
         match &item {
             Downlink::Frame { first_sample, pcm } => {
-                self.frames -= 1;
+                self.came.pop_front();
                 gap = self.next_sample.is_some_and(|expected| expected != *first_sample);
                 self.next_sample = Some(first_sample + pcm.len() as u64 / 2);
             }
@@ -292,5 +301,33 @@ impl Listener {
             first_sample,
             pcm,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames that come at these milliseconds to an owner that never reads; how many were dropped, and how many wait.
+    fn dropped(times: impl IntoIterator<Item = u64>) -> (usize, usize) {
+        let mut owner = OwnerEnd::new(1, false);
+        let began = Instant::now();
+        let frame = Frame::silent(SampleRate::Hz8000);
+        let dropped = times
+            .into_iter()
+            .map(|ms| owner.hear(&frame, began + Duration::from_millis(ms)))
+            .sum();
+        (dropped, owner.queue.len())
+    }
+
+    #[test]
+    fn frames_are_dropped_when_they_have_waited_and_not_because_they_came_together() {
+        // Half a second in real time waits, and nothing of it once more has come.
+        assert_eq!(dropped((0..25).map(|n| 20 * n)), (0, 25));
+        assert_eq!(dropped((0..26).map(|n| 20 * n)), (20, 6));
+        // More than a second that the kernel held back, in one go.
+        assert_eq!(dropped(std::iter::repeat_n(1400, 70)), (0, 70));
+        // It is bounded all the same.
+        assert_eq!(dropped(std::iter::repeat_n(0, 101)), (95, 6));
     }
 }

@@ -22,7 +22,7 @@ use crate::resource::{AudioProblem, AudioProblems, AudioStatistics};
 const FRAME_MS: u64 = 20;
 
 /// Frames between the pump and the session: 2 s, more than any stall of the runtime that leaves a call usable.
-const RING_FRAMES: usize = 100;
+pub(super) const RING_FRAMES: usize = 100;
 
 /// The longest prebuffer: more would be a delay that nobody can talk with.
 pub const PREBUFFER_MAX_MS: u32 = 1000;
@@ -311,7 +311,7 @@ impl Session {
             self.downlink_unowned.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let dropped = owner.hear(&frame) * self.rate.frame_samples();
+        let dropped = owner.hear(&frame, Instant::now()) * self.rate.frame_samples();
         self.downlink_dropped.fetch_add(dropped as u64, Ordering::Relaxed);
     }
 

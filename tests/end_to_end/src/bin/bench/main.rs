@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod autogroup;
 mod bare;
 mod bring_up;
 mod calls;
