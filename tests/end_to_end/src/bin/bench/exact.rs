@@ -53,6 +53,9 @@ const SHOWS: Duration = Duration::from_secs(2);
 /// second passes before it is noticed.
 const CAUGHT_UP: Duration = Duration::from_secs(6);
 
+/// Frames that the module sends before a client hangs up: in their time it takes what is in the terminal.
+const LAST_FRAMES: u32 = 10;
+
 /// The fade behind the last sample of a signal breaks the order of its numbers.
 const FADE_SAMPLES: u64 = 40;
 
@@ -150,12 +153,16 @@ async fn exact(mut stream: CallStream, until: Instant, watch: Watch) -> anyhow::
             None => anyhow::bail!("the stream ended"),
         }
     }
-    // Until all of it was played.
+    // Until all of it was written, and then until the module has had the time to take it: it counts by its own clock.
     stream.send(Request::Mark("end".to_owned()))?;
-    loop {
+    let (mut written, mut frames_left) = (false, LAST_FRAMES);
+    while frames_left > 0 {
         match stream.next().await? {
-            Some(Response::Audio(frame)) => downlink.take(&frame),
-            Some(Response::Mark(_)) => break,
+            Some(Response::Audio(frame)) => {
+                downlink.take(&frame);
+                frames_left -= u32::from(written);
+            }
+            Some(Response::Mark(_)) => written = true,
             Some(_) => {}
             None => anyhow::bail!("the stream ended"),
         }
