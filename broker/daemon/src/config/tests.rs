@@ -105,6 +105,10 @@ fn complaints_say_where_and_what_was_expected() {
             "test.toml:2:8: modem[0].name: expected 1 to 32 characters",
         ),
         ("[[modem]]", "test.toml:1:1: modem[0]: name is missing"),
+        (
+            "[[modem]]\nnme = \"a\"",
+            "test.toml:2:1: modem[0].nme: unknown key; did you mean name?",
+        ),
         ("[[modem]]\nname=\"a\"\nimei=\"1\"", "modem[0].imei: expected 15 digits"),
         (
             "[[modem]]\nname=\"a\"\n[modem.ports]\naudio=\"/dev/x\"",

@@ -113,6 +113,21 @@ impl<'a> Section<'a> {
         self.source.error(&self.span, &self.path, problem)
     }
 
+    /// A complaint about a key that has to be there and is not, or about the one that was probably meant to be it.
+    pub(super) fn missing(&self, name: &str) -> ConfigError {
+        let meant = self
+            .keys
+            .iter()
+            .find(|(key, _)| edit_distance(key, name) <= TYPO_DISTANCE);
+        match meant {
+            Some((key, (span, _))) => {
+                let problem = format!("unknown key; did you mean {name}?");
+                self.source.error(span, &self.key(key), problem)
+            }
+            None => self.error(format!("{name} is missing")),
+        }
+    }
+
     /// The place of the section, for complaints after it was read.
     pub(super) fn at(&self) -> At<'a, ()> {
         At {

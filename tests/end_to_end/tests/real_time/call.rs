@@ -1,7 +1,5 @@
 //! A call under test: the ringing or dialled call, the stream that owns its audio, and the check of a counter signal.
 
-use std::time::Duration;
-
 use api::v1::stream_call_response::Response;
 use api::v1::{AudioFrame, Call, CallState, DialRequest, StreamCallAttach};
 use client::call::CallStream;
@@ -103,10 +101,7 @@ pub async fn read_to_end(stream: &mut CallStream) -> anyhow::Result<Option<Call>
 /// What crossed the modem's audio port in its last call, once the call is over.
 pub async fn account(rig: &Rig) -> anyhow::Result<AudioAccount> {
     let last = |books: &simulator::Books| books.calls.records.back().and_then(|call| call.audio.clone());
-    let books = rig
-        .sim()
-        .books_when(Duration::from_secs(5), |books| last(books).is_some())
-        .await?;
+    let books = rig.sim().books_when(LIMIT, |books| last(books).is_some()).await?;
     Ok(last(&books).unwrap_or_default())
 }
 

@@ -1,7 +1,5 @@
 //! How calls begin and end.
 
-use std::time::Duration;
-
 use api::v1::stream_call_response::Response;
 use api::v1::{
     AnswerRequest, CallAudioState, CallDirection, CallEndCause, CallState, DialRequest, ErrorReason, GetCallRequest,
@@ -391,7 +389,7 @@ async fn no_call_outlives_a_broker_that_stops() -> anyhow::Result<()> {
     rig.stop_broker().await?;
     drop(stream);
     let over = |books: &simulator::Books| books.calls.records.iter().all(|call| call.ended_ms.is_some());
-    rig.sim().books_when(Duration::from_secs(2), over).await?;
+    rig.sim().books_when(LIMIT, over).await?;
     rig.start_broker().await?;
     let got = rig
         .broker()
@@ -446,7 +444,7 @@ async fn a_call_that_outlived_a_killed_broker_is_ended_by_the_next() -> anyhow::
         (CallState::Disconnected, CallEndCause::Lost)
     );
     let over = |books: &simulator::Books| books.calls.records.iter().all(|call| call.ended_ms.is_some());
-    rig.sim().books_when(Duration::from_secs(10), over).await?;
+    rig.sim().books_when(LIMIT, over).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use crate::alone;
 use crate::call::{answered, attach, read, read_to_end};
 
-const GRACE: Duration = Duration::from_millis(800);
+const GRACE: Duration = Duration::from_millis(1500);
 
 async fn rig() -> anyhow::Result<Rig> {
     Rig::with(Setup {

@@ -110,24 +110,18 @@ fn tls(mut section: Section<'_>) -> Result<TlsConfig, ConfigError> {
 }
 
 fn required_path(section: &mut Section<'_>, name: &'static str) -> Result<PathBuf, ConfigError> {
-    section
-        .path(name)?
-        .ok_or_else(|| section.error(format!("{name} is missing")))
+    section.path(name)?.ok_or_else(|| section.missing(name))
 }
 
 fn tokens(sections: Vec<Section<'_>>) -> Result<Vec<TokenConfig>, ConfigError> {
     let mut names = HashSet::new();
     let mut tokens = Vec::new();
     for mut section in sections {
-        let name = section
-            .string("name")?
-            .ok_or_else(|| section.error("name is missing"))?;
+        let name = section.string("name")?.ok_or_else(|| section.missing("name"))?;
         if !names.insert(name.value.clone()) {
             return Err(name.error("this name is used twice"));
         }
-        let sha256 = section
-            .string("sha256")?
-            .ok_or_else(|| section.error("sha256 is missing"))?;
+        let sha256 = section.string("sha256")?.ok_or_else(|| section.missing("sha256"))?;
         let sha256 = sha256.try_map(|written| {
             sha256_digits(&written).ok_or("expected 64 hexadecimal digits: printf %s TOKEN | sha256sum")
         })?;

@@ -69,9 +69,7 @@ pub(super) fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Res
 }
 
 fn modem(mut section: Section<'_>, position: usize) -> Result<ModemConfig, ConfigError> {
-    let name = section
-        .string("name")?
-        .ok_or_else(|| section.error("name is missing"))?;
+    let name = section.string("name")?.ok_or_else(|| section.missing("name"))?;
     let name = name.try_map(|name| {
         let fits = (1..=32).contains(&name.len())
             && name
@@ -426,9 +424,7 @@ fn pin(section: &mut Section<'_>) -> Result<Option<Secret>, ConfigError> {
 }
 
 fn ports(mut section: Section<'_>) -> Result<PortsConfig, ConfigError> {
-    let at = section
-        .string("at")?
-        .ok_or_else(|| section.error("at is missing: without it nothing works"))?;
+    let at = section.string("at")?.ok_or_else(|| section.missing("at"))?;
     let mut used: Vec<PortAddress> = Vec::new();
     let mut address = |written: At<'_, String>| {
         let parsed = written.clone().try_map(|written| port_address(&written))?.value;
