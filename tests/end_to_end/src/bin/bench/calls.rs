@@ -27,9 +27,9 @@ const LOUD: i16 = 1000;
 /// Loud frames of a live signal come this far apart.
 const PULSE: usize = 10;
 
-const FRAME: Duration = Duration::from_millis(20);
+pub const FRAME: Duration = Duration::from_millis(20);
 
-fn millis(time: Duration) -> f64 {
+pub fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 

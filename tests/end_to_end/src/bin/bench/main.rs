@@ -9,6 +9,7 @@ mod autogroup;
 mod bare;
 mod bring_up;
 mod calls;
+mod chirp;
 mod exact;
 mod failover;
 mod idle;
@@ -208,6 +209,7 @@ async fn measure(plan: Plan, only: &[Part], wanted: impl Fn(Part) -> bool) -> an
         rows.push(calls::hanging_up_during_a_search(&rig, &broker, plan.calls / 2).await?);
         rows.push(calls::losing(&rig, &broker, plan.calls / 2).await?);
         rows.extend(calls::audio(&rig, &broker, plan.audio).await?);
+        rows.extend(chirp::round_trip(&rig, &broker, plan.calls).await?);
         rows.push(calls::clearing(&rig, &broker, plan.calls).await?);
     }
     rows.push(idle::memory_after(&process)?);
