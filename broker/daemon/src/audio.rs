@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use modem::pcm::SampleRate;
-use modem::pcm::dtmf::Press;
+use cellular::pcm::SampleRate;
+use cellular::pcm::dtmf::Press;
 use tokio::sync::{mpsc, watch};
 
 use crate::metrics::{CallTotals, Counted, Histogram};

@@ -14,9 +14,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use ::modem::at::command::Authentication;
-use ::modem::pcm::SampleRate;
-use ::modem::qmi::wds::Family;
+pub use cellular::at::command::Authentication;
+use cellular::pcm::SampleRate;
+use cellular::qmi::wds::Family;
 
 use crate::resource::{AccessTechnology, PortRole};
 use crate::store::{Limits, Retention};

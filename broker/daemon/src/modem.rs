@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::modem::at::reply::FoundOperator;
+use cellular::at::reply::FoundOperator;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -165,7 +165,7 @@ pub enum Request {
         /// Which call.
         call_id: String,
         /// The samples that the listener wants.
-        rate: ::modem::pcm::SampleRate,
+        rate: cellular::pcm::SampleRate,
         /// The listener's end.
         reply: Reply<audio::Listener>,
     },
@@ -213,9 +213,9 @@ pub enum Request {
     /// Runs one AT command in the background lane.
     Execute {
         /// The command.
-        command: ::modem::at::Command,
+        command: cellular::at::Command,
         /// What the modem said.
-        reply: Reply<::modem::at::Response>,
+        reply: Reply<cellular::at::Response>,
     },
     /// Reads the network status from the modem.
     RefreshNetwork {
@@ -275,9 +275,9 @@ pub enum Request {
     /// Makes requests to QMI services, one after the other.
     AskQmi {
         /// These.
-        requests: Vec<::modem::qmi::Request>,
+        requests: Vec<cellular::qmi::Request>,
         /// An answer for each.
-        reply: Reply<Vec<Result<::modem::qmi::Response, Refusal>>>,
+        reply: Reply<Vec<Result<cellular::qmi::Response, Refusal>>>,
     },
     /// Reads how full the message storages are.
     GetStorage {
@@ -294,7 +294,7 @@ pub enum Request {
     /// Sets the phone functionality.
     SetFunctionality {
         /// Which.
-        level: ::modem::at::command::Functionality,
+        level: cellular::at::command::Functionality,
         /// The modem.
         reply: Reply<ModemStatus>,
     },

@@ -1,7 +1,7 @@
 //! Why a request cannot be done: the domain's side of the contract's `ErrorReason`. `server::status` turns each into a
 //! code, a reason and metadata by one exhaustive `match`.
 
-use ::modem::at::ResultCode;
+use cellular::at::ResultCode;
 
 use crate::modem::SimCode;
 use crate::resource::{CallState, MessageState, Persistence, Sequence, SimState, Stage, UssdState};
@@ -111,7 +111,7 @@ pub enum Refusal {
     #[error("the data bearer was not connected: {detail}")]
     BearerFailed {
         detail: String,
-        reason: Option<::modem::qmi::EndReason>,
+        reason: Option<cellular::qmi::EndReason>,
         persistence: Persistence,
     },
     #[error("the modem is coming up ({stage:?}: {detail}); try again")]
@@ -186,7 +186,7 @@ impl From<crate::audio::AttachError> for Refusal {
 impl From<crate::port::at::AtError> for Refusal {
     fn from(error: crate::port::at::AtError) -> Self {
         use crate::port::at::AtError;
-        use ::modem::at::Failure;
+        use cellular::at::Failure;
         match error {
             AtError::Closed => Refusal::ModemDisconnected {
                 detail: "its AT port is closed".to_owned(),

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use modem::at::{Command, CommandId, Config, Output, Session, command};
+use cellular::at::{Command, CommandId, Config, Output, Session, command};
 
 /// Actions of a record that `seeds` writes.
 const START: u8 = 0;
@@ -79,13 +79,13 @@ pub fn check(data: &[u8]) {
 /// Real dialogues: a command, then what a module said in records of one line each, then time that passes.
 pub fn seeds() -> Vec<Vec<u8>> {
     const DIALOGUES: &[&str] = &[
-        include_str!("../../../broker/modem/tests/data/at_transcripts/lilygo_542_simcomati.txt"),
-        include_str!("../../../broker/modem/tests/data/at_transcripts/modemmanager_simtech_urcs.txt"),
-        include_str!("../../../broker/modem/tests/data/at_transcripts/other_modems_cmgr_gammu.txt"),
-        include_str!("../../../broker/modem/tests/data/at_transcripts/ovms_status_poll.txt"),
-        include_str!("../../../broker/modem/tests/data/at_transcripts/romeo_registration_timeline.txt"),
-        include_str!("../../../broker/modem/tests/data/at_transcripts/simcom_manual_v112_call_control.txt"),
-        include_str!("../../../broker/modem/tests/data/at_transcripts/simcom_manual_v112_sms.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/lilygo_542_simcomati.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/modemmanager_simtech_urcs.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/other_modems_cmgr_gammu.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/ovms_status_poll.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/romeo_registration_timeline.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/simcom_manual_v112_call_control.txt"),
+        include_str!("../../../broker/cellular/tests/data/at_transcripts/simcom_manual_v112_sms.txt"),
     ];
     let lines: Vec<&str> = DIALOGUES.iter().flat_map(|dialogue| dialogue.lines()).collect();
     let dialogues = lines.chunks(8).zip(0u8..=255).map(|(lines, which)| {

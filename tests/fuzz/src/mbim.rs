@@ -5,11 +5,11 @@
 
 use std::time::{Duration, Instant};
 
-use modem::mbim::basic_connect::{self, AuthProtocol, IpType};
-use modem::mbim::message::Assembler;
-use modem::mbim::{Client, Output, Request, Response};
-use modem::packet::Session;
-use modem::packet::dialogue::Dialogue as _;
+use cellular::mbim::basic_connect::{self, AuthProtocol, IpType};
+use cellular::mbim::message::Assembler;
+use cellular::mbim::{Client, Output, Request, Response};
+use cellular::packet::Session;
+use cellular::packet::dialogue::Dialogue as _;
 
 /// Reads one input: the first octet of each record says what happens, the second how much of it.
 pub fn check(octets: &[u8]) {
@@ -110,7 +110,7 @@ fn read_information(information: &[u8]) {
 
 /// What a modem said to libmbim's mbimcli, after the requests that lead there.
 pub fn seeds() -> Vec<Vec<u8>> {
-    include_str!("../../../broker/modem/tests/data/mbim_golden.txt")
+    include_str!("../../../broker/cellular/tests/data/mbim_golden.txt")
         .lines()
         .filter_map(|line| line.strip_prefix("M>H "))
         .filter_map(octets)

@@ -3,10 +3,10 @@
 //! Nothing may panic, what can be written again must read as the same value, and a part must find its way through
 //! reassembly.
 
-use modem::sms::identity::MessageIdentity;
-use modem::sms::pdu::DecodeError;
-use modem::sms::reassembly::{Insertion, Part, Reassembly};
-use modem::sms::{Direction, Pdu, Tpdu};
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::DecodeError;
+use cellular::sms::reassembly::{Insertion, Part, Reassembly};
+use cellular::sms::{Direction, Pdu, Tpdu};
 
 /// Reads one input.
 pub fn check(octets: &[u8]) {
@@ -49,7 +49,7 @@ fn read(octets: &[u8], direction: Direction, reassembly: &mut Reassembly) {
 
 /// Real PDUs, each with the octet before it that `check` wants.
 pub fn seeds() -> Vec<Vec<u8>> {
-    include_str!("../../../broker/modem/tests/data/pdus.jsonl")
+    include_str!("../../../broker/cellular/tests/data/pdus.jsonl")
         .lines()
         .filter_map(|line| line.split_once("\"pdu\": \"")?.1.split_once('"'))
         .filter_map(|(hex, _)| octets(hex))

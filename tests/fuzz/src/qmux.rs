@@ -5,10 +5,10 @@
 
 use std::time::{Duration, Instant};
 
-use modem::packet::dialogue::Dialogue as _;
-use modem::qmi::message::Message;
-use modem::qmi::wds::{Family, Session};
-use modem::qmi::{Client, Output, Response, cells, ctl, dms, imsa, nas, profiles, uim, wda, wds, wms};
+use cellular::packet::dialogue::Dialogue as _;
+use cellular::qmi::message::Message;
+use cellular::qmi::wds::{Family, Session};
+use cellular::qmi::{Client, Output, Response, cells, ctl, dms, imsa, nas, profiles, uim, wda, wds, wms};
 
 /// Reads one input: the first octet of each record says what happens, the second how much of it.
 pub fn check(octets: &[u8]) {
@@ -45,7 +45,7 @@ pub fn check(octets: &[u8]) {
     assert_eq!(started, ended, "every request ends once");
 }
 
-fn request(which: u8) -> modem::qmi::Request {
+fn request(which: u8) -> cellular::qmi::Request {
     match which % 11 {
         0 => ctl::sync(),
         1 => ctl::get_version_info(),
@@ -108,7 +108,7 @@ fn read(response: &Response) {
 
 /// What a modem said to libqmi's qmicli, after the requests that lead there.
 pub fn seeds() -> Vec<Vec<u8>> {
-    include_str!("../../../broker/modem/tests/data/qmi_golden.txt")
+    include_str!("../../../broker/cellular/tests/data/qmi_golden.txt")
         .lines()
         .filter_map(|line| line.strip_prefix("M>H "))
         .filter_map(octets)

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use modem::pcm::{Buffering, Supply};
+use cellular::pcm::{Buffering, Supply};
 
 const SUPPLY: u32 = 32;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use modem::pcm::{Doubler, Frame, Halver, SampleRate};
+use cellular::pcm::{Doubler, Frame, Halver, SampleRate};
 use tokio::sync::mpsc;
 
 use super::session::{RING_FRAMES, Session};

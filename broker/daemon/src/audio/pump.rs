@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use modem::pcm::{Buffering, Frame, Framer, Pacer, Playout, SampleRate, Source};
+use cellular::pcm::{Buffering, Frame, Framer, Pacer, Playout, SampleRate, Source};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};

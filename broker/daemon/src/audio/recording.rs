@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use modem::pcm::SampleRate;
+use cellular::pcm::SampleRate;
 use tokio::sync::oneshot;
 
 use super::Heard;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use modem::pcm::dtmf::{Detector, Press};
-use modem::pcm::{Buffering, Frame, Meter, SampleRate};
+use cellular::pcm::dtmf::{Detector, Press};
+use cellular::pcm::{Buffering, Frame, Meter, SampleRate};
 use rtrb::{Consumer, Producer, RingBuffer};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use modem::pcm::SampleRate;
+use cellular::pcm::SampleRate;
 
 use super::{AttachOptions, AudioConfig, AudioPath, Downlink};
 

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use ::modem::pcm::SampleRate;
+use cellular::pcm::SampleRate;
 use jiff::SignedDuration;
 
 use super::written::{Section, Source};

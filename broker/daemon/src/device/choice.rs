@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use modem::profile::sim7600;
+use cellular::profile::sim7600;
 use tokio::time::Instant;
 
 use super::bus::Sighting;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use modem::profile::{InterfaceRole, sim7600};
+use cellular::profile::{InterfaceRole, sim7600};
 
 use super::Power;
 use crate::resource::PortRole;

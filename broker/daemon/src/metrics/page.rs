@@ -1,7 +1,7 @@
 //! What is on the page.
 
 use super::Sources;
-use ::modem::recovery::Step;
+use cellular::recovery::Step;
 
 use super::call_totals::{AudioFigures, Shown};
 use super::exposition::{Exposition, Kind};

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::modem::packet::{self, EndReason};
-use ::modem::profile::sim7600;
+use cellular::packet::{self, EndReason};
+use cellular::profile::sim7600;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

@@ -19,10 +19,10 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::modem::at::command::Setting;
-use ::modem::at::reply::{self, Domain};
-use ::modem::at::{Command, Response, ResultCode, command};
-use ::modem::pcm::SampleRate;
+use cellular::at::command::Setting;
+use cellular::at::reply::{self, Domain};
+use cellular::at::{Command, Response, ResultCode, command};
+use cellular::pcm::SampleRate;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ pub(super) enum BringUpError {
 impl BringUpError {
     /// Whether it is of no use to go on with these ports.
     fn is_final(&self) -> bool {
-        use ::modem::at::Failure;
+        use cellular::at::Failure;
         match self {
             BringUpError::Gone | BringUpError::At(AtError::Closed) => true,
             BringUpError::At(AtError::Failed { failure, .. }) => matches!(failure, Failure::PortClosed { .. }),

@@ -9,10 +9,10 @@ mod requests;
 
 use std::time::Duration;
 
-use ::modem::at::reply;
-use ::modem::at::{ResultCode, Urc, command};
-use ::modem::call::{CallKey, CallTable, End, Input, Row, State};
-use ::modem::pcm::dtmf::{Keypad, Press};
+use cellular::at::reply;
+use cellular::at::{ResultCode, Urc, command};
+use cellular::call::{CallKey, CallTable, End, Input, Row, State};
+use cellular::pcm::dtmf::{Keypad, Press};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -249,7 +249,7 @@ impl Serving<'_> {
         }
     }
 
-    async fn call_changed(&mut self, changed: ::modem::call::Call) {
+    async fn call_changed(&mut self, changed: cellular::call::Call) {
         let mut comes_to_audio = false;
         if self.calls.by_key(changed.key).is_none() {
             if let Some(live) = self.calls.take_carried(&changed) {
@@ -290,7 +290,7 @@ impl Serving<'_> {
         }
     }
 
-    fn new_live(&mut self, changed: &::modem::call::Call) -> Live {
+    fn new_live(&mut self, changed: &cellular::call::Call) -> Live {
         let call = self.new_call(changed);
         Live {
             key: changed.key,
@@ -310,10 +310,10 @@ impl Serving<'_> {
         }
     }
 
-    fn new_call(&mut self, changed: &::modem::call::Call) -> Call {
+    fn new_call(&mut self, changed: &cellular::call::Call) -> Call {
         let direction = match changed.direction {
-            ::modem::call::Direction::Outgoing => CallDirection::Outgoing,
-            ::modem::call::Direction::Incoming => CallDirection::Incoming,
+            cellular::call::Direction::Outgoing => CallDirection::Outgoing,
+            cellular::call::Direction::Incoming => CallDirection::Incoming,
         };
         if direction == CallDirection::Outgoing
             && let Some(call) = self.calls.dialing.take()

@@ -4,9 +4,9 @@ mod wanted;
 
 use std::time::Duration;
 
-use ::modem::at::command::{self, Functionality};
-use ::modem::at::reply;
-use ::modem::profile::sim7600;
+use cellular::at::command::{self, Functionality};
+use cellular::at::reply;
+use cellular::profile::sim7600;
 use tokio::time::Instant;
 
 use super::serving::{End, Serving};

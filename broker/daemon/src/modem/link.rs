@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use ::modem::at::{Command, Config};
+use cellular::at::{Command, Config};
 use tokio::sync::mpsc;
 
 use super::presence::state_of;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::modem::at::{command, reply};
-use ::modem::location::{FixBuilder, Update, fix_of};
+use cellular::at::{command, reply};
+use cellular::location::{FixBuilder, Update, fix_of};
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -309,7 +309,7 @@ async fn ask_position(at: &AtHandle, lane: Lane) -> Result<Option<Fix>, AtError>
 
 impl Fix {
     /// A fix that was told just now; `None` if its time does not exist.
-    fn received(fix: &::modem::location::Fix) -> Option<Fix> {
+    fn received(fix: &cellular::location::Fix) -> Option<Fix> {
         let time = fix.time;
         let at = jiff::civil::DateTime::new(
             i16::try_from(time.year).ok()?,

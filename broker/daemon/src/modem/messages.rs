@@ -15,10 +15,10 @@ mod voices;
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use ::modem::at::Urc;
-use ::modem::at::command::Storage;
-use ::modem::qmi::wms;
-use ::modem::sms::data_coding::Alphabet;
+use cellular::at::Urc;
+use cellular::at::command::Storage;
+use cellular::qmi::wms;
+use cellular::sms::data_coding::Alphabet;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::modem::at::command;
-use ::modem::at::reply::{self, Domain, SystemInformation};
-use ::modem::at::{Command, Urc};
-use ::modem::qmi::nas;
+use cellular::at::command;
+use cellular::at::reply::{self, Domain, SystemInformation};
+use cellular::at::{Command, Urc};
+use cellular::qmi::nas;
 use jiff::Timestamp;
 use tokio::time::Instant;
 

@@ -3,10 +3,10 @@
 //! Each may take minutes and take the modem off its network. So none begins during a call, one at a time is under way, and a
 //! call that comes in ends a scan.
 
-use ::modem::at::command::{self, PreferredMode};
-use ::modem::at::reply::{self, FoundOperator};
-use ::modem::qmi::nas::{self, RadioInterface};
-use ::modem::qmi::{ProtocolError, Refusal as QmiRefusal};
+use cellular::at::command::{self, PreferredMode};
+use cellular::at::reply::{self, FoundOperator};
+use cellular::qmi::nas::{self, RadioInterface};
+use cellular::qmi::{ProtocolError, Refusal as QmiRefusal};
 use tokio::sync::oneshot;
 
 use super::serving::Serving;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use ::modem::profile::sim7600;
+use cellular::profile::sim7600;
 use jiff::Timestamp;
 use tokio::time::Instant;
 

@@ -1,4 +1,4 @@
-//! Climbing the recovery ladder: what [`modem::recovery`] decides is carried out here.
+//! Climbing the recovery ladder: what [`cellular::recovery`] decides is carried out here.
 //!
 //! While the modem is served, ports are probed, reopened and exchanged without ending anything else. What ends calls, and
 //! what takes the module off the bus, waits until no call is alive, unless the call is dead anyway.
@@ -8,8 +8,8 @@ mod serving;
 
 use std::time::Duration;
 
-use ::modem::at::command;
-use ::modem::recovery::{Decision, Evidence, Ladder, Policy, State, Step};
+use cellular::at::command;
+use cellular::recovery::{Decision, Evidence, Ladder, Policy, State, Step};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 

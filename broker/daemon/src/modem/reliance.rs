@@ -3,10 +3,10 @@
 //! One list for all who have to do with them: the sequence that brings the modem up compares and sets them, a port that was
 //! lent to a terminal gets them set again, and nobody else may change them by a raw command.
 
-use ::modem::at::Command;
-use ::modem::at::command::{self, ErrorReporting, Setting, Storage};
-use ::modem::at::reply::{Domain, NewMessageIndication};
-use ::modem::pcm::SampleRate;
+use cellular::at::Command;
+use cellular::at::command::{self, ErrorReporting, Setting, Storage};
+use cellular::at::reply::{Domain, NewMessageIndication};
+use cellular::pcm::SampleRate;
 
 /// One of them.
 pub(super) struct Reliance {

@@ -7,8 +7,8 @@ mod guard;
 mod requests;
 mod sim_power;
 
-use ::modem::qmi::uim::{self, Card, CardStatus};
-use ::modem::qmi::{Failure, Indication, Request, Response, wms};
+use cellular::qmi::uim::{self, Card, CardStatus};
+use cellular::qmi::{Failure, Indication, Request, Response, wms};
 
 use super::serving::Serving;
 use super::{Reply, bearer};
@@ -56,12 +56,12 @@ impl Serving<'_> {
     /// Takes an indication of these services.
     pub(super) async fn service_told(&mut self, indication: &Indication) {
         match (indication.service, indication.id) {
-            (::modem::qmi::Service::UIM, uim::CARD_STATUS) => {
+            (cellular::qmi::Service::UIM, uim::CARD_STATUS) => {
                 if let Ok(status) = uim::card_status_changed(indication) {
                     self.sim_heard_of(state_of(status.card)).await;
                 }
             }
-            (::modem::qmi::Service::WMS, wms::EVENT_REPORT) => {
+            (cellular::qmi::Service::WMS, wms::EVENT_REPORT) => {
                 if let Ok(Some((storage, index))) = wms::stored_message(indication) {
                     self.messages.told_by_qmi(storage, index);
                 }
@@ -129,7 +129,7 @@ fn refusal_of(failure: Failure, what: &str) -> Refusal {
 }
 
 /// Why the answer is a refusal.
-pub fn refused(refusal: ::modem::qmi::Refusal, what: &str) -> Refusal {
+pub fn refused(refusal: cellular::qmi::Refusal, what: &str) -> Refusal {
     match refusal.protocol() {
         Some(error) => Refusal::Refused {
             what: what.to_owned(),

@@ -6,8 +6,8 @@ mod registration;
 
 use std::time::Duration;
 
-use ::modem::at::Urc;
-use ::modem::recovery::Step;
+use cellular::at::Urc;
+use cellular::recovery::Step;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};

@@ -1,7 +1,7 @@
 //! The SIM: what it is asked, and the attempts that its PIN and PUK cost.
 
-use ::modem::at::reply::{self, SimStatus};
-use ::modem::at::{Command, ResultCode, command};
+use cellular::at::reply::{self, SimStatus};
+use cellular::at::{Command, ResultCode, command};
 
 use crate::config::Secret;
 use crate::port::at::{AtError, AtHandle, Lane};

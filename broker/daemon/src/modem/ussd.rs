@@ -3,9 +3,9 @@
 //! A session runs on the messages port, so that a call has its own port at once; with a single port the hang-up and the
 //! answer pass in their lane.
 
-use ::modem::at::reply::Ussd as Said;
-use ::modem::at::{Command, ResultCode, command};
-use ::modem::ussd::{Dialogue, End, Limits, Phase, Step, text};
+use cellular::at::reply::Ussd as Said;
+use cellular::at::{Command, ResultCode, command};
+use cellular::ussd::{Dialogue, End, Limits, Phase, Step, text};
 use tokio::time::Instant;
 
 use super::serving::Serving;

@@ -1,13 +1,13 @@
 //! The task that owns an AT port, and the handle by which everybody else asks it for something.
 //!
-//! The dialogue itself is [`modem::at::Session`]; this task feeds it bytes, commands and deadlines and carries out what it
+//! The dialogue itself is [`cellular::at::Session`]; this task feeds it bytes, commands and deadlines and carries out what it
 //! says. Commands wait in three lanes, so that a hang-up passes before a send and a poll waits for both.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ::modem::at::command::Expects;
-use ::modem::at::{Command, CommandId, Config, Failure, Output, Response, Session, Unsolicited};
+use cellular::at::command::Expects;
+use cellular::at::{Command, CommandId, Config, Failure, Output, Response, Session, Unsolicited};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use ::modem::packet::dialogue::{Dialogue, Output, RequestId};
+use cellular::packet::dialogue::{Dialogue, Output, RequestId};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;

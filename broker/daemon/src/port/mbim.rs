@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use ::modem::mbim::message::{TRANSFER_MAX, TRANSFER_MIN};
-use ::modem::mbim::{Client, Indication};
+use cellular::mbim::message::{TRANSFER_MAX, TRANSFER_MIN};
+use cellular::mbim::{Client, Indication};
 use tokio::sync::mpsc;
 
 use super::OpenPort;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use modem::location::SentenceReader;
+use cellular::location::SentenceReader;
 use tokio::io::AsyncReadExt as _;
 
 use super::{OpenError, OpenPort, open_serial};

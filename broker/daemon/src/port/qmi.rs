@@ -5,7 +5,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream as StdUnixStream};
 use std::path::Path;
 
-use ::modem::qmi::{Client, Indication};
+use cellular::qmi::{Client, Indication};
 use nix::fcntl::{OFlag, open as open_node};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{FlushArg, SetArg, cfmakeraw, tcflush, tcgetattr, tcsetattr};

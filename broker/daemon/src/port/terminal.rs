@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use ::modem::at::{Command, Unsolicited, Urc};
 use bytes::Bytes;
+use cellular::at::{Command, Unsolicited, Urc};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;

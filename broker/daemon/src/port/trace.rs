@@ -1,7 +1,7 @@
 //! What crossed the ports of a modem lately, kept in memory for a bug report.
 //!
 //! Ports hand over bytes as they come; nothing is redacted or cut into lines here, so that recording costs a copy and no
-//! more. Whoever reads redacts (`modem::trace`).
+//! more. Whoever reads redacts (`cellular::trace`).
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::resource::PortRole;
 use crate::tail::{Reader, Tail};
 
-pub use modem::trace::Direction;
+pub use cellular::trace::Direction;
 
 /// What a chunk costs besides its bytes.
 const OVERHEAD: usize = 96;

@@ -3,7 +3,7 @@
 mod data;
 mod wan;
 
-use ::modem::at::reply::{FoundOperator, OperatorAvailability};
+use cellular::at::reply::{FoundOperator, OperatorAvailability};
 use jiff::Timestamp;
 
 use crate::modem::technology_of;

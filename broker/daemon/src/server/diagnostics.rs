@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use ::modem::at::Command;
-use ::modem::qmi::{self, Service, Tlvs};
 use api::v1::diagnostics_service_server::DiagnosticsService;
 use api::v1::{
     ExecuteAtCommandRequest, ExecuteAtCommandResponse, ExecuteQmiRequestRequest, ExecuteQmiRequestResponse,
     GetTraceRequest, GetTraceResponse, ListQmiServicesRequest, ListQmiServicesResponse, OpenAtTerminalRequest,
     OpenAtTerminalResponse, StreamTraceRequest, StreamTraceResponse,
 };
+use cellular::at::Command;
+use cellular::qmi::{self, Service, Tlvs};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::trace::TraceView;

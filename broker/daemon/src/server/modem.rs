@@ -1,13 +1,13 @@
 //! `ModemService`.
 
-use ::modem::at::command::Functionality;
-use ::modem::recovery::Step;
 use api::v1::modem_service_server::ModemService;
 use api::v1::{
     GetModemRequest, GetModemResponse, GetPortsRequest, GetPortsResponse, GetRecoveryRequest, GetRecoveryResponse,
     ListModemsRequest, ListModemsResponse, RecoveryCounter, RecoveryStep, ResetModemRequest, ResetModemResponse,
     SetFunctionalityRequest, SetFunctionalityResponse, SwitchCompositionRequest, SwitchCompositionResponse,
 };
+use cellular::at::command::Functionality;
+use cellular::recovery::Step;
 use tonic::{Request, Response, Status};
 
 use super::{Context, convert};

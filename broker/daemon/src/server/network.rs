@@ -12,7 +12,7 @@ use api::v1::{
 };
 use std::time::Duration;
 
-use ::modem::at::reply::FoundOperator;
+use cellular::at::reply::FoundOperator;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};

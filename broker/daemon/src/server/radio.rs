@@ -1,10 +1,10 @@
 //! What is asked of QMI services on request: cells, statistics of the session, profiles, the services themselves.
 
-use ::modem::qmi::cells::{self, Technology};
-use ::modem::qmi::profiles::{self, PdpType};
-use ::modem::qmi::wds::{self, Family, Statistics};
-use ::modem::qmi::{Request, Response, ctl, names};
 use api::v1;
+use cellular::qmi::cells::{self, Technology};
+use cellular::qmi::profiles::{self, PdpType};
+use cellular::qmi::wds::{self, Family, Statistics};
+use cellular::qmi::{Request, Response, ctl, names};
 
 use crate::modem::{self, ModemHandle};
 use crate::refusal::Refusal;
@@ -188,7 +188,7 @@ pub(super) async fn execute(modem: &ModemHandle, request: Request) -> Result<v1:
     let tlvs = answer
         .tlvs
         .iter()
-        .filter(|(kind, _)| *kind != ::modem::qmi::tlv::RESULT);
+        .filter(|(kind, _)| *kind != cellular::qmi::tlv::RESULT);
     Ok(v1::ExecuteQmiRequestResponse {
         tlvs: tlvs
             .map(|(kind, value)| v1::QmiTlv {

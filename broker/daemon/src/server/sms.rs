@@ -2,13 +2,13 @@
 
 mod composition;
 
-use ::modem::carrier::Country;
 use api::v1::sms_service_server::SmsService;
 use api::v1::{
     CancelMessageRequest, CancelMessageResponse, ComposeMessageRequest, ComposeMessageResponse, DeleteMessageRequest,
     DeleteMessageResponse, GetMessageRequest, GetMessageResponse, GetStorageRequest, GetStorageResponse,
     ListMessagesRequest, ListMessagesResponse, SendMessageRequest, SendMessageResponse, Storage,
 };
+use cellular::carrier::Country;
 use tonic::{Request, Response, Status};
 
 use super::auth::Client;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ::modem::qmi::EndReason;
 use api::v1::ErrorReason;
+use cellular::qmi::EndReason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 

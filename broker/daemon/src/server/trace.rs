@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ::modem::trace::{Dialect, Direction, Piece, Redactor};
 use api::v1::{StreamTraceResponse, TraceDirection, TraceEntry};
 use bytes::Bytes;
+use cellular::trace::{Dialect, Direction, Piece, Redactor};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tonic::Status;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::modem::sms::address::PhoneNumber;
+use cellular::sms::address::PhoneNumber;
 use jiff::Timestamp;
 
 use crate::refusal::Refusal;
@@ -236,7 +236,7 @@ pub(super) fn tones(value: &str) -> Result<String, Refusal> {
 
 /// A USSD code. What the modem cannot take is refused here, before anything is stored.
 pub(super) fn ussd_code(value: &str) -> Result<(), Refusal> {
-    ::modem::at::command::ussd(value)
+    cellular::at::command::ussd(value)
         .map(drop)
         .map_err(|error| Refusal::FieldInvalid {
             field: "code",

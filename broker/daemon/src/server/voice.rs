@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use ::modem::pcm::{Buffering, SampleRate, Supply};
 use api::v1::stream_call_request::Request as FromClient;
 use api::v1::stream_call_response::Response as ToClient;
 use api::v1::voice_service_server::VoiceService;
@@ -15,6 +14,7 @@ use api::v1::{
     SendDtmfResponse, SetCallForwardingRequest, SetCallForwardingResponse, SetRecordingRequest, SetRecordingResponse,
     StreamCallAttach, StreamCallAttached, StreamCallRequest, StreamCallResponse, UplinkAudio,
 };
+use cellular::pcm::{Buffering, SampleRate, Supply};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;

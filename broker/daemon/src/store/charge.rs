@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ::modem::carrier::Country;
+use cellular::carrier::Country;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 

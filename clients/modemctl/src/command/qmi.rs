@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use api::v1::{ExecuteQmiRequestRequest, ListQmiServicesRequest, QmiTlv};
+use cellular::qmi::{Service, names};
 use client::json::to_value;
-use modem::qmi::{Service, names};
 
 use super::REQUEST_TIMEOUT;
 use crate::Session;

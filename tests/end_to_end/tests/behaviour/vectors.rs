@@ -1,8 +1,8 @@
-//! Real PDUs, by their row in the modem crate's table of vectors (each row there names its source).
+//! Real PDUs, by their row in the crate `cellular`'s table of vectors (each row there names its source).
 
 use anyhow::Context as _;
 
-const TABLE: &str = include_str!("../../../../broker/modem/tests/data/pdus.jsonl");
+const TABLE: &str = include_str!("../../../../broker/cellular/tests/data/pdus.jsonl");
 
 /// A PDU as a network delivered it.
 #[derive(Debug, serde::Deserialize)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::modem::profile::sim7600;
+use cellular::profile::sim7600;
 
 use super::super::written::{At, Section};
 use super::super::{
@@ -55,7 +55,7 @@ pub(super) fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Res
             profile: Profile::Sim7600,
             pin: None,
             data: DataConfig::default(),
-            ussd_timeout: ::modem::ussd::ANSWER_LIMIT,
+            ussd_timeout: cellular::ussd::ANSWER_LIMIT,
             gnss: GnssConfig::default(),
             ports: None,
             composition: CompositionPolicy::default(),
@@ -98,7 +98,7 @@ fn modem(mut section: Section<'_>, position: usize) -> Result<ModemConfig, Confi
     let data = data(section.section("data")?, position)?;
     let ussd_timeout = section
         .integer("ussd_timeout_seconds", 1..=600)?
-        .map_or(::modem::ussd::ANSWER_LIMIT, Duration::from_secs);
+        .map_or(cellular::ussd::ANSWER_LIMIT, Duration::from_secs);
     let gnss = gnss(section.section("gnss")?)?;
     let ports = section.optional_section("ports")?.map(ports).transpose()?;
     let carrier = carrier(section.section("carrier")?)?;

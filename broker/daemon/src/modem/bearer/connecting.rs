@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ::modem::mbim::{Failure as MbimFailure, Refusal as MbimRefusal, Status};
-use ::modem::packet::{EndReason, Family, Session as Wanted, Settings, end_reason::Consequence};
-use ::modem::qmi::wda::LinkLayer;
-use ::modem::qmi::wds::Handle;
-use ::modem::qmi::{Failure, ProtocolError, Refusal as QmiRefusal};
+use cellular::mbim::{Failure as MbimFailure, Refusal as MbimRefusal, Status};
+use cellular::packet::{EndReason, Family, Session as Wanted, Settings, end_reason::Consequence};
+use cellular::qmi::wda::LinkLayer;
+use cellular::qmi::wds::Handle;
+use cellular::qmi::{Failure, ProtocolError, Refusal as QmiRefusal};
 
 use tokio::sync::watch;
 

@@ -1,6 +1,6 @@
 //! The port by which sessions are set up, with the protocol that its driver leaves to us.
 
-use ::modem::{mbim, qmi};
+use cellular::{mbim, qmi};
 use tokio::sync::mpsc;
 
 use super::connecting::ppp::{Ended, PppHandle};

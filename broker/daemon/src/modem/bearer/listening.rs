@@ -1,9 +1,9 @@
 //! What the port of the packet side tells by itself, and what follows from it.
 
-use ::modem::mbim::{self, basic_connect};
-use ::modem::packet::{EndReason, Family, end_reason::Consequence};
-use ::modem::qmi::wds::{Connection, StatusChange};
-use ::modem::qmi::{Endpoint, Indication, Service, imsa, nas, wds};
+use cellular::mbim::{self, basic_connect};
+use cellular::packet::{EndReason, Family, end_reason::Consequence};
+use cellular::qmi::wds::{Connection, StatusChange};
+use cellular::qmi::{Endpoint, Indication, Service, imsa, nas, wds};
 
 use super::connecting::Session;
 use super::{Event, UNANSWERED_MAX, opening};

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ::modem::at::{Config, command};
-use ::modem::mbim::{self, basic_connect};
-use ::modem::qmi::imsa::{Registration, RegistrationStatus, ServiceStatus, Services};
-use ::modem::qmi::{Failure, Request, Response, ctl, imsa, nas};
+use cellular::at::{Config, command};
+use cellular::mbim::{self, basic_connect};
+use cellular::qmi::imsa::{Registration, RegistrationStatus, ServiceStatus, Services};
+use cellular::qmi::{Failure, Request, Response, ctl, imsa, nas};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 

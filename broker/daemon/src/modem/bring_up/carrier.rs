@@ -4,8 +4,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ::modem::at::{command, reply};
-use ::modem::carrier::{self, Carrier as Issuer, Evidence, Known, Plmn, SimFile, provider_info};
+use cellular::at::{command, reply};
+use cellular::carrier::{self, Carrier as Issuer, Evidence, Known, Plmn, SimFile, provider_info};
 
 use super::contexts::Credentials;
 use super::{BringUp, BringUpError, Progress};

@@ -1,9 +1,9 @@
 //! The packet data contexts: the carrier's access points before the modem registers, the activation afterwards.
 
-use ::modem::at::command::Authentication;
-use ::modem::at::reply::{self, Domain, PdpContext, PdpType};
-use ::modem::at::{Command, ResultCode, command};
-use ::modem::profile::sim7600;
+use cellular::at::command::Authentication;
+use cellular::at::reply::{self, Domain, PdpContext, PdpType};
+use cellular::at::{Command, ResultCode, command};
+use cellular::profile::sim7600;
 use tokio::time::Instant;
 
 use super::{BringUp, BringUpError, Progress};

@@ -1,7 +1,7 @@
 //! Probing and identifying: who answers on the ports.
 
-use ::modem::at::{Command, command, reply};
-use ::modem::profile::sim7600::{self, Acquaintance};
+use cellular::at::{Command, command, reply};
+use cellular::profile::sim7600::{self, Acquaintance};
 
 use super::{BringUp, BringUpError, Progress};
 use crate::modem::reliance::ERROR_NUMBERS;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ::modem::at::command::{self, Storage};
-use ::modem::at::{ResultCode, reply};
+use cellular::at::command::{self, Storage};
+use cellular::at::{ResultCode, reply};
 use tokio::time::Instant;
 
 use super::{BringUp, BringUpError, Progress};

@@ -1,7 +1,7 @@
 //! The operator and the technologies of `[modem.network]`.
 
-use ::modem::at::{command, reply};
-use ::modem::profile::sim7600;
+use cellular::at::{command, reply};
+use cellular::profile::sim7600;
 use tokio::time::Instant;
 
 use super::{BringUp, BringUpError, Progress};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ::modem::at::command::{self, Functionality};
-use ::modem::at::reply::{self, Domain};
-use ::modem::profile::sim7600;
+use cellular::at::command::{self, Functionality};
+use cellular::at::reply::{self, Domain};
+use cellular::profile::sim7600;
 use tokio::time::Instant;
 
 use super::{BringUp, BringUpError, Progress};

@@ -1,7 +1,7 @@
 //! Reports of the network and of calls, and what calls need.
 
-use ::modem::at::{command, reply};
-use ::modem::call::State;
+use cellular::at::{command, reply};
+use cellular::call::State;
 
 use super::{BringUp, BringUpError};
 use crate::modem::reliance::{

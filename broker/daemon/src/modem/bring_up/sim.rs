@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::modem::at::{command, reply};
+use cellular::at::{command, reply};
 use tokio::time::Instant;
 
 use super::{BringUp, BringUpError, Progress};

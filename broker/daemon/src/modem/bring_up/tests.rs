@@ -88,7 +88,7 @@ impl Bench {
                 role,
                 "sim1",
                 port,
-                ::modem::at::Config::default(),
+                cellular::at::Config::default(),
                 event_sender.clone(),
                 crate::port::trace::Trace::new(0),
             );

@@ -1,9 +1,9 @@
 //! The audio of a call, from the moment at which it becomes active.
 
-use ::modem::at::{Failure, command, reply};
-use ::modem::call::CallKey;
-use ::modem::pcm::SampleRate;
-use ::modem::profile::sim7600;
+use cellular::at::{Failure, command, reply};
+use cellular::call::CallKey;
+use cellular::pcm::SampleRate;
+use cellular::profile::sim7600;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use ::modem::call::Direction;
+use cellular::call::Direction;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -56,7 +56,7 @@ impl Calls {
     }
 
     /// The carried call that the module means by one that it shows now.
-    pub(super) fn take_carried(&mut self, shown: &::modem::call::Call) -> Option<Live> {
+    pub(super) fn take_carried(&mut self, shown: &cellular::call::Call) -> Option<Live> {
         let direction = match shown.direction {
             Direction::Outgoing => CallDirection::Outgoing,
             Direction::Incoming => CallDirection::Incoming,

@@ -1,7 +1,7 @@
 //! Call forwarding (27.007 7.11, `AT+CCFC`). It lives in the network, so nothing of it is kept here.
 
-use ::modem::at::command;
-use ::modem::at::reply;
+use cellular::at::command;
+use cellular::at::reply;
 
 use crate::modem::serving::Serving;
 use crate::modem::{self, Reply};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ::modem::at::command::{self, CallHold};
-use ::modem::at::{Command, ResultCode};
-use ::modem::call::CallKey;
+use cellular::at::command::{self, CallHold};
+use cellular::at::{Command, ResultCode};
+use cellular::call::CallKey;
 use tokio::time::Instant;
 
 use super::{Calls, Done};

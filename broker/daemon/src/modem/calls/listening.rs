@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::modem::call::CallKey;
-use ::modem::pcm::dtmf::Press;
+use cellular::call::CallKey;
+use cellular::pcm::dtmf::Press;
 use tokio::sync::{mpsc, watch};
 
 use super::{Audio, Done};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ::modem::at::{ResultCode, command};
-use ::modem::call::{CallKey, Input};
-use ::modem::pcm::SampleRate;
+use cellular::at::{ResultCode, command};
+use cellular::call::{CallKey, Input};
+use cellular::pcm::SampleRate;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;

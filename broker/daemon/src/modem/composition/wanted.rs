@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use ::modem::profile::sim7600;
+use cellular::profile::sim7600;
 use tokio::time::Instant;
 
 use super::super::serving::Serving;

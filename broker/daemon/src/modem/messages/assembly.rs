@@ -1,11 +1,11 @@
 //! What the parts that arrived so far say, for the store.
 
-use ::modem::sms::data_coding::{self, DataCodingScheme, MessageClass};
-use ::modem::sms::identity::MessageIdentity;
-use ::modem::sms::pdu::Deliver;
-use ::modem::sms::reassembly::{Content, Insertion, Part, Reassembly};
-use ::modem::sms::user_data::{self, Body, UserDataHeader};
-use ::modem::sms::{Direction, Pdu, Tpdu};
+use cellular::sms::data_coding::{self, DataCodingScheme, MessageClass};
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::Deliver;
+use cellular::sms::reassembly::{Content, Insertion, Part, Reassembly};
+use cellular::sms::user_data::{self, Body, UserDataHeader};
+use cellular::sms::{Direction, Pdu, Tpdu};
 
 use super::encoding;
 use crate::resource::{ApplicationPorts, InformationElement, MessageWaiting, WaitingKind};

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use ::modem::sms::alphabet::{NationalLanguage, ShiftTables};
-use ::modem::sms::compose::{
+use cellular::sms::alphabet::{NationalLanguage, ShiftTables};
+use cellular::sms::compose::{
     self, ComposeError, Layout, PartSize, SubmitOptions, TextCoding, TextOptions, compose_data, compose_text,
 };
-use ::modem::sms::data_coding::MessageClass;
-use ::modem::sms::pdu::ProtocolIdentifier;
-use ::modem::sms::timestamp;
-use ::modem::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod};
-use ::modem::sms::{Pdu, PhoneNumber, Tpdu};
+use cellular::sms::data_coding::MessageClass;
+use cellular::sms::pdu::ProtocolIdentifier;
+use cellular::sms::timestamp;
+use cellular::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod};
+use cellular::sms::{Pdu, PhoneNumber, Tpdu};
 use jiff::Timestamp;
 
 use super::encoding;

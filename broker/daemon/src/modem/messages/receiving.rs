@@ -2,14 +2,14 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use ::modem::at::command::{self, Storage};
-use ::modem::at::reply::{self, ListedMessage, MessageStatus};
-use ::modem::at::{Response, ResultCode};
-use ::modem::sms::identity::MessageIdentity;
-use ::modem::sms::pdu::{DecodeError, Deliver, StatusReport};
-use ::modem::sms::timestamp::TimestampOctets;
-use ::modem::sms::user_data::ConcatenationReference;
-use ::modem::sms::{Direction, Pdu, Tpdu};
+use cellular::at::command::{self, Storage};
+use cellular::at::reply::{self, ListedMessage, MessageStatus};
+use cellular::at::{Response, ResultCode};
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::{DecodeError, Deliver, StatusReport};
+use cellular::sms::timestamp::TimestampOctets;
+use cellular::sms::user_data::ConcatenationReference;
+use cellular::sms::{Direction, Pdu, Tpdu};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;

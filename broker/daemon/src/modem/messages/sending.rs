@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ::modem::at::{Failure, ResultCode, command, reply};
-use ::modem::sms::refusal;
+use cellular::at::{Failure, ResultCode, command, reply};
+use cellular::sms::refusal;
 use jiff::Timestamp;
 use tokio::sync::watch;
 

@@ -1,8 +1,8 @@
 //! The module's message storages (27.005 3.1): which there are, how full they are, and what is told about new messages.
 
-use ::modem::at::command::{self, Storage};
-use ::modem::at::reply;
-use ::modem::at::{Response, ResultCode};
+use cellular::at::command::{self, Storage};
+use cellular::at::reply;
+use cellular::at::{Response, ResultCode};
 
 use crate::modem::StorageUse;
 use crate::modem::reliance::message_indication;

@@ -2,8 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use ::modem::at::command::{self, Storage};
-use ::modem::at::{Command, Urc};
+use cellular::at::command::{self, Storage};
+use cellular::at::{Command, Urc};
 use jiff::Timestamp;
 use simulator::{Books, Code, Config, Control, Fate, Fault, FaultAction, Function, InProcess, Phase, Timing};
 use tokio::sync::{mpsc, watch};
@@ -193,7 +193,7 @@ async fn open(modem: &mut InProcess) -> (AtPort, AtHandle, mpsc::Receiver<(PortR
         stream: Box::new(ports.remove(&Function::At).unwrap()),
         lock: None,
     };
-    let config = ::modem::at::Config::default();
+    let config = cellular::at::Config::default();
     let port = AtPort::start(PortRole::At, "sim1", port, config, sender, Trace::new(0));
     let at = port.handle(PortRole::At);
     (port, at, events)

@@ -48,7 +48,7 @@ impl Voices {
 
 #[cfg(test)]
 mod tests {
-    use ::modem::at::command::Storage;
+    use cellular::at::command::Storage;
 
     use super::*;
 

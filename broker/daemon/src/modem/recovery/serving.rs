@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use ::modem::at::{Command, command};
-use ::modem::profile::sim7600;
-use ::modem::recovery::{Decision, Evidence, Step};
+use cellular::at::{Command, command};
+use cellular::profile::sim7600;
+use cellular::recovery::{Decision, Evidence, Step};
 use tokio::time::Instant;
 
 use super::now;

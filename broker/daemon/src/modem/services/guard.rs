@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ::modem::qmi::{Endpoint, Request, Service, Tlvs};
+use cellular::qmi::{Endpoint, Request, Service, Tlvs};
 
 use super::requests::name_of;
 use crate::refusal::Refusal;

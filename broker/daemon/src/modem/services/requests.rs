@@ -1,6 +1,6 @@
 //! Requests to QMI services on behalf of somebody else.
 
-use ::modem::qmi::{Request, Response, names};
+use cellular::qmi::{Request, Response, names};
 
 use super::{not_available, refusal_of};
 use crate::modem::serving::Serving;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ::modem::qmi::ProtocolError;
-use ::modem::qmi::uim::{self, Card, CardStatus};
+use cellular::qmi::ProtocolError;
+use cellular::qmi::uim::{self, Card, CardStatus};
 use tokio::time::Instant;
 
 use super::{Done, not_available, refusal_of, refused, state_of};
@@ -127,7 +127,7 @@ async fn restart(qmi: &QmiHandle) -> Result<CardStatus, Refusal> {
     }
 }
 
-async fn power(qmi: &QmiHandle, request: ::modem::qmi::Request, what: &str) -> Result<(), Refusal> {
+async fn power(qmi: &QmiHandle, request: cellular::qmi::Request, what: &str) -> Result<(), Refusal> {
     let response = qmi.ask(request).await.map_err(|failure| refusal_of(failure, what))?;
     match response.result() {
         Ok(()) => Ok(()),

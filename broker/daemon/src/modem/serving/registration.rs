@@ -1,6 +1,6 @@
 //! The registration and the status of the network while the ports are open.
 
-use ::modem::qmi::nas;
+use cellular::qmi::nas;
 
 use super::super::{Done, Reply, network, operators};
 use super::Serving;

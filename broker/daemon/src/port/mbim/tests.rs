@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use ::modem::mbim::message::{Assembler, Body, Framer, Message};
-use ::modem::mbim::{Failure, Request};
-use ::modem::mbim::{Status, basic_connect};
+use cellular::mbim::message::{Assembler, Body, Framer, Message};
+use cellular::mbim::{Failure, Request};
+use cellular::mbim::{Status, basic_connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::Instant;
 

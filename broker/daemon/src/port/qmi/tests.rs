@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use ::modem::qmi::Failure;
-use ::modem::qmi::message::{Framer, Kind, Message};
-use ::modem::qmi::{Service, dms};
+use cellular::qmi::Failure;
+use cellular::qmi::message::{Framer, Kind, Message};
+use cellular::qmi::{Service, dms};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
@@ -21,7 +21,7 @@ async fn answer_everything(mut port: DuplexStream) -> Vec<(Service, u16)> {
             let service = request.tlvs.find(0x01).map_or(0, |value| value.octets()[0]);
             let answer = Message {
                 kind: Kind::Response,
-                tlvs: modem::qmi::Tlvs::default()
+                tlvs: cellular::qmi::Tlvs::default()
                     .with(0x02, &[0; 4])
                     .with(0x01, &[service, 7]),
                 ..request

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ::modem::sms::PhoneNumber;
-use ::modem::sms::alphabet::NationalLanguage;
-use ::modem::sms::compose::TextCoding;
 use api::v1;
 use api::v1::send_message_request::Content as Written;
+use cellular::sms::PhoneNumber;
+use cellular::sms::alphabet::NationalLanguage;
+use cellular::sms::compose::TextCoding;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::{convert, validate};
@@ -152,7 +152,7 @@ pub(super) fn composed(composed: Composed) -> v1::ComposeMessageResponse {
         ..
     } = composed;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let part = |(size, pdu): (::modem::sms::compose::PartSize, String)| v1::ComposedPart {
+    let part = |(size, pdu): (cellular::sms::compose::PartSize, String)| v1::ComposedPart {
         units: count(size.units),
         capacity: count(size.capacity),
         pdu,

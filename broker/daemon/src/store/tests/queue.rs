@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use ::modem::carrier::Country;
+use cellular::carrier::Country;
 
 use super::*;
 use crate::resource::Priority;

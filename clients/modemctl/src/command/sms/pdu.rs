@@ -5,17 +5,17 @@ mod fields;
 
 use std::io::BufRead;
 
-use modem::sms::alphabet::NationalLanguage;
-use modem::sms::compose::{
+use cellular::sms::alphabet::NationalLanguage;
+use cellular::sms::compose::{
     ComposeError, Composition, Layout, Ports, SubmitOptions, TextCoding, TextOptions, compose_data, compose_text,
 };
-use modem::sms::data_coding::MessageClass;
-use modem::sms::identity::MessageIdentity;
-use modem::sms::pdu::{DecodeError, ProtocolIdentifier};
-use modem::sms::reassembly::{Content, Insertion, Part, Reassembly};
-use modem::sms::timestamp;
-use modem::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod};
-use modem::sms::{Direction, Pdu, PhoneNumber, Tpdu};
+use cellular::sms::data_coding::MessageClass;
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::{DecodeError, ProtocolIdentifier};
+use cellular::sms::reassembly::{Content, Insertion, Part, Reassembly};
+use cellular::sms::timestamp;
+use cellular::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod};
+use cellular::sms::{Direction, Pdu, PhoneNumber, Tpdu};
 use serde_json::{Value, json};
 
 use self::fields::Field;

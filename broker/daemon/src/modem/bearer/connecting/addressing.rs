@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use ::modem::packet::{Family, Settings};
+use cellular::packet::{Family, Settings};
 
 use super::{ConnectError, Session, blocking, layout};
 use crate::config::{Addresses, DataConfig};

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::modem::mbim::basic_connect::{self, Activation, Attachment, AuthProtocol, Connection, IpType, NotConnected};
-use ::modem::mbim::{Failure, Refusal, Request, Response, Status};
-use ::modem::packet::{self, Authentication, EndReason, Family};
+use cellular::mbim::basic_connect::{self, Activation, Attachment, AuthProtocol, Connection, IpType, NotConnected};
+use cellular::mbim::{Failure, Refusal, Request, Response, Status};
+use cellular::packet::{self, Authentication, EndReason, Family};
 
 use super::{ConnectError, Held, IN_USE_PAUSE, Session};
 use crate::config::{DataConfig, DataFamilies};

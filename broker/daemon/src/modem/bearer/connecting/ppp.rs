@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ::modem::at::data_call::{Carrier, Dialling};
-use ::modem::at::reply::{self, PdpType};
-use ::modem::at::{Command, InvalidArgument, ResultCode, command};
-use ::modem::packet::{self, Family, Settings};
 use bytes::Bytes;
+use cellular::at::data_call::{Carrier, Dialling};
+use cellular::at::reply::{self, PdpType};
+use cellular::at::{Command, InvalidArgument, ResultCode, command};
+use cellular::packet::{self, Family, Settings};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};

@@ -6,10 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ::modem::packet::{Family, end_reason::Consequence};
-use ::modem::qmi::wda::{self, LinkLayer};
-use ::modem::qmi::wds::{self, Connection, Handle, NotStarted};
-use ::modem::qmi::{Failure, ProtocolError, Request, Response};
+use cellular::packet::{Family, end_reason::Consequence};
+use cellular::qmi::wda::{self, LinkLayer};
+use cellular::qmi::wds::{self, Connection, Handle, NotStarted};
+use cellular::qmi::{Failure, ProtocolError, Request, Response};
 
 use super::{ConnectError, IN_USE_PAUSE, Session, blocking};
 use crate::config::{DataConfig, DataFamilies};

@@ -1,14 +1,14 @@
 //! The fields of a PDU, each for people and for machines.
 
-use modem::sms::address::{Address, TypeOfNumber};
-use modem::sms::alphabet::NationalLanguage;
-use modem::sms::data_coding::{Alphabet, DataCodingScheme, WaitingKind};
-use modem::sms::pdu::{Deliver, ProtocolIdentifier, StatusReport, Submit};
-use modem::sms::status::{Status, StatusCategory};
-use modem::sms::timestamp::TimestampOctets;
-use modem::sms::user_data::{Body, ConcatenationReference, InformationElement, UserData};
-use modem::sms::validity::ValidityPeriod;
-use modem::sms::{Pdu, Tpdu};
+use cellular::sms::address::{Address, TypeOfNumber};
+use cellular::sms::alphabet::NationalLanguage;
+use cellular::sms::data_coding::{Alphabet, DataCodingScheme, WaitingKind};
+use cellular::sms::pdu::{Deliver, ProtocolIdentifier, StatusReport, Submit};
+use cellular::sms::status::{Status, StatusCategory};
+use cellular::sms::timestamp::TimestampOctets;
+use cellular::sms::user_data::{Body, ConcatenationReference, InformationElement, UserData};
+use cellular::sms::validity::ValidityPeriod;
+use cellular::sms::{Pdu, Tpdu};
 use serde_json::{Value, json};
 
 /// One field.

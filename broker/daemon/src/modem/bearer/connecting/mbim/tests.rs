@@ -1,8 +1,8 @@
 //! The ways in which a session is set up or refused, one row each, against a function that follows a script.
 
-use ::modem::mbim::information::{Reader, Writer};
-use ::modem::mbim::message::{Assembler, Body, Framer, Message};
-use ::modem::mbim::{Kind, Uuid};
+use cellular::mbim::information::{Reader, Writer};
+use cellular::mbim::message::{Assembler, Body, Framer, Message};
+use cellular::mbim::{Kind, Uuid};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 

@@ -1,7 +1,7 @@
 //! The known ways in which firmware fails to start a session, one row each, against a modem that follows a script.
 
-use ::modem::qmi::message::{Framer, Kind, Message};
-use ::modem::qmi::{Service, Tlvs};
+use cellular::qmi::message::{Framer, Kind, Message};
+use cellular::qmi::{Service, Tlvs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 

@@ -1,15 +1,15 @@
 //! Reassembly where networks and senders do what they should not.
 
-use modem::sms::address::{Address, TypeOfAddress};
-use modem::sms::data_coding::DataCodingScheme;
-use modem::sms::identity::MessageIdentity;
-use modem::sms::pdu::{Deliver, ProtocolIdentifier};
-use modem::sms::reassembly::{Content, Insertion, MessageParts, Part, Reassembly};
-use modem::sms::timestamp::{Timestamp, TimestampOctets};
-use modem::sms::user_data::{
+use cellular::sms::address::{Address, TypeOfAddress};
+use cellular::sms::data_coding::DataCodingScheme;
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::{Deliver, ProtocolIdentifier};
+use cellular::sms::reassembly::{Content, Insertion, MessageParts, Part, Reassembly};
+use cellular::sms::timestamp::{Timestamp, TimestampOctets};
+use cellular::sms::user_data::{
     Body, Concatenation, ConcatenationReference, InformationElement, UserData, UserDataHeader,
 };
-use modem::sms::{Pdu, Tpdu};
+use cellular::sms::{Pdu, Tpdu};
 
 const NOON: i64 = 1_700_000_000;
 const HOUR: i64 = 3600;

@@ -3,16 +3,16 @@
 //! `data/pdus.jsonl` has one PDU a line, each with its source. Subscribers' numbers are replaced by made-up ones of the
 //! same shape, in the PDU and in the expectation alike.
 
-use modem::sms::alphabet::{NationalLanguage, ShiftTables};
-use modem::sms::data_coding::{Alphabet, MessageClass, WaitingKind};
-use modem::sms::identity::MessageIdentity;
-use modem::sms::pdu::{DecodeError, Deliver, Submit};
-use modem::sms::reassembly::{Content, Insertion, Part, Reassembly};
-use modem::sms::status::StatusCategory;
-use modem::sms::timestamp::{Timestamp, TimestampFields, TimestampOctets};
-use modem::sms::user_data::{Body, ConcatenationReference};
-use modem::sms::validity::{RelativeValidity, ValidityPeriod};
-use modem::sms::{Direction, Pdu, Tpdu};
+use cellular::sms::alphabet::{NationalLanguage, ShiftTables};
+use cellular::sms::data_coding::{Alphabet, MessageClass, WaitingKind};
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::{DecodeError, Deliver, Submit};
+use cellular::sms::reassembly::{Content, Insertion, Part, Reassembly};
+use cellular::sms::status::StatusCategory;
+use cellular::sms::timestamp::{Timestamp, TimestampFields, TimestampOctets};
+use cellular::sms::user_data::{Body, ConcatenationReference};
+use cellular::sms::validity::{RelativeValidity, ValidityPeriod};
+use cellular::sms::{Direction, Pdu, Tpdu};
 use serde_json::Value;
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use modem::at::{Command, CommandId, Config, Expects, Output, Session, command};
+use cellular::at::{Command, CommandId, Config, Expects, Output, Session, command};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ fn command(which: usize) -> Command {
         5 => command::revision(),
         _ => Command {
             expects: Expects::Any,
-            ..command::registration(modem::at::reply::Domain::Cs)
+            ..command::registration(cellular::at::reply::Domain::Cs)
         },
     }
 }

@@ -4,13 +4,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use modem::mbim::basic_connect::{
+use cellular::mbim::basic_connect::{
     self, Activation, Attachment, AuthProtocol, IpType, Lock, NotConnected, PinType, ReadyState, RegistrationState,
 };
-use modem::mbim::message::{Assembler, Body, Framer, Message};
-use modem::mbim::{Client, Output, Request, Response, Status};
-use modem::packet::dialogue::Dialogue as _;
-use modem::packet::{EndReason, Session};
+use cellular::mbim::message::{Assembler, Body, Framer, Message};
+use cellular::mbim::{Client, Output, Request, Response, Status};
+use cellular::packet::dialogue::Dialogue as _;
+use cellular::packet::{EndReason, Session};
 
 /// Whether the modem sent it, and the octets of one read or write.
 type Frame = (bool, Vec<u8>);

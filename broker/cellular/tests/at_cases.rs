@@ -4,12 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use modem::at::line::{Arguments, split_prefix};
-use modem::at::reply::{self, AccessTechnology, Domain, MessageStatus, OperatorAvailability, SystemInformation};
-use modem::at::reply::{PdpEvent, PdpEventKind, PdpType, RegistrationState, SimStatus, UssdStatus};
-use modem::at::urc::RingType;
-use modem::at::{Command, Config, ErrorCode, Expects, Output, ResultCode, Session, Urc};
-use modem::call::{Direction, State};
+use cellular::at::line::{Arguments, split_prefix};
+use cellular::at::reply::{self, AccessTechnology, Domain, MessageStatus, OperatorAvailability, SystemInformation};
+use cellular::at::reply::{PdpEvent, PdpEventKind, PdpType, RegistrationState, SimStatus, UssdStatus};
+use cellular::at::urc::RingType;
+use cellular::at::{Command, Config, ErrorCode, Expects, Output, ResultCode, Session, Urc};
+use cellular::call::{Direction, State};
 use serde_json::{Value, json};
 
 /// Cases whose expectation is not ours: part of the source's name or of the reply, and why.

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cellular::at::{Command, Config, Expects, Output, Session};
 use expect_test::expect_file;
-use modem::at::{Command, Config, Expects, Output, Session};
 
 struct Replay {
     session: Session,
@@ -136,7 +136,7 @@ impl Replay {
         self.now += Duration::from_secs(2);
         self.session.handle_timeout(self.now);
         self.drain();
-        let is_final = |line: &str| modem::at::ResultCode::parse(line).is_some();
+        let is_final = |line: &str| cellular::at::ResultCode::parse(line).is_some();
         let lost: Vec<_> = self
             .fed
             .iter()

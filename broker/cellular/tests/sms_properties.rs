@@ -1,21 +1,21 @@
 //! What holds for every message, not only for those that somebody wrote down.
 
-use modem::sms::address::{Address, TypeOfAddress};
-use modem::sms::alphabet::NationalLanguage;
-use modem::sms::compose::{
+use cellular::sms::address::{Address, TypeOfAddress};
+use cellular::sms::alphabet::NationalLanguage;
+use cellular::sms::compose::{
     ComposeError, Layout, Ports, SubmitOptions, TextCoding, TextOptions, compose_data, compose_text,
 };
-use modem::sms::data_coding::{DataCodingScheme, MessageClass};
-use modem::sms::identity::MessageIdentity;
-use modem::sms::pdu::{DecodeError, Deliver, ProtocolIdentifier, StatusReport, Submit};
-use modem::sms::reassembly::{Content, Insertion, Part, Reassembly};
-use modem::sms::status::Status;
-use modem::sms::timestamp::{Timestamp, TimestampOctets};
-use modem::sms::user_data::{
+use cellular::sms::data_coding::{DataCodingScheme, MessageClass};
+use cellular::sms::identity::MessageIdentity;
+use cellular::sms::pdu::{DecodeError, Deliver, ProtocolIdentifier, StatusReport, Submit};
+use cellular::sms::reassembly::{Content, Insertion, Part, Reassembly};
+use cellular::sms::status::Status;
+use cellular::sms::timestamp::{Timestamp, TimestampOctets};
+use cellular::sms::user_data::{
     Body, Concatenation, ConcatenationReference, InformationElement, SpecialMessageIndication, UserData, UserDataHeader,
 };
-use modem::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod};
-use modem::sms::{Direction, Pdu, Tpdu};
+use cellular::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod};
+use cellular::sms::{Direction, Pdu, Tpdu};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -332,7 +332,7 @@ fn receive(delivers: Vec<Deliver>) -> Option<Content> {
     None
 }
 
-fn destination() -> modem::sms::PhoneNumber {
+fn destination() -> cellular::sms::PhoneNumber {
     "+4915112345678".parse().expect("a number")
 }
 
@@ -388,7 +388,7 @@ proptest! {
     #[test]
     fn arbitrary_text_is_no_reason_to_panic(text in "\\PC{0,100}") {
         let _ = Pdu::decode_hex(&text, Direction::FromNetwork);
-        let _ = text.parse::<modem::sms::PhoneNumber>();
+        let _ = text.parse::<cellular::sms::PhoneNumber>();
     }
 
     #[test]

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use modem::mbim::basic_connect::{self, AuthProtocol, IpType, PinType};
-use modem::mbim::message::{Body, Message};
-use modem::mbim::{Client, Output, ProtocolError, Request, Response, Status, Uuid};
-use modem::packet::Session;
-use modem::packet::dialogue::Dialogue as _;
+use cellular::mbim::basic_connect::{self, AuthProtocol, IpType, PinType};
+use cellular::mbim::message::{Body, Message};
+use cellular::mbim::{Client, Output, ProtocolError, Request, Response, Status, Uuid};
+use cellular::packet::Session;
+use cellular::packet::dialogue::Dialogue as _;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

@@ -4,10 +4,10 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use modem::packet::dialogue::Dialogue as _;
-use modem::qmi::message::{Framer, Kind, Message};
-use modem::qmi::wds::{Authentication, Family, Handle, Session};
-use modem::qmi::{
+use cellular::packet::dialogue::Dialogue as _;
+use cellular::qmi::message::{Framer, Kind, Message};
+use cellular::qmi::wds::{Authentication, Family, Handle, Session};
+use cellular::qmi::{
     Client, Indication, Output, Request, Response, Service, cells, dms, nas, profiles, uim, wda, wds, wms,
 };
 
@@ -134,7 +134,7 @@ fn requests_are_those_of_qmicli() {
         let mut answer = frame_of("--dms-get-ids", true, Service::CTL);
         answer.transaction = asked.transaction;
         answer.id = asked.id;
-        answer.tlvs = modem::qmi::Tlvs::default()
+        answer.tlvs = cellular::qmi::Tlvs::default()
             .with(0x02, &[0; 4])
             .with(0x01, &[service.0, golden.client]);
         client.handle_input(now, &answer.encode());

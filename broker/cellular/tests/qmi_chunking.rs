@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use modem::packet::dialogue::Dialogue as _;
-use modem::qmi::message::{Kind, Message};
-use modem::qmi::wds::Family;
-use modem::qmi::{
+use cellular::packet::dialogue::Dialogue as _;
+use cellular::qmi::message::{Kind, Message};
+use cellular::qmi::wds::Family;
+use cellular::qmi::{
     Client, Indication, Output, Request, Response, Service, Tlvs, cells, ctl, dms, imsa, nas, profiles, uim, wda, wds,
     wms,
 };

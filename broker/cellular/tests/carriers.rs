@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 use std::path::Path;
 
-use modem::carrier::provider_info::{AccessPoint, Provider, each_provider};
-use modem::carrier::{self, Plmn};
+use cellular::carrier::provider_info::{AccessPoint, Provider, each_provider};
+use cellular::carrier::{self, Plmn};
 
 const EXTRACT: &[u8] = include_bytes!("data/serviceproviders.xml");
 const INSTALLED: &str = "/usr/share/mobile-broadband-provider-info/serviceproviders.xml";
