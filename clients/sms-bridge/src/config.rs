@@ -11,8 +11,11 @@ use serde::Deserialize;
 pub struct Config {
     /// Where HTTP is served. Beyond loopback only with a token.
     pub listen: SocketAddr,
-    /// File with the bearer token that callers must present. None: loopback only.
-    pub token_file: Option<PathBuf>,
+    /// File with the bearer token that callers must present. Every program and every user of this machine reaches a loopback
+    /// address, so the token is asked for there too.
+    pub token_file: PathBuf,
+    /// Asks for no token: every program and every user of this machine may send and read messages. Loopback only.
+    pub without_token: bool,
     /// The modem for requests that name none. Not needed when the broker has exactly one.
     pub modem: String,
     /// How to reach the broker.
@@ -48,10 +51,13 @@ pub struct Webhook {
     /// The longest pause between two attempts.
     #[serde(default = "default_longest_pause_s")]
     pub longest_pause_s: u64,
-    /// Attempts at an event that the receiver refuses (any answer but 2xx, 408, 429 and 5xx) before it is skipped. What
-    /// fails otherwise is tried for ever.
+    /// Attempts at an event that the receiver refuses (any answer but 2xx, 408, 429 and 5xx) before it becomes a dead letter.
+    /// What fails otherwise is tried for ever.
     #[serde(default = "default_refused_attempts")]
     pub refused_attempts: u32,
+    /// Where the list of dead letters is kept over a restart. None: in memory only.
+    #[serde(default)]
+    pub dead_letter_file: Option<PathBuf>,
 }
 
 /// An event that the webhook can send.
@@ -79,13 +85,17 @@ pub enum ConfigError {
         path: PathBuf,
         source: Box<toml::de::Error>,
     },
-    #[error("listen = \"{listen}\" is reachable from other hosts: set token_file, or listen on 127.0.0.1")]
+    #[error("failed to read the token in {path}: {source}; put one there, for example with `openssl rand -hex 32`, or set without_token = true to let everybody on this machine in", path = path.display())]
+    Token { path: PathBuf, source: std::io::Error },
+    #[error("listen = \"{listen}\" is reachable from other hosts: remove without_token, or listen on 127.0.0.1")]
     Exposed { listen: SocketAddr },
     #[error("webhook.url must begin with http:// or https://")]
     WebhookUrl,
     #[error("{key}: {problem}")]
     Value { key: &'static str, problem: &'static str },
 }
+
+const DEFAULT_TOKEN_FILE: &str = "/etc/modem-broker/sms-bridge.token";
 
 fn default_consumer() -> String {
     "sms-bridge".to_owned()
@@ -115,7 +125,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8088)),
-            token_file: None,
+            token_file: DEFAULT_TOKEN_FILE.into(),
+            without_token: false,
             modem: String::new(),
             broker: client::Settings::default(),
             webhook: None,
@@ -136,6 +147,7 @@ impl Webhook {
             first_pause_ms: default_first_pause_ms(),
             longest_pause_s: default_longest_pause_s(),
             refused_attempts: default_refused_attempts(),
+            dead_letter_file: None,
         }
     }
 }
@@ -152,7 +164,7 @@ impl Config {
 
     /// Checks what the types cannot.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().is_loopback() && self.token_file.is_none() {
+        if !self.listen.ip().is_loopback() && self.without_token {
             return Err(ConfigError::Exposed { listen: self.listen });
         }
         self.token()?;
@@ -183,9 +195,18 @@ impl Config {
         webhook.secret().map(|_| ())
     }
 
-    /// The token that callers must present.
+    /// The token that callers must present; none when everybody on this machine may.
     pub(crate) fn token(&self) -> Result<Option<String>, ConfigError> {
-        secret_of(self.token_file.as_deref(), "token_file")
+        if self.without_token {
+            return Ok(None);
+        }
+        match std::fs::read_to_string(&self.token_file) {
+            Ok(text) => long_enough(&text, "token_file").map(Some),
+            Err(source) => Err(ConfigError::Token {
+                path: self.token_file.clone(),
+                source,
+            }),
+        }
     }
 }
 
@@ -197,14 +218,18 @@ impl Webhook {
 
 fn secret_of(path: Option<&Path>, key: &'static str) -> Result<Option<String>, ConfigError> {
     let Some(path) = path else { return Ok(None) };
-    let secret = read(path)?.trim().to_owned();
+    long_enough(&read(path)?, key).map(Some)
+}
+
+fn long_enough(text: &str, key: &'static str) -> Result<String, ConfigError> {
+    let secret = text.trim();
     if secret.len() < 16 {
         return Err(ConfigError::Value {
             key,
             problem: "the file must hold at least 16 characters",
         });
     }
-    Ok(Some(secret))
+    Ok(secret.to_owned())
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -243,21 +268,40 @@ mod tests {
         let defaults = Webhook {
             secret_file: webhook.secret_file.clone(),
             gateway_ip: webhook.gateway_ip.clone(),
+            dead_letter_file: webhook.dead_letter_file.clone(),
             ..Webhook::new(webhook.url.clone())
         };
-        assert!(webhook.secret_file.is_some() && webhook.gateway_ip.is_some());
+        assert!(webhook.secret_file.is_some() && webhook.gateway_ip.is_some() && webhook.dead_letter_file.is_some());
         assert_eq!(format!("{webhook:?}"), format!("{defaults:?}"));
-        assert!(config.token_file.is_some() && config.broker.server_name.is_some());
+        assert!(config.without_token && config.broker.server_name.is_some());
     }
 
     fn problem(text: &str) -> String {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sms-bridge.toml");
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, format!("without_token = true\n{text}")).unwrap();
         match Config::load(&path).and_then(|config| config.check()) {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn the_token_is_asked_for_unless_the_configuration_says_otherwise_in_plain_words() {
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
+        let config = |listen: &str| Config {
+            listen: listen.parse().unwrap(),
+            token_file: token_file.clone(),
+            ..Config::default()
+        };
+        let missing = config("127.0.0.1:8088").check().unwrap_err().to_string();
+        assert!(missing.contains("without_token = true"), "{missing}");
+        std::fs::write(&token_file, "short\n").unwrap();
+        assert!(config("127.0.0.1:8088").check().is_err());
+        std::fs::write(&token_file, "0123456789abcdef\n").unwrap();
+        config("0.0.0.0:8088").check().unwrap();
+        assert_eq!(config("127.0.0.1:8088").token().unwrap().unwrap(), "0123456789abcdef");
     }
 
     #[test]
@@ -268,10 +312,9 @@ mod tests {
                 "listen = '127.0.0.1:9000'\n[webhook]\nurl = 'http://10.8.0.1:8088/webhook/sms/receive'",
                 "",
             ),
-            ("listen = '0.0.0.0:8088'", "set token_file"),
-            ("listen = '[::]:8088'", "set token_file"),
+            ("listen = '0.0.0.0:8088'", "remove without_token"),
+            ("listen = '[::]:8088'", "remove without_token"),
             ("lisen = '127.0.0.1:8088'", "unknown field `lisen`"),
-            ("token_file = '/nonexistent/token'", "/nonexistent/token"),
             ("[webhook]\nurl = 'ftp://x'", "webhook.url"),
             (
                 "[webhook]\nurl = 'http://x'\nconsumer = 'My Bridge'",

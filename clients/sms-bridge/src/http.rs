@@ -12,19 +12,20 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use client::{Broker, json::to_value, status};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::Status;
 
 use crate::config::Config;
+use crate::connections::{self, Limits};
+use crate::guard::{self, Guard};
 use crate::json::Answer;
 use crate::sending::{self, SendBody, Sent};
 use crate::webhook::Progress;
@@ -33,13 +34,12 @@ use crate::{Stories, Story};
 /// A text of 255 parts has at most 39 015 characters; JSON escapes can make each six octets long.
 const BODY_LIMIT: usize = 256 * 1024;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long open requests may take after the signal to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request may take from its head to its answer: a body that does not come, and a broker that does not answer.
+const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
 struct App {
     broker: Broker,
     modem: String,
-    token: Option<[u8; 32]>,
     progress: Option<Arc<Mutex<Progress>>>,
     stories: Stories,
 }
@@ -58,32 +58,21 @@ pub(crate) async fn serve(
     broker: Broker,
     progress: Arc<Mutex<Progress>>,
     stories: Stories,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    let guard = Arc::new(Guard::new(config.token()?.as_deref()));
     let app = Arc::new(App {
         broker,
         modem: config.modem.clone(),
-        token: config.token()?.map(|token| Sha256::digest(token).into()),
         progress: config.webhook.as_ref().map(|_| progress),
         stories,
     });
     tracing::info!(listen = %listener.local_addr()?, "serving HTTP");
-    let mut stopping = stopped.clone();
-    let serving = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
-        // The sender lives as long as the bridge.
-        let _ = stopping.wait_for(|stopped| *stopped).await;
-    });
-    let drained = async {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
-    };
-    tokio::select! {
-        result = serving => result.context("failed to serve HTTP"),
-        () = drained => Ok(()),
-    }
+    connections::serve(listener, router(app, guard), Limits::default(), stopped).await;
+    Ok(())
 }
 
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
     let protected = Router::new()
         .route("/send", post(send))
         .route("/send_sms", post(send))
@@ -92,17 +81,29 @@ fn router(app: Arc<App>) -> Router {
         .route("/messages", get(list_messages))
         .route("/messages/{id}", get(get_message))
         .route("/status", get(bridge_status))
-        .layer(from_fn_with_state(Arc::clone(&app), authorize));
+        .route("/dead-letters", get(dead_letters))
+        .layer(from_fn_with_state(guard, guard::admit));
     Router::new()
         .merge(protected)
         // Without a token: it tells nothing that a caller could misuse.
         .route("/health", get(health))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource"))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(in_time))
         .with_state(app)
 }
 
-fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => refuse(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request took too long; send it as a whole",
+        ),
+    }
+}
+
+pub(crate) fn refuse(status: StatusCode, error: impl Into<String>) -> Response {
     Answer(status, json!({ "success": false, "error": error.into() })).into_response()
 }
 
@@ -118,30 +119,10 @@ fn refuse_status(refusal: &Status) -> Response {
     response
 }
 
-/// Digests are compared rather than tokens, so that the time of a comparison tells nothing about the token.
-async fn authorize(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let Some(expected) = app.token else {
-        return next.run(request).await;
-    };
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    match given {
-        Some(token) if <[u8; 32]>::from(Sha256::digest(token.trim())) == expected => next.run(request).await,
-        _ => refuse(StatusCode::UNAUTHORIZED, "a valid bearer token is needed"),
-    }
-}
-
 async fn send(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
-    let body: SendBody = match serde_json::from_slice(&body) {
+    let body = match SendBody::parse(&body) {
         Ok(body) => body,
-        // The error names the place only: serde would repeat what it found there, which may be a number or a text.
-        Err(error) => {
-            let place = format!("Invalid JSON at line {}, column {}", error.line(), error.column());
-            return refuse(StatusCode::BAD_REQUEST, place);
-        }
+        Err(problem) => return refuse(StatusCode::BAD_REQUEST, problem),
     };
     let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok());
     let request = match body.into_request(&app.modem, key) {
@@ -296,6 +277,16 @@ async fn bridge_status(State(app): State<Arc<App>>) -> Response {
         json!({ "success": true, "modems": list, "webhook": progress }),
     )
     .into_response()
+}
+
+/// What the webhook gave up, the oldest first.
+async fn dead_letters(State(app): State<Arc<App>>) -> Response {
+    let letters = app.progress.as_ref().map(|progress| {
+        let progress = progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        progress.dead_letters.entries().cloned().collect::<Vec<_>>()
+    });
+    let body = json!({ "success": true, "dead_letters": letters.unwrap_or_default() });
+    Answer(StatusCode::OK, body).into_response()
 }
 
 async fn health(State(app): State<Arc<App>>) -> Response {

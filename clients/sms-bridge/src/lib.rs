@@ -6,6 +6,9 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod connections;
+mod dead_letters;
+mod guard;
 mod http;
 mod json;
 mod payload;
@@ -54,9 +57,9 @@ pub enum Story {
         /// The attempt that failed, from 1.
         attempt: u32,
     },
-    /// The webhook's receiver refused an event for good.
+    /// An event became a dead letter: the receiver refused it for good, or it could not be read.
     Skipped {
-        /// The message.
+        /// The message; empty when the event could not be read.
         message_id: String,
     },
 }
@@ -83,7 +86,7 @@ pub async fn run(config: Config, options: Options, shutdown: impl Future<Output 
     };
     stories.tell(Story::Listening(listener.local_addr()?));
     let (stop, stopped) = watch::channel(false);
-    let progress = Arc::new(Mutex::new(webhook::Progress::default()));
+    let progress = Arc::new(Mutex::new(webhook::Progress::new(config.webhook.as_ref())));
     let serving = http::serve(
         &config,
         listener,
@@ -97,7 +100,8 @@ pub async fn run(config: Config, options: Options, shutdown: impl Future<Output 
             Some(settings) => {
                 webhook::Forwarder::new(broker, settings, progress, stories)?
                     .run(stopped)
-                    .await
+                    .await;
+                Ok(())
             }
             None => Ok(()),
         }

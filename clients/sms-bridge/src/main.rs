@@ -21,12 +21,15 @@ struct Arguments {
     /// Configuration file (TOML). What the command line says goes first.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to serve HTTP. Beyond loopback only with --http-token-file.
+    /// Where to serve HTTP. Beyond loopback only with a token.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
     /// File with the bearer token that callers must present.
     #[arg(long, value_name = "FILE")]
     http_token_file: Option<PathBuf>,
+    /// Ask for no token: everybody on this machine may send and read messages.
+    #[arg(long, conflicts_with = "http_token_file")]
+    without_token: bool,
     /// Where to send what comes in.
     #[arg(long, value_name = "URL")]
     webhook_url: Option<String>,
@@ -44,7 +47,10 @@ impl Arguments {
             None => Config::default(),
         };
         config.listen = self.listen.unwrap_or(config.listen);
-        config.token_file = self.http_token_file.or(config.token_file);
+        if let Some(path) = self.http_token_file {
+            (config.token_file, config.without_token) = (path, false);
+        }
+        config.without_token |= self.without_token;
         config.broker = self.broker.or(config.broker).or_env();
         if let Some(url) = self.webhook_url {
             config.webhook = Some(match config.webhook {

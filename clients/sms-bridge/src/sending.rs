@@ -5,7 +5,8 @@ use std::time::Duration;
 use api::v1::{ErrorReason, Message, SendMessageRequest, send_message_request::Content};
 use axum::http::StatusCode;
 use client::{Broker, status};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::{Code, Status};
@@ -18,17 +19,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_REQUEST_ID: usize = 200;
 
 /// The body of a request. What it does not know is ignored, as existing callers send more.
-#[derive(Deserialize)]
+#[derive(Debug)]
 pub(crate) struct SendBody {
-    #[serde(default)]
     to: String,
-    #[serde(default)]
     message: String,
-    #[serde(default)]
     request_id: Option<String>,
-    #[serde(default)]
     delivery_report: bool,
-    #[serde(default)]
     modem: Option<String>,
 }
 
@@ -58,7 +54,53 @@ impl From<Message> for Sent {
     }
 }
 
+/// What a value is, for people.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// Takes a text; null is as good as nothing.
+fn string(fields: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+    match fields.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(format!("{name}: expected a string, got {}", kind(&other))),
+    }
+}
+
 impl SendBody {
+    /// Reads a body. A problem names the place and the type only, never what was found there: it may be a number or a text.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, String> {
+        let mut fields = match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(other) => return Err(format!("the body: expected an object, got {}", kind(&other))),
+            Err(_) if body.is_empty() => return Err("the body is empty; send {\"to\": …, \"message\": …}".to_owned()),
+            Err(error) => {
+                let (line, column) = (error.line(), error.column());
+                return Err(format!("the body is not JSON: line {line}, column {column}"));
+            }
+        };
+        let delivery_report = match fields.remove("delivery_report") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(wanted)) => wanted,
+            Some(other) => return Err(format!("delivery_report: expected true or false, got {}", kind(&other))),
+        };
+        Ok(Self {
+            to: string(&mut fields, "to")?.unwrap_or_default(),
+            message: string(&mut fields, "message")?.unwrap_or_default(),
+            request_id: string(&mut fields, "request_id")?,
+            delivery_report,
+            modem: string(&mut fields, "modem")?,
+        })
+    }
+
     /// The request to the broker, or what is wrong.
     pub(crate) fn into_request(
         self,
@@ -146,6 +188,35 @@ pub(crate) fn http_status(refusal: &Status) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_of_another_form_is_named_as_what_it_is() {
+        for (body, expected) in [
+            (
+                r#"{"to": "+15550100", "message": 12}"#,
+                "message: expected a string, got a number",
+            ),
+            (
+                r#"{"to": 15550100, "message": "x"}"#,
+                "to: expected a string, got a number",
+            ),
+            (
+                r#"{"to": ["+15550100"], "message": "x"}"#,
+                "to: expected a string, got an array",
+            ),
+            (
+                r#"{"delivery_report": "yes"}"#,
+                "delivery_report: expected true or false, got a string",
+            ),
+            (r#"["to"]"#, "the body: expected an object, got an array"),
+            ("to=%2B15550100&message=x", "the body is not JSON: line 1, column 2"),
+            ("", "the body is empty; send {\"to\": …, \"message\": …}"),
+        ] {
+            assert_eq!(SendBody::parse(body.as_bytes()).unwrap_err(), expected);
+        }
+        let body = SendBody::parse(br#"{"to": "1", "message": "x", "request_id": null, "priority": 3}"#).unwrap();
+        assert_eq!((body.to.as_str(), body.request_id), ("1", None));
+    }
 
     #[test]
     fn any_request_id_becomes_a_uuid_and_always_the_same() {

@@ -68,7 +68,8 @@ impl Bridge {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = axum::http::Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address));
+            .uri(format!("http://{}{path}", self.address))
+            .header("content-type", "application/json");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -88,6 +89,7 @@ impl Bridge {
 fn config(fake: &FakeBroker) -> Config {
     Config {
         broker: fake.settings(),
+        without_token: true,
         ..Config::default()
     }
 }
@@ -193,6 +195,7 @@ async fn only_what_can_never_succeed_is_answered_as_permanent() {
     for (body, expected) in [
         ("{", 400),
         ("[]", 400),
+        (r#"{"to": "+15550100", "message": 7}"#, 400),
         (r#"{"to": "+15550100"}"#, 400),
         (r#"{"message": "x"}"#, 400),
     ] {
@@ -302,7 +305,8 @@ async fn with_a_token_everything_but_health_needs_it() {
     let token_file = directory.path().join("token");
     std::fs::write(&token_file, "0123456789abcdef\n").unwrap();
     let bridge = Bridge::start(Config {
-        token_file: Some(token_file),
+        token_file,
+        without_token: false,
         ..config(&fake)
     })
     .await;
@@ -440,6 +444,46 @@ async fn an_event_that_is_refused_again_and_again_does_not_hold_up_the_next() {
         (&status["webhook"]["delivered"], &status["webhook"]["skipped"]),
         (&json!(1), &json!(1))
     );
+    let letters: Value = serde_json::from_str(&bridge.request("GET", "/dead-letters", None, "").await.1).unwrap();
+    let letter = &letters["dead_letters"][0];
+    assert_eq!((&letter["message_id"], &letter["sequence"]), (&json!("a"), &json!(1)));
+    let problem = letter["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("http://127.0.0.1:") && problem.contains("302"),
+        "{problem}"
+    );
+    bridge.stop().await;
+}
+
+/// A batch and an event larger than gRPC's 4 MiB ended the bridge, at every start again.
+#[tokio::test]
+async fn events_too_large_for_a_batch_are_read_one_by_one_and_one_too_large_by_itself_is_a_dead_letter() {
+    let mut tasks = JoinSet::new();
+    let fake = FakeBroker::start();
+    let (receiver, webhook) = Receiver::start(&[], &mut tasks).await;
+    let large = |id: &str, mebibytes: usize| Message {
+        // Not in what is forwarded of a decoded message, as the PDUs of a long one are.
+        pdus: vec!["00".repeat(mebibytes * 1024 * 1024 / 2)],
+        ..incoming(id, MessageState::Received)
+    };
+    fake.put_message(incoming("before", MessageState::Received));
+    fake.put_message(large("large", 6));
+    let lost = fake.put_message(large("too-large", 17));
+    let last = fake.put_message(incoming("after", MessageState::Received));
+    let bridge = Bridge::start(Config {
+        webhook: Some(webhook),
+        ..config(&fake)
+    })
+    .await;
+    fake.wait_for("the commit", |state| state.consumers.get("sms-bridge") == Some(&last))
+        .await;
+    assert_eq!(receiver.ids(), ["before", "large", "after"]);
+    let letters: Value = serde_json::from_str(&bridge.request("GET", "/dead-letters", None, "").await.1).unwrap();
+    assert_eq!(letters["dead_letters"][0]["sequence"], json!(lost));
+    // What comes next goes the usual way again.
+    let next = fake.put_message(incoming("next", MessageState::Received));
+    fake.wait_for("the commit", |state| state.consumers.get("sms-bridge") == Some(&next))
+        .await;
     bridge.stop().await;
 }
 
