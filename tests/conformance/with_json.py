@@ -38,7 +38,7 @@ def unary(client):
 
 def send_once(client):
     """The same `request_id` is the same message."""
-    request = {"to": "+4915550123", "text": "Grüße, €5 и привет", "requestId": str(uuid.uuid4())}
+    request = {"address": "+4915550123", "text": "Grüße, €5 и привет", "requestId": str(uuid.uuid4())}
     first = client.call("modembroker.v1.SmsService/SendMessage", request)["message"]
     again = client.call("modembroker.v1.SmsService/SendMessage", request)["message"]
     require(first["messageId"] == again["messageId"], "the repeated request made a second message")
@@ -49,7 +49,7 @@ def send_once(client):
 
     message = until(20, "the message is sent", sent)
     require(message["text"] == request["text"], f"the text became {message['text']!r}")
-    require(message["encoding"] == "MESSAGE_ENCODING_UCS2", f"coded as {message['encoding']}")
+    require(message["coding"] == "MESSAGE_CODING_UCS2", f"coded as {message['coding']}")
 
 
 def bad_argument(client):

@@ -157,7 +157,7 @@ def watch(client, stand):
     stream.cancel()
     require(middle is not None, "the message came before caught_up")
     require(sequences == sorted(set(sequences)), f"sequences do not grow: {sequences}")
-    again = client.call("EventService", "ListEvents", after_cursor=middle).events
+    again = client.call("EventService", "ListEvents", cursor=middle).events
     listed = [event.sequence for event in again][: len(sequences)]
     later = [sequence for sequence in sequences if sequence > middle]
     require(listed[: len(later)] == later, f"{later} were streamed after {middle}, {listed} are listed")

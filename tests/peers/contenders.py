@@ -260,7 +260,7 @@ class Broker(Contender):
                 moment = time.monotonic()
                 for event in response.events:
                     message = event.message_changed
-                    if event.WhichOneof("resource") != "message_changed" or message.message_id in seen:
+                    if event.WhichOneof("change") != "message_changed" or message.message_id in seen:
                         continue
                     if self.client.enum("MessageState", message.state) == "MESSAGE_STATE_RECEIVED":
                         # The same one changes later, when it is read; one that came twice would have another id.

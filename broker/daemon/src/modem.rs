@@ -280,7 +280,7 @@ pub enum Request {
         reply: Reply<Vec<Result<cellular::qmi::Response, Refusal>>>,
     },
     /// Reads how full the message storages are.
-    GetStorage {
+    CheckStorage {
         /// The storages.
         reply: Reply<Vec<StorageUse>>,
     },
@@ -336,7 +336,7 @@ impl Request {
             Request::RefreshNetwork { reply }
             | Request::SelectOperator { reply, .. }
             | Request::SetNetworkModes { reply, .. } => drop(reply.send(Err(refusal()))),
-            Request::GetStorage { reply } => drop(reply.send(Err(refusal()))),
+            Request::CheckStorage { reply } => drop(reply.send(Err(refusal()))),
             Request::ConnectBearer { reply, .. } | Request::DisconnectBearer { reply } => {
                 drop(reply.send(Err(refusal())));
             }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::message::{
-    ApplicationPorts, InformationElement, Message, MessageDirection, MessageEncoding, MessageState, MessageWaiting,
+    ApplicationPorts, InformationElement, Message, MessageCoding, MessageDirection, MessageState, MessageWaiting,
     Priority, WaitingKind,
 };
 pub use self::modem::{

@@ -35,8 +35,8 @@ named!(
     GetCellsResponse,
     GetDataUsageResponse,
     GetRecoveryResponse,
-    GetSessionStatisticsResponse,
-    GetStorageResponse,
+    GetBearerStatisticsResponse,
+    CheckStorageResponse,
     ListDataProfilesResponse,
     ListQmiServicesResponse,
     Message,
@@ -83,7 +83,7 @@ mod tests {
                 nanos: 0,
             }),
             modem: "sim1".into(),
-            resource: Some(v1::event::Resource::SimChanged(v1::Sim {
+            change: Some(v1::event::Change::SimChanged(v1::Sim {
                 modem: "sim1".into(),
                 state: v1::SimState::Ready.into(),
                 ..Default::default()

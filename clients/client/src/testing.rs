@@ -97,7 +97,7 @@ impl Shared {
         self.doorbell.send_modify(|count| *count += 1);
     }
 
-    fn append(&self, resource: v1::event::Resource) -> u64 {
+    fn append(&self, change: v1::event::Change) -> u64 {
         let mut state = self.lock();
         let sequence = state.expired.max(state.events.last().map_or(0, |event| event.sequence)) + 1;
         let event_time = Some(prost_types::Timestamp {
@@ -108,7 +108,7 @@ impl Shared {
             sequence,
             event_time,
             modem: "sim1".into(),
-            resource: Some(resource),
+            change: Some(change),
         });
         drop(state);
         self.ring();
@@ -122,7 +122,7 @@ impl Shared {
             None => state.calls.insert(0, call.clone()),
         }
         drop(state);
-        self.append(v1::event::Resource::CallChanged(call));
+        self.append(v1::event::Change::CallChanged(call));
     }
 }
 
@@ -168,8 +168,8 @@ impl FakeBroker {
     }
 
     /// Appends an event; returns its sequence.
-    pub fn append(&self, resource: v1::event::Resource) -> u64 {
-        self.state.append(resource)
+    pub fn append(&self, change: v1::event::Change) -> u64 {
+        self.state.append(change)
     }
 
     /// Stores a message and appends its event; returns the event's sequence.
@@ -178,7 +178,7 @@ impl FakeBroker {
             state.messages.retain(|known| known.message_id != message.message_id);
             state.messages.insert(0, message.clone());
         });
-        self.append(v1::event::Resource::MessageChanged(message))
+        self.append(v1::event::Change::MessageChanged(message))
     }
 
     /// Stores a call and appends its event.

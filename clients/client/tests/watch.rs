@@ -1,6 +1,6 @@
 //! Events across lost connections, against the scripted broker.
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{EventFilter, Sim};
 use client::testing::FakeBroker;
 use client::{Broker, Start, Update, Watch, WatchError};
@@ -27,13 +27,13 @@ async fn a_watch_continues_after_a_crash_without_gap_or_duplicate() {
     let broker = Broker::connect(&fake.settings()).await.unwrap();
     let mut watch = Watch::new(broker, Start::Beginning, EventFilter::default());
     for _ in 0..3 {
-        fake.append(Resource::SimChanged(Sim::default()));
+        fake.append(Change::SimChanged(Sim::default()));
     }
     assert_eq!(sequences(&mut watch, 3).await, (vec![1, 2, 3], 0));
 
     fake.crash().await;
     for _ in 0..300 {
-        fake.append(Resource::SimChanged(Sim::default()));
+        fake.append(Change::SimChanged(Sim::default()));
     }
     assert!(matches!(watch.next().await.unwrap(), Update::Interrupted { .. }));
     fake.resume();
@@ -53,7 +53,7 @@ async fn a_lazy_connection_waits_for_a_broker_that_starts_later() {
         EventFilter::default(),
     );
     assert!(matches!(watch.next().await.unwrap(), Update::Interrupted { .. }));
-    fake.append(Resource::SimChanged(Sim::default()));
+    fake.append(Change::SimChanged(Sim::default()));
     fake.resume();
     assert_eq!(sequences(&mut watch, 1).await.0, [1]);
 }
@@ -62,7 +62,7 @@ async fn a_lazy_connection_waits_for_a_broker_that_starts_later() {
 async fn an_expired_cursor_is_told_and_not_retried() {
     let fake = FakeBroker::start();
     fake.with(|state| state.expired = 100);
-    fake.append(Resource::SimChanged(Sim::default()));
+    fake.append(Change::SimChanged(Sim::default()));
     let broker = Broker::connect(&fake.settings()).await.unwrap();
     let mut watch = Watch::new(broker.clone(), Start::Cursor(5), EventFilter::default());
     let error = watch.next().await.unwrap_err();

@@ -1,6 +1,6 @@
 //! The contract's messages in words.
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{
     Call, CallDirection, CallState, Carrier, CarrierSource, Degradation, Event, Message, MessageDirection,
     MessageState, Modem, ModemHealth, ModemStage, NetworkStatus, RegistrationState, Signal, Sim, SimState,
@@ -242,13 +242,13 @@ fn modem_line(modem: &Modem) -> String {
 
 /// An event's kind and its line.
 pub(crate) fn event(event: &Event) -> (&'static str, Tone, String) {
-    match &event.resource {
-        Some(Resource::ModemChanged(modem)) => ("modem", stage_tone(modem.stage()), modem_line(modem)),
-        Some(Resource::SimChanged(changed)) => ("sim", Tone::Plain, sim(changed)),
-        Some(Resource::MessageChanged(message)) => ("message", message_tone(message.state()), message_line(message)),
-        Some(Resource::CallChanged(call)) => ("call", call_tone(call.state()), call_line(call)),
-        Some(Resource::NetworkChanged(status)) => ("network", Tone::Plain, network(status)),
-        Some(Resource::UssdChanged(session)) => {
+    match &event.change {
+        Some(Change::ModemChanged(modem)) => ("modem", stage_tone(modem.stage()), modem_line(modem)),
+        Some(Change::SimChanged(changed)) => ("sim", Tone::Plain, sim(changed)),
+        Some(Change::MessageChanged(message)) => ("message", message_tone(message.state()), message_line(message)),
+        Some(Change::CallChanged(call)) => ("call", call_tone(call.state()), call_line(call)),
+        Some(Change::NetworkChanged(status)) => ("network", Tone::Plain, network(status)),
+        Some(Change::UssdChanged(session)) => {
             let state = word!(session.state(), "USSD_STATE_");
             (
                 "ussd",
@@ -256,7 +256,7 @@ pub(crate) fn event(event: &Event) -> (&'static str, Tone, String) {
                 list([state, session.text.clone(), session.end_detail.clone()], ", "),
             )
         }
-        Some(Resource::WanChanged(status)) => {
+        Some(Change::WanChanged(status)) => {
             let active = label(status.active().as_str_name(), "WAN_ROLE_");
             (
                 "wan",
@@ -264,7 +264,7 @@ pub(crate) fn event(event: &Event) -> (&'static str, Tone, String) {
                 list([format!("active: {active}"), status.reason.clone()], ", "),
             )
         }
-        Some(Resource::BearerChanged(bearer)) => {
+        Some(Change::BearerChanged(bearer)) => {
             let state = word!(bearer.state(), "BEARER_STATE_");
             (
                 "bearer",
@@ -280,7 +280,7 @@ pub(crate) fn event(event: &Event) -> (&'static str, Tone, String) {
                 ),
             )
         }
-        Some(Resource::DtmfReceived(dtmf)) => (
+        Some(Change::DtmfReceived(dtmf)) => (
             "dtmf",
             Tone::Plain,
             format!("tone {} in call {}", dtmf.tone, dtmf.call_id),

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::*;
 use clap::Parser;
 use client::testing::{Caller, FakeBroker, refuse};
@@ -73,7 +73,7 @@ fn message(id: &str, address: &str, text: &str, direction: MessageDirection, sta
         text: text.into(),
         direction: direction.into(),
         state: state.into(),
-        encoding: MessageEncoding::Gsm7.into(),
+        coding: MessageCoding::Gsm7.into(),
         part_count: 1,
         create_time: at(0),
         ..Message::default()
@@ -113,8 +113,10 @@ fn furnished() -> FakeBroker {
                 model: "SIMCOM_SIM7600G-H".into(),
                 revision: "LE20B04SIM7600G22".into(),
                 imei: "490154203237518".into(),
-                composition: "9001".into(),
-                usb_path: "1-1.2".into(),
+                usb: Some(UsbAttachment {
+                    composition: "9001".into(),
+                    path: "1-1.2".into(),
+                }),
                 ports: vec![
                     port(PortRole::At, PortState::Open, "/dev/ttyUSB2", ""),
                     port(
@@ -176,6 +178,8 @@ fn furnished() -> FakeBroker {
                 cell_id: Some(25_767_426),
                 area_code: Some(0x5b9c),
                 channel: Some(1300),
+                serving: true,
+                ..Cell::default()
             }),
             signal: Some(Signal {
                 rsrp_dbm: Some(-95.0),
@@ -329,7 +333,7 @@ async fn messages_are_listed_and_shown() {
         MessageState::Received,
     );
     long.part_count = 2;
-    long.encoding = MessageEncoding::Ucs2.into();
+    long.coding = MessageCoding::Ucs2.into();
     fake.put_message(long);
     check(
         &fake,
@@ -348,7 +352,7 @@ async fn messages_are_listed_and_shown() {
     "#]]
     .assert_eq(&run_on(&fake, &["sms", "list"], Some(72)).await);
     check(&fake, "sms list --incoming --json", expect![[r#"
-        {"address":"東京","client":"","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","encoding":"MESSAGE_ENCODING_UCS2","failure":"","information_elements":[],"message_id":"m2","message_references":[],"missing_parts":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"priority":"MESSAGE_PRIORITY_UNSPECIFIED","protocol_identifier":0,"replaced_by":"","request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
+        {"address":"東京","client":"","coding":"MESSAGE_CODING_UCS2","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","failure":"","information_elements":[],"message_id":"m2","message_references":[],"missing_parts":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"priority":"MESSAGE_PRIORITY_UNSPECIFIED","protocol_identifier":0,"replaced_by":"","request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
     "#]]).await;
     check(
         &fake,
@@ -474,11 +478,11 @@ async fn events_are_listed_and_watched_across_a_crash() {
     let mut ringing = call("c1", CallDirection::Incoming, CallState::Incoming);
     ringing.rings = 1;
     fake.put_call(ringing);
-    fake.append(Resource::DtmfReceived(DtmfReceived {
+    fake.append(Change::DtmfReceived(DtmfReceived {
         call_id: "c1".into(),
         tone: "5".into(),
     }));
-    fake.append(Resource::ModemChanged(fake.with(|state| state.modems[1].clone())));
+    fake.append(Change::ModemChanged(fake.with(|state| state.modems[1].clone())));
     check(&fake, "events", expect![[r#"
         2026-09-21 14:13:21  sim1    message  received from +15550100: hi
         2026-09-21 14:13:22  sim1    call     incoming from +15550100, ring 1
@@ -541,7 +545,7 @@ async fn events_are_listed_and_watched_across_a_crash() {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         fake.crash().await;
-        fake.append(Resource::SimChanged(Sim {
+        fake.append(Change::SimChanged(Sim {
             state: SimState::Absent.into(),
             ..Sim::default()
         }));

@@ -1,6 +1,6 @@
 //! What the webhook's receiver gets for an event.
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{Event, Message, MessageDirection, MessageState};
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ pub(crate) struct Payload {
 
 /// The request for an event, if it is one that is wanted.
 pub(crate) fn payload(event: &Event, settings: &Webhook) -> Option<Payload> {
-    let Some(Resource::MessageChanged(message)) = &event.resource else {
+    let Some(Change::MessageChanged(message)) = &event.change else {
         return None;
     };
     let kind = kind(message)?;
@@ -97,5 +97,5 @@ fn outgoing(message: &Message) -> Value {
 
 /// The coding by the names that existing callers know: `GSM7`, `DATA`, `UCS2`.
 pub(crate) fn encoding(message: &Message) -> &'static str {
-    message.encoding().as_str_name().trim_start_matches("MESSAGE_ENCODING_")
+    message.coding().as_str_name().trim_start_matches("MESSAGE_CODING_")
 }

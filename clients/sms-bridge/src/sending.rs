@@ -125,7 +125,7 @@ impl SendBody {
         }
         Ok(SendMessageRequest {
             modem: self.modem.unwrap_or_else(|| default_modem.to_owned()),
-            to,
+            address: to,
             content: Some(Content::Text(self.message)),
             // Without one, each request is a message of its own; the bridge itself can then still repeat it safely.
             request_id: given.map_or_else(uuid::Uuid::new_v4, request_id).to_string(),

@@ -209,7 +209,7 @@ impl<'a> Forwarder<'a> {
         let mut events = self.broker.events().max_decoding_message_size(EVENT_BYTES_MAX);
         loop {
             let request = ListEventsRequest {
-                after_cursor: cursor,
+                cursor,
                 page_size: 1,
                 filter: Some(filter()),
             };

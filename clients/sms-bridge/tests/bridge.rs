@@ -183,7 +183,7 @@ async fn a_message_is_sent_by_every_alias_with_the_spacing_that_callers_look_for
     assert!(
         sends
             .iter()
-            .all(|send| send.to == "+15550100" && !send.request_id.is_empty())
+            .all(|send| send.address == "+15550100" && !send.request_id.is_empty())
     );
     bridge.stop().await;
 }

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{Call, CallDirection, CallState, EventFilter, EventKind, ListCallsRequest};
 use client::{BackOff, Broker, Start, Update, Watch, WatchError, status};
 use tokio::sync::{mpsc, watch};
@@ -153,7 +153,7 @@ impl Bot {
                 match update {
                     Ok(Update::Batch(batch)) => {
                         for event in batch.events {
-                            if let Some(Resource::CallChanged(call)) = event.resource {
+                            if let Some(Change::CallChanged(call)) = event.change {
                                 self.consider(call);
                             }
                         }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{
     Call, CallState, EventFilter, GetNetworkStatusRequest, ListModemsRequest, Message, MessageDirection, MessageState,
     ModemStage,
@@ -77,7 +77,7 @@ impl<'a> Story<'a> {
     }
 
     /// Reads events until one is what the act waits for, telling each.
-    async fn until<T>(&self, watch: &mut Watch, mut wanted: impl FnMut(&Resource) -> Option<T>) -> anyhow::Result<T> {
+    async fn until<T>(&self, watch: &mut Watch, mut wanted: impl FnMut(&Change) -> Option<T>) -> anyhow::Result<T> {
         let reading = async {
             loop {
                 let batch = match watch.next().await? {
@@ -88,10 +88,10 @@ impl<'a> Story<'a> {
                 };
                 let mut found = None;
                 for event in batch.events {
-                    let Some(resource) = event.resource else { continue };
-                    self.narrate(event.sequence, &resource);
+                    let Some(change) = event.change else { continue };
+                    self.narrate(event.sequence, &change);
                     if found.is_none() {
-                        found = wanted(&resource);
+                        found = wanted(&change);
                     }
                 }
                 if let Some(found) = found {
@@ -104,9 +104,9 @@ impl<'a> Story<'a> {
             .context("nothing came within a minute")?
     }
 
-    fn narrate(&self, sequence: u64, resource: &Resource) {
-        let line = match resource {
-            Resource::ModemChanged(modem) => {
+    fn narrate(&self, sequence: u64, change: &Change) {
+        let line = match change {
+            Change::ModemChanged(modem) => {
                 format!(
                     "modem {} {:>3} % {} {}",
                     modem.name,
@@ -115,15 +115,15 @@ impl<'a> Story<'a> {
                     modem.stage_detail
                 )
             }
-            Resource::SimChanged(sim) => format!("SIM {}", sim.state().as_str_name().trim_start_matches("SIM_STATE_")),
-            Resource::MessageChanged(message) => {
+            Change::SimChanged(sim) => format!("SIM {}", sim.state().as_str_name().trim_start_matches("SIM_STATE_")),
+            Change::MessageChanged(message) => {
                 format!(
                     "message {} {:?}",
                     message.state().as_str_name().trim_start_matches("MESSAGE_STATE_"),
                     message.text
                 )
             }
-            Resource::CallChanged(call) => {
+            Change::CallChanged(call) => {
                 format!(
                     "call {} (audio {})",
                     call.state().as_str_name().trim_start_matches("CALL_STATE_"),
@@ -133,7 +133,7 @@ impl<'a> Story<'a> {
                         .to_lowercase()
                 )
             }
-            Resource::NetworkChanged(network) => {
+            Change::NetworkChanged(network) => {
                 let registered = if network.registered {
                     "registered"
                 } else {
@@ -153,8 +153,8 @@ impl<'a> Story<'a> {
 
     async fn come_up(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
         let modem = self
-            .until(watch, |resource| match resource {
-                Resource::ModemChanged(modem) if modem.stage() == ModemStage::Ready => Some(modem.clone()),
+            .until(watch, |change| match change {
+                Change::ModemChanged(modem) if modem.stage() == ModemStage::Ready => Some(modem.clone()),
                 _ => None,
             })
             .await?;
@@ -213,8 +213,8 @@ impl<'a> Story<'a> {
     async fn receive(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
         self.teller.say("world", "the service centre delivers a message");
         self.cast.simulator.control().deliver_pdu(INCOMING_PDU).await?;
-        self.until(watch, |resource| {
-            message(resource, MessageDirection::Incoming, MessageState::Received)
+        self.until(watch, |change| {
+            message(change, MessageDirection::Incoming, MessageState::Received)
         })
         .await?;
         let mut hooked = self.cast.hooked.clone();
@@ -234,8 +234,8 @@ impl<'a> Story<'a> {
         })
         .await??;
         self.teller.say("bridge", &format!("answered {}", answer.trim()));
-        self.until(watch, |resource| {
-            message(resource, MessageDirection::Outgoing, MessageState::Sent)
+        self.until(watch, |change| {
+            message(change, MessageDirection::Outgoing, MessageState::Sent)
         })
         .await?;
         let books = self
@@ -303,18 +303,18 @@ impl<'a> Story<'a> {
     }
 }
 
-fn message(resource: &Resource, direction: MessageDirection, state: MessageState) -> Option<Message> {
-    match resource {
-        Resource::MessageChanged(message) if message.direction() == direction && message.state() == state => {
+fn message(change: &Change, direction: MessageDirection, state: MessageState) -> Option<Message> {
+    match change {
+        Change::MessageChanged(message) if message.direction() == direction && message.state() == state => {
             Some(message.clone())
         }
         _ => None,
     }
 }
 
-fn ended_call(resource: &Resource) -> Option<Call> {
-    match resource {
-        Resource::CallChanged(call) if call.state() == CallState::Disconnected => Some(call.clone()),
+fn ended_call(change: &Change) -> Option<Call> {
+    match change {
+        Change::CallChanged(call) if call.state() == CallState::Disconnected => Some(call.clone()),
         _ => None,
     }
 }

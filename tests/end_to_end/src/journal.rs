@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::watch_events_request::Start;
 use api::v1::{
     Bearer, Call, Event, EventFilter, Message, Modem, WanStatus, WatchEventsRequest, WatchEventsResponse,
@@ -127,8 +127,8 @@ impl Journal {
 
     /// Waits for a change of a modem.
     pub async fn modem(&mut self, what: &str, fits: impl Fn(&Modem) -> bool) -> anyhow::Result<Modem> {
-        self.find(what, |event| match &event.resource {
-            Some(Resource::ModemChanged(modem)) => Some(modem.clone()).filter(&fits),
+        self.find(what, |event| match &event.change {
+            Some(Change::ModemChanged(modem)) => Some(modem.clone()).filter(&fits),
             _ => None,
         })
         .await
@@ -136,8 +136,8 @@ impl Journal {
 
     /// Waits for a change of the bearer.
     pub async fn bearer(&mut self, what: &str, fits: impl Fn(&Bearer) -> bool) -> anyhow::Result<Bearer> {
-        self.find(what, |event| match &event.resource {
-            Some(Resource::BearerChanged(bearer)) => Some(bearer.clone()).filter(&fits),
+        self.find(what, |event| match &event.change {
+            Some(Change::BearerChanged(bearer)) => Some(bearer.clone()).filter(&fits),
             _ => None,
         })
         .await
@@ -145,8 +145,8 @@ impl Journal {
 
     /// Waits for a change of the WAN.
     pub async fn wan(&mut self, what: &str, fits: impl Fn(&WanStatus) -> bool) -> anyhow::Result<WanStatus> {
-        self.find(what, |event| match &event.resource {
-            Some(Resource::WanChanged(status)) => Some(status.clone()).filter(&fits),
+        self.find(what, |event| match &event.change {
+            Some(Change::WanChanged(status)) => Some(status.clone()).filter(&fits),
             _ => None,
         })
         .await
@@ -154,8 +154,8 @@ impl Journal {
 
     /// Waits for a change of a message.
     pub async fn message(&mut self, what: &str, fits: impl Fn(&Message) -> bool) -> anyhow::Result<Message> {
-        self.find(what, |event| match &event.resource {
-            Some(Resource::MessageChanged(message)) => Some(message.clone()).filter(&fits),
+        self.find(what, |event| match &event.change {
+            Some(Change::MessageChanged(message)) => Some(message.clone()).filter(&fits),
             _ => None,
         })
         .await
@@ -163,8 +163,8 @@ impl Journal {
 
     /// Waits for a change of a call.
     pub async fn call(&mut self, what: &str, fits: impl Fn(&Call) -> bool) -> anyhow::Result<Call> {
-        self.find(what, |event| match &event.resource {
-            Some(Resource::CallChanged(call)) => Some(call.clone()).filter(&fits),
+        self.find(what, |event| match &event.change {
+            Some(Change::CallChanged(call)) => Some(call.clone()).filter(&fits),
             _ => None,
         })
         .await
@@ -173,9 +173,9 @@ impl Journal {
 
 fn brief(event: &Event) -> String {
     let sequence = event.sequence;
-    match &event.resource {
-        Some(Resource::ModemChanged(modem)) => format!("{sequence} modem {:?} {}", modem.stage(), modem.stage_detail),
-        Some(Resource::MessageChanged(message)) => {
+    match &event.change {
+        Some(Change::ModemChanged(modem)) => format!("{sequence} modem {:?} {}", modem.stage(), modem.stage_detail),
+        Some(Change::MessageChanged(message)) => {
             format!(
                 "{sequence} message {:?} {} {:?} {}",
                 message.state(),
@@ -184,7 +184,7 @@ fn brief(event: &Event) -> String {
                 message.failure
             )
         }
-        Some(Resource::CallChanged(call)) => {
+        Some(Change::CallChanged(call)) => {
             format!(
                 "{sequence} call {:?} {:?} {:?} {}",
                 call.state(),

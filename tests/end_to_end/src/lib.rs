@@ -59,6 +59,11 @@ where
     tokio::spawn(task)
 }
 
+/// The USB composition that a modem is in.
+pub fn composition(modem: &api::v1::Modem) -> &str {
+    modem.usb.as_ref().map_or("", |usb| &usb.composition)
+}
+
 /// The reason in a refusal of the broker.
 pub fn reason(status: &tonic::Status) -> Option<api::v1::ErrorReason> {
     client::status::reason(status)

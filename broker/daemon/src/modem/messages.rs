@@ -29,7 +29,7 @@ use self::voices::{Voice, Voices};
 use super::{Reply, StorageUse, Work};
 use crate::port::at::AtHandle;
 use crate::refusal::Refusal;
-use crate::resource::{MessageEncoding, Sim};
+use crate::resource::{MessageCoding, Sim};
 use crate::store::Store;
 
 pub use self::composition::{Composed, Composition, Content, Validity};
@@ -414,10 +414,10 @@ fn storage_named(name: &str) -> Option<Storage> {
         .find(|storage| storage.as_str() == name)
 }
 
-fn encoding(alphabet: Alphabet) -> MessageEncoding {
+fn coding(alphabet: Alphabet) -> MessageCoding {
     match alphabet {
-        Alphabet::Gsm7 => MessageEncoding::Gsm7,
-        Alphabet::Data8 => MessageEncoding::Data,
-        Alphabet::Ucs2 => MessageEncoding::Ucs2,
+        Alphabet::Gsm7 => MessageCoding::Gsm7,
+        Alphabet::Data8 => MessageCoding::Data,
+        Alphabet::Ucs2 => MessageCoding::Ucs2,
     }
 }

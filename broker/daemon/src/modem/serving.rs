@@ -586,7 +586,7 @@ impl<'a> Serving<'a> {
             } => self.operate_sim(operation, spend_last_attempt, reply),
             Request::RestartSim { reply } => self.restart_sim(reply),
             Request::AskQmi { requests, reply } => self.ask_qmi(requests, reply),
-            Request::GetStorage { reply } => self.messages.report_storages(reply),
+            Request::CheckStorage { reply } => self.messages.report_storages(reply),
         }
     }
 

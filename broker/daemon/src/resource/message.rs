@@ -44,7 +44,7 @@ pub enum MessageState {
 /// How characters are coded (23.038).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MessageEncoding {
+pub enum MessageCoding {
     /// GSM 7-bit.
     Gsm7,
     /// 8-bit data.
@@ -129,7 +129,8 @@ pub struct Message {
     /// The octets of a data message.
     pub data: Vec<u8>,
     /// How characters are coded.
-    pub encoding: Option<MessageEncoding>,
+    #[serde(alias = "encoding")]
+    pub coding: Option<MessageCoding>,
     /// Number of parts.
     pub part_count: u32,
     /// Parts received, or accepted by the network.
@@ -165,8 +166,8 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "is_default")]
     pub message_waiting: Option<MessageWaiting>,
     /// Application ports.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub ports: Option<ApplicationPorts>,
+    #[serde(default, skip_serializing_if = "is_default", alias = "ports")]
+    pub application_ports: Option<ApplicationPorts>,
     /// Other elements of the user data header.
     #[serde(default, skip_serializing_if = "is_default")]
     pub information_elements: Vec<InformationElement>,
@@ -177,8 +178,8 @@ pub struct Message {
     #[serde(default, skip_serializing_if = "is_default")]
     pub send_time: Option<Timestamp>,
     /// Its sending is not begun after this.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub valid_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "is_default", alias = "valid_until")]
+    pub expire_time: Option<Timestamp>,
     /// Who handed it over.
     #[serde(default, skip_serializing_if = "is_default")]
     pub client: String,

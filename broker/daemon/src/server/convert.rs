@@ -29,18 +29,18 @@ pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
 
 /// An event.
 pub(super) fn event(event: &resource::Event) -> v1::Event {
-    use v1::event::Resource;
+    use v1::event::Change as Wire;
     let modem = event.modem.as_str();
-    let resource = match &event.change {
-        Change::Modem(status) => Resource::ModemChanged(self::modem(status)),
-        Change::Sim(sim) => Resource::SimChanged(self::sim(modem, sim)),
-        Change::Message(message) => Resource::MessageChanged(self::message(message)),
-        Change::Call(call) => Resource::CallChanged(self::call(call)),
-        Change::Network(status) => Resource::NetworkChanged(network(modem, status)),
-        Change::Ussd(session) => Resource::UssdChanged(ussd_session(session)),
-        Change::Wan(status) => Resource::WanChanged(wan(status)),
-        Change::Bearer(bearer) => Resource::BearerChanged(self::bearer(modem, bearer)),
-        Change::Dtmf(dtmf) => Resource::DtmfReceived(v1::DtmfReceived {
+    let change = match &event.change {
+        Change::Modem(status) => Wire::ModemChanged(self::modem(status)),
+        Change::Sim(sim) => Wire::SimChanged(self::sim(modem, sim)),
+        Change::Message(message) => Wire::MessageChanged(self::message(message)),
+        Change::Call(call) => Wire::CallChanged(self::call(call)),
+        Change::Network(status) => Wire::NetworkChanged(network(modem, status)),
+        Change::Ussd(session) => Wire::UssdChanged(ussd_session(session)),
+        Change::Wan(status) => Wire::WanChanged(wan(status)),
+        Change::Bearer(bearer) => Wire::BearerChanged(self::bearer(modem, bearer)),
+        Change::Dtmf(dtmf) => Wire::DtmfReceived(v1::DtmfReceived {
             call_id: dtmf.call_id.clone(),
             tone: dtmf.tone.to_string(),
         }),
@@ -49,7 +49,7 @@ pub(super) fn event(event: &resource::Event) -> v1::Event {
         sequence: event.sequence.0,
         event_time: Some(timestamp(event.time)),
         modem: modem.to_owned(),
-        resource: Some(resource),
+        change: Some(change),
     }
 }
 
@@ -129,9 +129,11 @@ pub(super) fn modem(status: &resource::ModemStatus) -> v1::Modem {
         model: status.model.clone(),
         revision: status.revision.clone(),
         imei: status.imei.clone(),
-        composition: status.composition.clone(),
         ports: status.ports.iter().map(port).collect(),
-        usb_path: status.usb_path.clone(),
+        usb: (!status.usb_path.is_empty()).then(|| v1::UsbAttachment {
+            composition: status.composition.clone(),
+            path: status.usb_path.clone(),
+        }),
         carrier: status.carrier.as_ref().map(carrier),
         degradations: status
             .degradations
@@ -249,19 +251,19 @@ pub(super) fn sim(modem: &str, sim: &resource::Sim) -> v1::Sim {
 }
 
 /// How characters are coded.
-pub(super) fn message_encoding(encoding: resource::MessageEncoding) -> v1::MessageEncoding {
-    match encoding {
-        resource::MessageEncoding::Gsm7 => v1::MessageEncoding::Gsm7,
-        resource::MessageEncoding::Data => v1::MessageEncoding::Data,
-        resource::MessageEncoding::Ucs2 => v1::MessageEncoding::Ucs2,
+pub(super) fn message_coding(coding: resource::MessageCoding) -> v1::MessageCoding {
+    match coding {
+        resource::MessageCoding::Gsm7 => v1::MessageCoding::Gsm7,
+        resource::MessageCoding::Data => v1::MessageCoding::Data,
+        resource::MessageCoding::Ucs2 => v1::MessageCoding::Ucs2,
     }
 }
 
 /// A message.
 pub(super) fn message(message: &resource::Message) -> v1::Message {
-    let encoding = message
-        .encoding
-        .map_or(v1::MessageEncoding::Unspecified, message_encoding);
+    let coding = message.coding.map_or(v1::MessageCoding::Unspecified, message_coding);
+    let incoming = message.direction == resource::MessageDirection::Incoming;
+    let service_centre_time = message.service_centre_time.map(timestamp);
     v1::Message {
         message_id: message.id.clone(),
         modem: message.modem.clone(),
@@ -274,12 +276,13 @@ pub(super) fn message(message: &resource::Message) -> v1::Message {
         address: message.address.clone(),
         text: message.text.clone(),
         data: message.data.clone().into(),
-        encoding: encoding.into(),
+        coding: coding.into(),
         part_count: message.part_count,
         parts_done: message.parts_done,
         create_time: Some(timestamp(message.create_time)),
         update_time: Some(timestamp(message.update_time)),
-        service_centre_time: message.service_centre_time.map(timestamp),
+        service_centre_time: service_centre_time.filter(|_| incoming),
+        report_time: service_centre_time.filter(|_| !incoming),
         message_references: message.message_references.iter().copied().map(u32::from).collect(),
         failure: message.failure.clone(),
         request_id: message.request_id.clone().unwrap_or_default(),
@@ -290,7 +293,7 @@ pub(super) fn message(message: &resource::Message) -> v1::Message {
         protocol_identifier: message.protocol_identifier.into(),
         replaced_by: message.replaced_by.clone().unwrap_or_default(),
         message_waiting: message.message_waiting.map(message_waiting),
-        ports: message.ports.map(|ports| v1::ApplicationPorts {
+        application_ports: message.application_ports.map(|ports| v1::ApplicationPorts {
             destination: ports.destination.into(),
             originator: ports.originator.into(),
         }),
@@ -304,7 +307,7 @@ pub(super) fn message(message: &resource::Message) -> v1::Message {
             .collect(),
         priority: priority(message).into(),
         send_time: message.send_time.map(timestamp),
-        valid_until: message.valid_until.map(timestamp),
+        expire_time: message.expire_time.map(timestamp),
         client: message.client.clone(),
     }
 }
@@ -514,11 +517,14 @@ pub(super) fn network(modem: &str, status: &resource::NetworkStatus) -> v1::Netw
         operator_name: status.operator_name.clone(),
         operator_plmn: status.operator_plmn.clone(),
         technology: access_technology(status.technology).into(),
-        cell: Some(v1::Cell {
+        cell: (status.cell != resource::Cell::default()).then(|| v1::Cell {
+            technology: access_technology(status.technology).into(),
+            serving: true,
             area_code: status.cell.area_code,
             cell_id: status.cell.cell_id,
             band: status.cell.band.clone(),
             channel: status.cell.channel,
+            ..v1::Cell::default()
         }),
         signal: Some(signal(&status.signal)),
         update_time: Some(timestamp(status.update_time)),

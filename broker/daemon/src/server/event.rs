@@ -89,7 +89,7 @@ impl EventService for Events {
         let request = request.into_inner();
         let limit = validate::page_size(request.page_size, BATCH_LIMIT)?;
         let filter = filter(request.filter.unwrap_or_default())?;
-        let cursor = match request.after_cursor {
+        let cursor = match request.cursor {
             0 => self.store.oldest().await.map_err(Refusal::from)?,
             cursor => Sequence(cursor),
         };

@@ -3,12 +3,12 @@
 use api::v1::network_service_server::NetworkService;
 use api::v1::{
     CheckWanRequest, CheckWanResponse, ConnectBearerRequest, ConnectBearerResponse, DisconnectBearerRequest,
-    DisconnectBearerResponse, ForceWanRequest, ForceWanResponse, GetBearerRequest, GetBearerResponse, GetCellsRequest,
-    GetCellsResponse, GetDataUsageRequest, GetDataUsageResponse, GetNetworkStatusRequest, GetNetworkStatusResponse,
-    GetSessionStatisticsRequest, GetSessionStatisticsResponse, GetSignalHistoryRequest, GetSignalHistoryResponse,
-    GetWanStatusRequest, GetWanStatusResponse, ListDataProfilesRequest, ListDataProfilesResponse, ScanOperatorsRequest,
-    ScanOperatorsResponse, SelectOperatorRequest, SelectOperatorResponse, SetNetworkModesRequest,
-    SetNetworkModesResponse, SetWanPolicyRequest, SetWanPolicyResponse,
+    DisconnectBearerResponse, ForceWanRequest, ForceWanResponse, GetBearerRequest, GetBearerResponse,
+    GetBearerStatisticsRequest, GetBearerStatisticsResponse, GetCellsRequest, GetCellsResponse, GetDataUsageRequest,
+    GetDataUsageResponse, GetNetworkStatusRequest, GetNetworkStatusResponse, GetSignalHistoryRequest,
+    GetSignalHistoryResponse, GetWanStatusRequest, GetWanStatusResponse, ListDataProfilesRequest,
+    ListDataProfilesResponse, ScanOperatorsRequest, ScanOperatorsResponse, SelectOperatorRequest,
+    SelectOperatorResponse, SetNetworkModesRequest, SetNetworkModesResponse, SetWanModeRequest, SetWanModeResponse,
 };
 use std::time::Duration;
 
@@ -60,10 +60,10 @@ impl NetworkService for Context {
         Ok(Response::new(radio::cells(modem).await?))
     }
 
-    async fn get_session_statistics(
+    async fn get_bearer_statistics(
         &self,
-        request: Request<GetSessionStatisticsRequest>,
-    ) -> Result<Response<GetSessionStatisticsResponse>, Status> {
+        request: Request<GetBearerStatisticsRequest>,
+    ) -> Result<Response<GetBearerStatisticsResponse>, Status> {
         let modem = self.modems.find(&request.get_ref().modem)?;
         Ok(Response::new(radio::statistics(modem).await?))
     }
@@ -136,13 +136,10 @@ impl NetworkService for Context {
         }))
     }
 
-    async fn set_wan_policy(
-        &self,
-        request: Request<SetWanPolicyRequest>,
-    ) -> Result<Response<SetWanPolicyResponse>, Status> {
+    async fn set_wan_mode(&self, request: Request<SetWanModeRequest>) -> Result<Response<SetWanModeResponse>, Status> {
         let mode = validate::wan_mode(request.get_ref().mode())?;
         let status = self.wan()?.ask(|reply| wan::Request::SetMode(mode, reply)).await?;
-        Ok(Response::new(SetWanPolicyResponse {
+        Ok(Response::new(SetWanModeResponse {
             status: Some(convert::wan(&status)),
         }))
     }

@@ -67,31 +67,32 @@ pub(super) async fn cells(modem: &ModemHandle) -> Result<v1::GetCellsResponse, R
     })
 }
 
-fn cell(cell: &cells::Cell) -> v1::RadioCell {
+fn cell(cell: &cells::Cell) -> v1::Cell {
     let of = |technology, measure: Option<i16>| measure.filter(|_| cell.technology == technology).map(tenths);
     let technology = match cell.technology {
         Technology::Gsm => v1::AccessTechnology::Gsm,
         Technology::Umts => v1::AccessTechnology::Umts,
         Technology::Lte => v1::AccessTechnology::Lte,
     };
-    v1::RadioCell {
+    v1::Cell {
         technology: technology.into(),
         serving: cell.serving,
         plmn: cell.plmn.clone().unwrap_or_default(),
         area_code: cell.area.map(u32::from),
         cell_id: cell.cell.map(u64::from),
-        channel: u32::from(cell.channel),
+        channel: Some(u32::from(cell.channel)),
         physical_cell_id: cell.physical.map(u32::from),
         rssi_dbm: cell.rssi.map(tenths),
         rsrp_dbm: of(Technology::Lte, cell.reference_power),
         rsrq_db: of(Technology::Lte, cell.reference_quality),
         rscp_dbm: of(Technology::Umts, cell.reference_power),
         ecio_db: of(Technology::Umts, cell.reference_quality),
+        band: String::new(),
     }
 }
 
-fn carrier(carrier: &cells::Carrier) -> v1::RadioCarrier {
-    v1::RadioCarrier {
+fn carrier(carrier: &cells::Carrier) -> v1::ComponentCarrier {
+    v1::ComponentCarrier {
         primary: carrier.primary,
         active: carrier.active,
         physical_cell_id: u32::from(carrier.physical),
@@ -102,7 +103,7 @@ fn carrier(carrier: &cells::Carrier) -> v1::RadioCarrier {
 }
 
 /// Sums over the families of the session.
-pub(super) async fn statistics(modem: &ModemHandle) -> Result<v1::GetSessionStatisticsResponse, Refusal> {
+pub(super) async fn statistics(modem: &ModemHandle) -> Result<v1::GetBearerStatisticsResponse, Refusal> {
     let bearer = modem.snapshot().bearer;
     if bearer.state != BearerState::Connected {
         return Err(Refusal::DataNotReady {
@@ -122,7 +123,7 @@ pub(super) async fn statistics(modem: &ModemHandle) -> Result<v1::GetSessionStat
         let counts: Vec<u64> = all.iter().filter_map(of).map(u64::from).collect();
         (!counts.is_empty()).then(|| counts.iter().sum())
     };
-    Ok(v1::GetSessionStatisticsResponse {
+    Ok(v1::GetBearerStatisticsResponse {
         downlink_bytes: all.iter().map(|moved| moved.downlink).sum(),
         uplink_bytes: all.iter().map(|moved| moved.uplink).sum(),
         downlink_packets: sum(|moved| moved.downlink_packets),

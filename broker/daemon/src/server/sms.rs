@@ -4,9 +4,9 @@ mod composition;
 
 use api::v1::sms_service_server::SmsService;
 use api::v1::{
-    CancelMessageRequest, CancelMessageResponse, ComposeMessageRequest, ComposeMessageResponse, DeleteMessageRequest,
-    DeleteMessageResponse, GetMessageRequest, GetMessageResponse, GetStorageRequest, GetStorageResponse,
-    ListMessagesRequest, ListMessagesResponse, SendMessageRequest, SendMessageResponse, Storage,
+    CancelMessageRequest, CancelMessageResponse, CheckStorageRequest, CheckStorageResponse, ComposeMessageRequest,
+    ComposeMessageResponse, DeleteMessageRequest, DeleteMessageResponse, GetMessageRequest, GetMessageResponse,
+    ListMessagesRequest, ListMessagesResponse, MessageStorage, SendMessageRequest, SendMessageResponse,
 };
 use cellular::carrier::Country;
 use tonic::{Request, Response, Status};
@@ -124,15 +124,18 @@ impl SmsService for Context {
         }))
     }
 
-    async fn get_storage(&self, request: Request<GetStorageRequest>) -> Result<Response<GetStorageResponse>, Status> {
+    async fn check_storage(
+        &self,
+        request: Request<CheckStorageRequest>,
+    ) -> Result<Response<CheckStorageResponse>, Status> {
         let modem = self.modems.find(&request.get_ref().modem)?;
-        let storages = modem.ask(|reply| modem::Request::GetStorage { reply }).await?;
-        let storages = storages.into_iter().map(|storage| Storage {
+        let storages = modem.ask(|reply| modem::Request::CheckStorage { reply }).await?;
+        let storages = storages.into_iter().map(|storage| MessageStorage {
             name: storage.name,
             used: storage.used,
             total: storage.total,
         });
-        Ok(Response::new(GetStorageResponse {
+        Ok(Response::new(CheckStorageResponse {
             storages: storages.collect(),
         }))
     }

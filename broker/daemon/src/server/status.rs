@@ -423,11 +423,11 @@ mod tests {
             "a repeated send could be a second message"
         );
         let status = Status::from(Refusal::PhoneNumberInvalid {
-            field: "to",
+            field: "address",
             problem: "is empty".into(),
         });
         let request = status.get_details_bad_request().expect("a bad request");
-        assert_eq!(request.field_violations[0].field, "to");
+        assert_eq!(request.field_violations[0].field, "address");
     }
 
     #[test]

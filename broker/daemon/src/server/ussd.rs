@@ -1,7 +1,10 @@
 //! `UssdService`.
 
 use api::v1::ussd_service_server::UssdService;
-use api::v1::{CancelRequest, CancelResponse, ReplyRequest, ReplyResponse, StartRequest, StartResponse};
+use api::v1::{
+    CancelUssdSessionRequest, CancelUssdSessionResponse, ReplyToUssdSessionRequest, ReplyToUssdSessionResponse,
+    StartUssdSessionRequest, StartUssdSessionResponse,
+};
 use tonic::{Request, Response, Status};
 
 use super::{Context, content_hash, convert, validate};
@@ -11,13 +14,16 @@ use crate::resource::{UssdSession, UssdState};
 
 #[tonic::async_trait]
 impl UssdService for Context {
-    async fn start(&self, request: Request<StartRequest>) -> Result<Response<StartResponse>, Status> {
+    async fn start_ussd_session(
+        &self,
+        request: Request<StartUssdSessionRequest>,
+    ) -> Result<Response<StartUssdSessionResponse>, Status> {
         let request = request.into_inner();
         let modem = self.modems.find(&request.modem)?;
         let request_id = validate::request_id(&request.request_id)?;
         validate::ussd_code(&request.code)?;
         // Naming the only modem or leaving its name out is the same request.
-        let content_hash = content_hash(&StartRequest {
+        let content_hash = content_hash(&StartUssdSessionRequest {
             modem: modem.name().to_owned(),
             request_id: String::new(),
             ..request.clone()
@@ -31,11 +37,14 @@ impl UssdService for Context {
             })
             .await?;
         let session = Some(convert::ussd_session(&session));
-        Ok(Response::new(StartResponse { session }))
+        Ok(Response::new(StartUssdSessionResponse { session }))
     }
 
-    async fn reply(&self, request: Request<ReplyRequest>) -> Result<Response<ReplyResponse>, Status> {
-        let ReplyRequest { session_id, text } = request.into_inner();
+    async fn reply_to_ussd_session(
+        &self,
+        request: Request<ReplyToUssdSessionRequest>,
+    ) -> Result<Response<ReplyToUssdSessionResponse>, Status> {
+        let ReplyToUssdSessionRequest { session_id, text } = request.into_inner();
         let session = self.ussd_session(&session_id).await?;
         if session.state == UssdState::Ended {
             return Err(Refusal::UssdState { state: session.state }.into());
@@ -49,10 +58,13 @@ impl UssdService for Context {
             })
             .await?;
         let session = Some(convert::ussd_session(&session));
-        Ok(Response::new(ReplyResponse { session }))
+        Ok(Response::new(ReplyToUssdSessionResponse { session }))
     }
 
-    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+    async fn cancel_ussd_session(
+        &self,
+        request: Request<CancelUssdSessionRequest>,
+    ) -> Result<Response<CancelUssdSessionResponse>, Status> {
         let session_id = request.into_inner().session_id;
         let mut session = self.ussd_session(&session_id).await?;
         if session.state != UssdState::Ended {
@@ -62,7 +74,7 @@ impl UssdService for Context {
                 .await?;
         }
         let session = Some(convert::ussd_session(&session));
-        Ok(Response::new(CancelResponse { session }))
+        Ok(Response::new(CancelUssdSessionResponse { session }))
     }
 }
 

@@ -125,7 +125,7 @@ fn access_technology(field: &'static str, named: api::v1::AccessTechnology) -> R
 pub(super) fn message_recipient(value: &str) -> Result<PhoneNumber, Refusal> {
     value.parse().map_err(
         |error: <PhoneNumber as std::str::FromStr>::Err| Refusal::PhoneNumberInvalid {
-            field: "to",
+            field: "address",
             problem: error.to_string(),
         },
     )

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::writer::Writing;
 use super::{Store, StoreError, message, stored_time};
 use crate::resource::{
-    ApplicationPorts, InformationElement, Message, MessageDirection, MessageEncoding, MessageState, MessageWaiting,
+    ApplicationPorts, InformationElement, Message, MessageCoding, MessageDirection, MessageState, MessageWaiting,
 };
 
 /// Parts of one message are stamped by the service centre within this time. A reference has 8 or 16 bits and comes again:
@@ -73,7 +73,7 @@ pub struct Assembled {
     /// The octets of a data message.
     pub data: Vec<u8>,
     /// How characters are coded.
-    pub encoding: Option<MessageEncoding>,
+    pub coding: Option<MessageCoding>,
     /// Message class.
     pub message_class: Option<u8>,
     /// TP-PID.
@@ -81,7 +81,7 @@ pub struct Assembled {
     /// A message waiting indication.
     pub message_waiting: Option<MessageWaiting>,
     /// Application ports.
-    pub ports: Option<ApplicationPorts>,
+    pub application_ports: Option<ApplicationPorts>,
     /// Other elements of the user data header.
     pub information_elements: Vec<InformationElement>,
     /// Whether the parts cannot be decoded; the PDUs are kept.
@@ -380,11 +380,11 @@ fn fill(message: &mut Message, parts: Vec<(u8, String)>, assemble: impl FnOnce(&
     };
     message.text = assembled.text;
     message.data = assembled.data;
-    message.encoding = assembled.encoding;
+    message.coding = assembled.coding;
     message.message_class = assembled.message_class;
     message.protocol_identifier = assembled.protocol_identifier;
     message.message_waiting = assembled.message_waiting;
-    message.ports = assembled.ports;
+    message.application_ports = assembled.application_ports;
     message.information_elements = assembled.information_elements;
     // The part count is one octet.
     let last = u8::try_from(message.part_count).unwrap_or(u8::MAX);

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use api::v1::watch_events_request::Start;
-use api::v1::{self, event::Resource};
+use api::v1::{self, event::Change};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -127,14 +127,14 @@ impl v1::network_service_server::NetworkService for Services {
         set_network_modes(v1::SetNetworkModesRequest) -> v1::SetNetworkModesResponse;
         get_wan_status(v1::GetWanStatusRequest) -> v1::GetWanStatusResponse;
         check_wan(v1::CheckWanRequest) -> v1::CheckWanResponse;
-        set_wan_policy(v1::SetWanPolicyRequest) -> v1::SetWanPolicyResponse;
+        set_wan_mode(v1::SetWanModeRequest) -> v1::SetWanModeResponse;
         force_wan(v1::ForceWanRequest) -> v1::ForceWanResponse;
         get_bearer(v1::GetBearerRequest) -> v1::GetBearerResponse;
         connect_bearer(v1::ConnectBearerRequest) -> v1::ConnectBearerResponse;
         disconnect_bearer(v1::DisconnectBearerRequest) -> v1::DisconnectBearerResponse;
         get_data_usage(v1::GetDataUsageRequest) -> v1::GetDataUsageResponse;
         get_cells(v1::GetCellsRequest) -> v1::GetCellsResponse;
-        get_session_statistics(v1::GetSessionStatisticsRequest) -> v1::GetSessionStatisticsResponse;
+        get_bearer_statistics(v1::GetBearerStatisticsRequest) -> v1::GetBearerStatisticsResponse;
         list_data_profiles(v1::ListDataProfilesRequest) -> v1::ListDataProfilesResponse;
     }
 }
@@ -158,27 +158,27 @@ impl v1::sms_service_server::SmsService for Services {
             Some(v1::send_message_request::Content::Text(text)) => text,
             _ => String::new(),
         };
-        let encoding = if text.is_ascii() {
-            v1::MessageEncoding::Gsm7
+        let coding = if text.is_ascii() {
+            v1::MessageCoding::Gsm7
         } else {
-            v1::MessageEncoding::Ucs2
+            v1::MessageCoding::Ucs2
         };
         let message = v1::Message {
             message_id: format!("m{}", state.sends.len()),
             modem: "sim1".into(),
             direction: v1::MessageDirection::Outgoing.into(),
             state: v1::MessageState::Queued.into(),
-            address: request.to,
+            address: request.address,
             part_count: text.chars().count().div_ceil(153).max(1) as u32,
             text,
-            encoding: encoding.into(),
+            coding: coding.into(),
             request_id: request.request_id,
             delivery_report_requested: request.delivery_report,
             ..Default::default()
         };
         state.messages.insert(0, message.clone());
         drop(state);
-        self.0.append(Resource::MessageChanged(message.clone()));
+        self.0.append(Change::MessageChanged(message.clone()));
         Ok(Response::new(v1::SendMessageResponse { message: Some(message) }))
     }
 
@@ -243,7 +243,7 @@ impl v1::sms_service_server::SmsService for Services {
     not_scripted! {
         cancel_message(v1::CancelMessageRequest) -> v1::CancelMessageResponse;
         compose_message(v1::ComposeMessageRequest) -> v1::ComposeMessageResponse;
-        get_storage(v1::GetStorageRequest) -> v1::GetStorageResponse;
+        check_storage(v1::CheckStorageRequest) -> v1::CheckStorageResponse;
     }
 }
 
@@ -270,17 +270,17 @@ impl v1::diagnostics_service_server::DiagnosticsService for Services {
     }
 }
 
-fn kind(resource: &Resource) -> v1::EventKind {
-    match resource {
-        Resource::ModemChanged(_) => v1::EventKind::Modem,
-        Resource::SimChanged(_) => v1::EventKind::Sim,
-        Resource::MessageChanged(_) => v1::EventKind::Message,
-        Resource::CallChanged(_) => v1::EventKind::Call,
-        Resource::NetworkChanged(_) => v1::EventKind::Network,
-        Resource::UssdChanged(_) => v1::EventKind::Ussd,
-        Resource::WanChanged(_) => v1::EventKind::Wan,
-        Resource::BearerChanged(_) => v1::EventKind::Bearer,
-        Resource::DtmfReceived(_) => v1::EventKind::Dtmf,
+fn kind(change: &Change) -> v1::EventKind {
+    match change {
+        Change::ModemChanged(_) => v1::EventKind::Modem,
+        Change::SimChanged(_) => v1::EventKind::Sim,
+        Change::MessageChanged(_) => v1::EventKind::Message,
+        Change::CallChanged(_) => v1::EventKind::Call,
+        Change::NetworkChanged(_) => v1::EventKind::Network,
+        Change::UssdChanged(_) => v1::EventKind::Ussd,
+        Change::WanChanged(_) => v1::EventKind::Wan,
+        Change::BearerChanged(_) => v1::EventKind::Bearer,
+        Change::DtmfReceived(_) => v1::EventKind::Dtmf,
     }
 }
 
@@ -297,7 +297,7 @@ fn page(shared: &Shared, after: u64, limit: usize, filter: &v1::EventFilter) -> 
     let page: Vec<_> = later.into_iter().take(limit).collect();
     let cursor = page.last().map_or(after, |event| event.sequence);
     let wanted = |event: &v1::Event| {
-        let kind = event.resource.as_ref().map_or(v1::EventKind::Unspecified, kind);
+        let kind = event.change.as_ref().map_or(v1::EventKind::Unspecified, kind);
         filter.kinds.is_empty() || filter.kinds.contains(&kind.into())
     };
     (page.into_iter().filter(wanted).collect(), cursor, caught_up)
@@ -371,7 +371,7 @@ impl v1::event_service_server::EventService for Services {
             request.page_size as usize
         };
         let filter = request.filter.unwrap_or_default();
-        let (events, cursor, caught_up) = page(&self.0, request.after_cursor, limit, &filter);
+        let (events, cursor, caught_up) = page(&self.0, request.cursor, limit, &filter);
         Ok(Response::new(v1::ListEventsResponse {
             events,
             cursor,

@@ -1,6 +1,6 @@
 //! The command line of `sms`.
 
-use api::v1::{MessagePriority, MessageState, NationalLanguage, TextCoding};
+use api::v1::{MessageCoding, MessagePriority, MessageState, NationalLanguage};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
@@ -239,7 +239,7 @@ pub enum Coding {
     Ucs2,
 }
 
-impl From<Coding> for TextCoding {
+impl From<Coding> for MessageCoding {
     fn from(coding: Coding) -> Self {
         match coding {
             Coding::Gsm7 => Self::Gsm7,

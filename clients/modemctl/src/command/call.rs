@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{
     AnswerRequest, Call, CallDirection, CallForwarding, CallForwardingReason, CallState, DialRequest,
     GetCallForwardingRequest, GetCallRequest, HangUpRequest, HoldRequest, ListCallsRequest, RejectRequest,
@@ -266,7 +266,7 @@ async fn answered(session: &mut Session<'_>, mut call: Call, cursor: u64) -> Res
         let doing = word!(call.state(), "CALL_STATE_");
         if let Update::Batch(batch) = session.console.wait(&doing, watch.next()).await? {
             for event in batch.events {
-                if let Some(Resource::CallChanged(changed)) = event.resource
+                if let Some(Change::CallChanged(changed)) = event.change
                     && changed.call_id == call.call_id
                 {
                     call = changed;

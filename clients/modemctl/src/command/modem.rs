@@ -53,7 +53,10 @@ pub(crate) async fn run(session: &mut Session<'_>, command: ModemCommand) -> Res
                 .ask_within(SWITCH_TIMEOUT, "switching", service.switch_composition(request))
                 .await?;
             let modem = required(answer.modem)?;
-            let what = format!("is in composition {}", modem.composition);
+            let what = format!(
+                "is in composition {}",
+                modem.usb.clone().unwrap_or_default().composition
+            );
             done(session, &modem, &what)
         }
         ModemCommand::Ports => {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use api::v1::{
-    AccessTechnology, Bearer, BearerState, ConnectBearerRequest, DisconnectBearerRequest, GetBearerRequest,
-    GetNetworkStatusRequest, GetSignalHistoryRequest, Ims, ImsRegistration, ImsService, NetworkStatus, Persistence,
-    ScanOperatorsRequest, SelectOperatorRequest, SetNetworkModesRequest,
+    AccessTechnology, Bearer, BearerState, ConnectBearerRequest, DisconnectBearerRequest, FailurePersistence,
+    GetBearerRequest, GetNetworkStatusRequest, GetSignalHistoryRequest, Ims, ImsRegistration, ImsService,
+    NetworkStatus, ScanOperatorsRequest, SelectOperatorRequest, SetNetworkModesRequest,
 };
 use client::json::to_value;
 use jiff::SignedDuration;
@@ -291,7 +291,7 @@ async fn bearer(session: &mut Session<'_>, command: NetworkCommand) -> Result<()
 
 fn show_bearer(session: &mut Session<'_>, bearer: &Bearer) -> Result<(), Failure> {
     let detail = match bearer.persistence() {
-        Persistence::Permanent if bearer.state() != BearerState::Connected => {
+        FailurePersistence::Permanent if bearer.state() != BearerState::Connected => {
             format!("{} (trying again does not help)", bearer.detail)
         }
         _ => bearer.detail.clone(),

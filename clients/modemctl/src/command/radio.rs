@@ -1,7 +1,7 @@
 //! `modemctl network cells`, `statistics` and `profiles`: what the module is asked by QMI.
 
 use api::v1::{
-    AccessTechnology, GetCellsRequest, GetSessionStatisticsRequest, ListDataProfilesRequest, RadioCarrier, RadioCell,
+    AccessTechnology, Cell, ComponentCarrier, GetBearerStatisticsRequest, GetCellsRequest, ListDataProfilesRequest,
 };
 use client::json::to_value;
 
@@ -78,7 +78,7 @@ pub(super) async fn cells(session: &mut Session<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn row(cell: &RadioCell) -> Vec<(Tone, String)> {
+fn row(cell: &Cell) -> Vec<(Tone, String)> {
     let measure = |measure: Option<f64>, unit: &str| told(measure.map(|measure| format!("{measure:.1} {unit}")));
     let physical = match cell.technology() {
         AccessTechnology::Umts => "PSC",
@@ -91,7 +91,7 @@ fn row(cell: &RadioCell) -> Vec<(Tone, String)> {
         plain(&cell.plmn),
         told(cell.area_code.map(|area| format!("{area:04X}"))),
         told(cell.cell_id.map(|cell| format!("{cell:X}"))),
-        plain(cell.channel),
+        told(cell.channel.map(|channel| channel.to_string())),
         told(cell.physical_cell_id.map(|identity| format!("{physical} {identity}"))),
         measure(cell.rsrp_dbm.or(cell.rscp_dbm), "dBm"),
         measure(cell.rsrq_db.or(cell.ecio_db), "dB"),
@@ -99,7 +99,7 @@ fn row(cell: &RadioCell) -> Vec<(Tone, String)> {
     ]
 }
 
-fn carrier_row(carrier: &RadioCarrier) -> Vec<(Tone, String)> {
+fn carrier_row(carrier: &ComponentCarrier) -> Vec<(Tone, String)> {
     vec![
         plain(if carrier.primary { "primary" } else { "secondary" }),
         told(carrier.band),
@@ -115,11 +115,11 @@ fn carrier_row(carrier: &RadioCarrier) -> Vec<(Tone, String)> {
 }
 
 pub(super) async fn statistics(session: &mut Session<'_>) -> Result<(), Failure> {
-    let request = GetSessionStatisticsRequest {
+    let request = GetBearerStatisticsRequest {
         modem: session.modem.clone(),
     };
     let mut service = session.broker.network();
-    let asking = service.get_session_statistics(request);
+    let asking = service.get_bearer_statistics(request);
     let answer = session.ask("asking for the statistics", asking).await?;
     if session.json {
         return session.console.json(&to_value(&answer));

@@ -6,11 +6,11 @@ pub(crate) mod pdu;
 use std::io::Read;
 use std::time::Duration;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{
-    ApplicationPorts, CancelMessageRequest, ComposeMessageRequest, DeleteMessageRequest, GetMessageRequest,
-    GetStorageRequest, ListMessagesRequest, Message, MessageDirection, MessagePriority, MessageState, NationalLanguage,
-    SendMessageRequest, TextCoding, send_message_request::Content,
+    ApplicationPorts, CancelMessageRequest, CheckStorageRequest, ComposeMessageRequest, DeleteMessageRequest,
+    GetMessageRequest, ListMessagesRequest, Message, MessageCoding, MessageDirection, MessagePriority, MessageState,
+    NationalLanguage, SendMessageRequest, send_message_request::Content,
 };
 use client::json::to_value;
 use client::{Start, Watch};
@@ -111,7 +111,7 @@ async fn composed(
         }
     };
     Ok(SendMessageRequest {
-        to,
+        address: to,
         content: Some(content),
         delivery_report: options.report,
         flash: options.flash,
@@ -119,16 +119,19 @@ async fn composed(
             seconds: validity.as_secs(),
             nanos: validity.subsec_nanos(),
         }),
-        valid_until: options.valid_until.map(timestamp),
+        expire_time: options.valid_until.map(timestamp),
         single_attempt: options.single_attempt,
         transliterate: options.transliterate,
-        coding: options.coding.map_or(TextCoding::Unspecified, TextCoding::from).into(),
+        coding: options
+            .coding
+            .map_or(MessageCoding::Unspecified, MessageCoding::from)
+            .into(),
         national_languages: options
             .language
             .iter()
             .map(|language| NationalLanguage::from(*language).into())
             .collect(),
-        ports: options.port.map(|destination| ApplicationPorts {
+        application_ports: options.port.map(|destination| ApplicationPorts {
             destination: destination.into(),
             originator: options.from_port.into(),
         }),
@@ -154,7 +157,7 @@ async fn dry_run(session: &mut Session<'_>, request: SendMessageRequest) -> Resu
     if session.json {
         return session.console.json(&to_value(&composed));
     }
-    let coding = word!(composed.encoding(), "MESSAGE_ENCODING_").to_uppercase();
+    let coding = word!(composed.coding(), "MESSAGE_CODING_").to_uppercase();
     let sizes: Vec<String> = composed
         .parts
         .iter()
@@ -180,11 +183,11 @@ fn parts(count: u32) -> String {
 
 async fn storage(session: &mut Session<'_>) -> Result<(), Failure> {
     let mut service = session.broker.sms();
-    let request = GetStorageRequest {
+    let request = CheckStorageRequest {
         modem: session.modem.clone(),
     };
     let answer = session
-        .ask("asking for the message storages", service.get_storage(request))
+        .ask("asking for the message storages", service.check_storage(request))
         .await?;
     if session.json {
         return session.console.json(&to_value(&answer));
@@ -276,7 +279,7 @@ async fn settled(
         let update = session.console.wait(doing, watch.next()).await?;
         if let client::Update::Batch(batch) = update {
             for event in batch.events {
-                if let Some(Resource::MessageChanged(changed)) = event.resource
+                if let Some(Change::MessageChanged(changed)) = event.change
                     && changed.message_id == message.message_id
                 {
                     message = changed;
@@ -291,7 +294,7 @@ fn outcome(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> 
         session.console.json(&to_value(message))?;
     } else {
         let state = word!(message.state(), "MESSAGE_STATE_").replace('-', " ");
-        let coding = word!(message.encoding(), "MESSAGE_ENCODING_").to_uppercase();
+        let coding = word!(message.coding(), "MESSAGE_CODING_").to_uppercase();
         let parts = parts(message.part_count);
         let state = session.console.paint(present::message_tone(message.state()), &state);
         session
@@ -400,12 +403,12 @@ fn show(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
         ("failure", message.failure.clone()),
         ("parts", format!("{} of {}", message.parts_done, message.part_count)),
         ("missing", numbers(&message.missing_parts)),
-        ("coding", word!(message.encoding(), "MESSAGE_ENCODING_").to_uppercase()),
+        ("coding", word!(message.coding(), "MESSAGE_CODING_").to_uppercase()),
         ("stored", present::time(message.create_time, &zone)),
         ("changed", present::time(message.update_time, &zone)),
         ("service", present::time(message.service_centre_time, &zone)),
         ("send at", present::time(message.send_time, &zone)),
-        ("until", present::time(message.valid_until, &zone)),
+        ("until", present::time(message.expire_time, &zone)),
         ("priority", priority),
         ("reference", numbers(&message.message_references)),
         ("kind", kind(message)),
@@ -443,7 +446,7 @@ fn kind(message: &Message) -> String {
         }
     });
     let ports = message
-        .ports
+        .application_ports
         .map(|ports| format!("port {} from {}", ports.destination, ports.originator));
     let elements = message.information_elements.iter().map(|element| {
         let octets: String = element.value.iter().map(|octet| format!("{octet:02X}")).collect();

@@ -189,12 +189,9 @@ fn card(
         card.add("recovery", Tone::Warning, &recovery_text(recovery, console));
     }
     card.add("device", Tone::Plain, &device(modem));
-    let composition = named("composition", &modem.composition);
-    card.add(
-        "usb",
-        Tone::Plain,
-        &present::list([modem.usb_path.clone(), composition], ", "),
-    );
+    let usb = modem.usb.clone().unwrap_or_default();
+    let composition = named("composition", &usb.composition);
+    card.add("usb", Tone::Plain, &present::list([usb.path, composition], ", "));
     let (tone, text) = match sim {
         Ok(sim) => (Tone::Plain, present::sim(sim)),
         Err(problem) => (Tone::Quiet, problem.clone()),

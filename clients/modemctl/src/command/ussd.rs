@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use api::v1::{CancelRequest, ReplyRequest, StartRequest, UssdEndCause, UssdSession, UssdState};
+use api::v1::{
+    CancelUssdSessionRequest, ReplyToUssdSessionRequest, StartUssdSessionRequest, UssdEndCause, UssdSession, UssdState,
+};
 use client::json::to_value;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic::{Response, Status};
@@ -22,19 +24,19 @@ pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Res
     let mut replies = Replies::new(options.replies);
     // From here on, so that no Ctrl-C falls between two waits.
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let request = StartRequest {
+    let request = StartUssdSessionRequest {
         modem: session.modem.clone(),
         code: options.code,
         request_id: options.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
     };
     let mut service = session.broker.ussd();
-    let started = service.start(request.clone());
+    let started = service.start_ussd_session(request.clone());
     let mut now = match interruptible(session, &mut interrupt, started).await? {
         Some(answer) => required(answer.session)?,
         None => {
             // The same request is not started twice: it tells which session it made.
             let mut service = session.broker.ussd();
-            let answer = session.ask("interrupted", service.start(request)).await?;
+            let answer = session.ask("interrupted", service.start_ussd_session(request)).await?;
             return interrupted(session, &required(answer.session)?.session_id).await;
         }
     };
@@ -47,12 +49,12 @@ pub(crate) async fn ussd(session: &mut Session<'_>, options: UssdOptions) -> Res
             return interrupted(session, &now.session_id).await;
         };
         let session_id = now.session_id.clone();
-        let request = ReplyRequest {
+        let request = ReplyToUssdSessionRequest {
             session_id: session_id.clone(),
             text,
         };
         let mut service = session.broker.ussd();
-        let replied = service.reply(request);
+        let replied = service.reply_to_ussd_session(request);
         now = match interruptible(session, &mut interrupt, replied).await? {
             Some(answer) => required(answer.session)?,
             None => return interrupted(session, &session_id).await,
@@ -93,11 +95,11 @@ async fn interrupted(session: &mut Session<'_>, session_id: &str) -> Result<(), 
 }
 
 async fn cancel(session: &mut Session<'_>, session_id: &str) -> Result<UssdSession, Failure> {
-    let request = CancelRequest {
+    let request = CancelUssdSessionRequest {
         session_id: session_id.to_owned(),
     };
     let mut service = session.broker.ussd();
-    let answer = session.ask("cancelling", service.cancel(request)).await?;
+    let answer = session.ask("cancelling", service.cancel_ussd_session(request)).await?;
     required(answer.session)
 }
 

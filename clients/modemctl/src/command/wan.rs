@@ -1,7 +1,7 @@
 //! `modemctl wan`.
 
 use api::v1::{
-    CheckWanRequest, ForceWanRequest, GetDataUsageRequest, GetWanStatusRequest, ProbeResult, SetWanPolicyRequest,
+    CheckWanRequest, ForceWanRequest, GetDataUsageRequest, GetWanStatusRequest, ProbeResult, SetWanModeRequest,
     WanMode, WanPrimaryState, WanRole, WanStatus,
 };
 use client::json::to_value;
@@ -35,7 +35,7 @@ pub(crate) async fn wan(session: &mut Session<'_>, options: WanOptions) -> Resul
                 WanPolicy::Standby => WanMode::Standby,
                 WanPolicy::AlwaysOn => WanMode::AlwaysOn,
             };
-            let request = service.set_wan_policy(SetWanPolicyRequest { mode: mode.into() });
+            let request = service.set_wan_mode(SetWanModeRequest { mode: mode.into() });
             session.ask("setting the policy", request).await?.status
         }
         Some(WanCommand::Force { way }) => {

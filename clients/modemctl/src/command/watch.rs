@@ -90,11 +90,11 @@ pub(crate) async fn watch(session: &mut Session<'_>, options: WatchOptions) -> R
 }
 
 pub(crate) async fn list(session: &mut Session<'_>, options: EventsOptions) -> Result<(), Failure> {
-    let mut after_cursor = options.after;
+    let mut cursor = options.after;
     let mut left = options.limit;
     while left > 0 {
         let request = ListEventsRequest {
-            after_cursor,
+            cursor,
             page_size: left.min(PAGE) as u32,
             filter: Some(session.filter(&options.kinds)),
         };
@@ -104,10 +104,10 @@ pub(crate) async fn list(session: &mut Session<'_>, options: EventsOptions) -> R
             session.show_event(event)?;
         }
         left = left.saturating_sub(page.events.len());
-        if page.caught_up || page.cursor <= after_cursor {
+        if page.caught_up || page.cursor <= cursor {
             break;
         }
-        after_cursor = page.cursor;
+        cursor = page.cursor;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::watch_events_request::Start;
 use api::v1::{CommitCursorRequest, EventFilter, EventKind, Message, WatchEventsRequest, WatchEventsResponse};
 use client::{Broker, status};
@@ -53,7 +53,7 @@ impl Archive {
                     .push(format!("event {sequence} came after event {last} in one watch"));
             }
             *last = sequence;
-            let Some(Resource::MessageChanged(message)) = event.resource else {
+            let Some(Change::MessageChanged(message)) = event.change else {
                 self.violations.push(format!("event {sequence} is not about a message"));
                 continue;
             };

@@ -44,7 +44,7 @@ pub(super) async fn send(broker: &Broker, plan: &Plan, pulse: &Pulse) -> anyhow:
 
 async fn ask(broker: &Broker, message: &Outgoing, pulse: &Pulse) -> anyhow::Result<Message> {
     let request = SendMessageRequest {
-        to: message.to.clone(),
+        address: message.to.clone(),
         content: Some(Content::Text(message.text.clone())),
         request_id: message.request_id.clone(),
         delivery_report: message.report,

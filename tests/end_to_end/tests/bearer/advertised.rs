@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use api::v1::{Bearer, BearerState, ErrorReason, Persistence};
+use api::v1::{Bearer, BearerState, ErrorReason, FailurePersistence};
 use end_to_end::lab::way_to;
 use end_to_end::{Rig, Setup};
 use simulator::{Composition, PacketNetwork};
@@ -72,7 +72,7 @@ fn an_ipv6_address_is_formed_from_what_the_router_advertises_and_the_session_end
             .bearer("it is told", |bearer| bearer.state() == BearerState::Disconnected)
             .await?;
         assert!(ended.detail.contains("not advertised any more"), "{}", ended.detail);
-        assert_eq!(ended.persistence(), Persistence::Transient);
+        assert_eq!(ended.persistence(), FailurePersistence::Transient);
         assert_eq!(traces()?, [] as [&str; 0]);
         carries_advertised(&connect(&rig, "").await?).await?;
         rig.stop().await
@@ -148,16 +148,21 @@ fn where_no_router_answers_ipv4_goes_alone_and_ipv6_says_what_to_do() -> anyhow:
         refused(
             &rig,
             "sysctl net.ipv6.conf.wwan0.disable_ipv6=0",
-            Persistence::Permanent,
+            FailurePersistence::Permanent,
         )
         .await?;
         std::fs::write(&switch, "0")?;
-        refused(&rig, "no router advertises one through wwan0", Persistence::Transient).await?;
+        refused(
+            &rig,
+            "no router advertises one through wwan0",
+            FailurePersistence::Transient,
+        )
+        .await?;
         rig.stop().await
     })
 }
 
-async fn refused(rig: &Rig, said: &str, persistence: Persistence) -> anyhow::Result<()> {
+async fn refused(rig: &Rig, said: &str, persistence: FailurePersistence) -> anyhow::Result<()> {
     let refused = connect(rig, "").await.unwrap_err();
     assert_eq!(end_to_end::reason(&refused), Some(ErrorReason::BearerFailed));
     assert!(refused.message().contains(said), "{}", refused.message());

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use api::v1::send_message_request::Content;
 use api::v1::stream_call_response::Response;
-use api::v1::{BearerState, CallState, MessageState, Persistence, SendMessageRequest};
+use api::v1::{BearerState, CallState, FailurePersistence, MessageState, SendMessageRequest};
 use broker::wan::address::{Layout, Link};
 use end_to_end::{LIMIT, Process, Rig, Setup, until};
 use nix::sys::signal::Signal;
@@ -50,7 +50,7 @@ fn pings_are_answered_while_a_call_carries_audio_and_messages_come_and_go() -> a
         news.message("a message comes in", |message| message.text == "during the call")
             .await?;
         let request = SendMessageRequest {
-            to: "+447700900124".to_owned(),
+            address: "+447700900124".to_owned(),
             content: Some(Content::Text("during the call as well".to_owned())),
             ..Default::default()
         };
@@ -155,8 +155,13 @@ fn a_session_that_the_network_ends_is_told_with_its_reason_and_can_be_connected_
         let rig = rig("").await?;
         ready(&rig).await?;
         for (layer, number, said, persistence) in [
-            (6, 39, "reactivation requested (3GPP 39)", Persistence::Transient),
-            (6, 33, "service option not subscribed (3GPP 33)", Persistence::Permanent),
+            (6, 39, "reactivation requested (3GPP 39)", FailurePersistence::Transient),
+            (
+                6,
+                33,
+                "service option not subscribed (3GPP 33)",
+                FailurePersistence::Permanent,
+            ),
         ] {
             connect(&rig, "").await?;
             assert!(ping(HOST_V4).await?);

@@ -24,10 +24,10 @@ fn the_composition_follows_the_bearer_there_and_back() -> anyhow::Result<()> {
             // One request switches, waits for the modem and connects.
             let bearer = connect(&rig, "").await?;
             assert_eq!(bearer.state(), BearerState::Connected);
-            assert_eq!(rig.ready("sim1").await?.composition, "9001");
+            assert_eq!(end_to_end::composition(&rig.ready("sim1").await?), "9001");
             assert!(ping(HOST_V4).await?, "packets go");
             disconnect(&rig).await?;
-            let back = |modem: &Modem| modem.stage() == ModemStage::Ready && modem.composition == "9006";
+            let back = |modem: &Modem| modem.stage() == ModemStage::Ready && end_to_end::composition(modem) == "9006";
             news.modem("it is back for calls", back).await?;
             assert_eq!(traces()?, [] as [&str; 0], "nothing is left behind");
             assert_eq!(rig.sim().books().await?.detachments, 2 * round);

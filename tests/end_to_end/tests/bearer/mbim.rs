@@ -1,7 +1,7 @@
 //! The same bearer by MBIM: composition 9003, whose port has the driver `cdc_mbim`.
 
 use api::v1::{
-    Bearer, BearerState, CallState, ErrorReason, GetNetworkStatusRequest, MessageState, Persistence, PortRole,
+    Bearer, BearerState, CallState, ErrorReason, FailurePersistence, GetNetworkStatusRequest, MessageState, PortRole,
     PortState, RegistrationState, SendMessageRequest, send_message_request::Content,
 };
 use end_to_end::{LIMIT, Process, Rig, until};
@@ -42,7 +42,7 @@ fn packets_go_beside_a_call_and_a_message_and_nothing_is_left_behind() -> anyhow
         let (call, stream) = voice::answered(&rig, CallAudio::Counter).await?;
         assert!(ping(HOST_V4).await?, "during the call");
         let request = SendMessageRequest {
-            to: "+447700900124".to_owned(),
+            address: "+447700900124".to_owned(),
             content: Some(Content::Text("during the call".to_owned())),
             ..Default::default()
         };
@@ -83,7 +83,7 @@ fn every_refusal_of_the_network_is_told_apart_and_says_what_to_do() -> anyhow::R
             Ok((bearer.state() == BearerState::Disconnected).then_some(bearer))
         })
         .await?;
-        assert_eq!(told.persistence(), Persistence::Transient);
+        assert_eq!(told.persistence(), FailurePersistence::Transient);
         until("the broker knows that it is denied", LIMIT, async || {
             let refused = connect(&rig, "").await.err();
             Ok(refused.filter(|refused| end_to_end::reason(refused) == Some(ErrorReason::NotRegistered)))
@@ -125,8 +125,12 @@ fn a_session_that_the_network_ends_is_told_with_its_reason_and_data_does_not_roa
         let rig = rig("").await?;
         ready(&rig).await?;
         for (number, said, persistence) in [
-            (39, "reactivation requested (3GPP 39)", Persistence::Transient),
-            (33, "service option not subscribed (3GPP 33)", Persistence::Permanent),
+            (39, "reactivation requested (3GPP 39)", FailurePersistence::Transient),
+            (
+                33,
+                "service option not subscribed (3GPP 33)",
+                FailurePersistence::Permanent,
+            ),
         ] {
             connect(&rig, "").await?;
             let mut news = rig.news().await?;

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use api::v1::{BearerState, Persistence};
+use api::v1::{BearerState, FailurePersistence};
 use end_to_end::lab::way_to;
 use end_to_end::{LIMIT, Rig, until};
 use simulator::PacketNetwork;
@@ -147,7 +147,7 @@ fn by_dhcp(product: u16) -> anyhow::Result<()> {
             "{}",
             ended.detail
         );
-        assert_eq!(ended.persistence(), Persistence::Transient);
+        assert_eq!(ended.persistence(), FailurePersistence::Transient);
         assert_eq!(traces()?, [] as [&str; 0]);
         rig.stop().await
     })

@@ -1,6 +1,6 @@
 //! Sessions that do not come up: each cause is its own, with what to do, and nothing stays behind.
 
-use api::v1::{BearerState, ErrorReason, Persistence};
+use api::v1::{BearerState, ErrorReason, FailurePersistence};
 use end_to_end::{LIMIT, Rig, until};
 use simulator::{PacketNetwork, RegistrationState};
 use tonic::Code;
@@ -63,8 +63,8 @@ pub async fn each_refusal(rig: &Rig) -> anyhow::Result<()> {
         let after = bearer(rig).await?;
         assert_eq!(after.state(), BearerState::Disconnected);
         let persistence = match code {
-            Code::FailedPrecondition => Persistence::Permanent,
-            _ => Persistence::Transient,
+            Code::FailedPrecondition => FailurePersistence::Permanent,
+            _ => FailurePersistence::Transient,
         };
         assert_eq!(after.persistence(), persistence, "{said}");
         assert!(after.detail.contains(said), "{}", after.detail);

@@ -39,7 +39,8 @@ async fn a_modem_comes_up_with_identity_ports_sim_and_network() -> anyhow::Resul
         (modem.imei.as_str(), modem.revision.as_str()),
         ("867584030000017", "LE20B04SIM7600G22")
     );
-    assert_eq!((modem.composition.as_str(), modem.usb_path.as_str()), ("9001", "1-1"));
+    let usb = modem.usb.clone().unwrap_or_default();
+    assert_eq!((usb.composition.as_str(), usb.path.as_str()), ("9001", "1-1"));
     assert!(
         !modem.manufacturer.is_empty() && modem.model.contains("SIM7600"),
         "{modem:?}"
@@ -48,8 +49,8 @@ async fn a_modem_comes_up_with_identity_ports_sim_and_network() -> anyhow::Resul
     let stages: Vec<ModemStage> = journal
         .seen()
         .iter()
-        .filter_map(|event| match &event.resource {
-            Some(api::v1::event::Resource::ModemChanged(modem)) => Some(modem.stage()),
+        .filter_map(|event| match &event.change {
+            Some(api::v1::event::Change::ModemChanged(modem)) => Some(modem.stage()),
             _ => None,
         })
         .collect();

@@ -52,8 +52,8 @@ async fn received(journal: &mut Journal) -> anyhow::Result<Vec<String>> {
         sequences.windows(2).all(|pair| pair[0] < pair[1]),
         "out of order: {sequences:?}"
     );
-    let message = |event: &api::v1::Event| match &event.resource {
-        Some(api::v1::event::Resource::MessageChanged(message)) => Some(message.text.clone()),
+    let message = |event: &api::v1::Event| match &event.change {
+        Some(api::v1::event::Change::MessageChanged(message)) => Some(message.text.clone()),
         _ => None,
     };
     Ok(journal.seen().iter().filter_map(message).collect())

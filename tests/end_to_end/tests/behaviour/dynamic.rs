@@ -31,7 +31,7 @@ fn connect(rig: &Rig) -> impl Future<Output = Option<ErrorReason>> + use<> {
 }
 
 fn ready_in(composition: &'static str) -> impl Fn(&Modem) -> bool {
-    move |modem| modem.stage() == ModemStage::Ready && modem.composition == composition
+    move |modem| modem.stage() == ModemStage::Ready && end_to_end::composition(modem) == composition
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,7 +47,7 @@ async fn data_that_the_composition_lacks_is_refused_during_a_call() -> anyhow::R
     rig.broker().voice().hang_up(HangUpRequest { call_id }).await?;
     // What was refused is not made up for later.
     assert_eq!(rig.sim().books().await?.detachments, 0);
-    assert_eq!(rig.ready("sim1").await?.composition, "9006");
+    assert_eq!(end_to_end::composition(&rig.ready("sim1").await?), "9006");
     rig.stop().await
 }
 
@@ -63,7 +63,7 @@ async fn a_switch_waits_for_a_message_and_the_way_back_follows_the_disconnect() 
         ))
         .await?;
     let message = SendMessageRequest {
-        to: "+447700900123".to_owned(),
+        address: "+447700900123".to_owned(),
         content: Some(Content::Text("first this".to_owned())),
         ..Default::default()
     };

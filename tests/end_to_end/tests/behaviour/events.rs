@@ -1,6 +1,6 @@
 //! The journal as clients see it: every event once, in order, from any point on, also across a restart.
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::watch_events_request::Start;
 use api::v1::{
     CommitCursorRequest, ErrorReason, Event, EventFilter, EventKind, ListEventsRequest, ListMessagesRequest,
@@ -13,8 +13,8 @@ fn sequences(events: &[Event]) -> Vec<u64> {
 }
 
 fn texts(events: &[Event]) -> Vec<String> {
-    let text = |event: &Event| match &event.resource {
-        Some(Resource::MessageChanged(message)) => Some(message.text.clone()),
+    let text = |event: &Event| match &event.change {
+        Some(Change::MessageChanged(message)) => Some(message.text.clone()),
         _ => None,
     };
     events.iter().filter_map(text).collect()
@@ -45,16 +45,16 @@ async fn replay_from_any_cursor_is_the_rest_of_the_whole() -> anyhow::Result<()>
         assert_eq!(rest.catch_up().await?, &events[cut..], "after {}", all[cut - 1]);
     }
     let mut paged = Vec::new();
-    let mut after_cursor = 0;
+    let mut cursor = 0;
     loop {
         let request = ListEventsRequest {
-            after_cursor,
+            cursor,
             page_size: 2,
             filter: None,
         };
         let page = rig.broker().events().list_events(request).await?.into_inner();
         paged.extend(page.events);
-        after_cursor = page.cursor;
+        cursor = page.cursor;
         if page.caught_up {
             break;
         }

@@ -188,7 +188,7 @@ async fn lost_coverage_is_a_stage_and_what_is_queued_goes_out_afterwards() -> an
         .await?;
     let content = Some(Content::Text("from the tunnel".to_owned()));
     let request = api::v1::SendMessageRequest {
-        to: "+447700900123".to_owned(),
+        address: "+447700900123".to_owned(),
         content,
         ..Default::default()
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{
     ErrorReason, Functionality, GetModemRequest, ListModemsRequest, Modem, ModemHealth, ModemStage, ResetModemRequest,
     SetFunctionalityRequest, SwitchCompositionRequest,
@@ -21,7 +21,7 @@ fn modem(change: impl FnOnce(&mut simulator::Config)) -> Vec<simulator::Config> 
 fn stages(journal: &Journal) -> Vec<ModemStage> {
     let mut stages: Vec<ModemStage> = Vec::new();
     for event in journal.seen() {
-        if let Some(Resource::ModemChanged(modem)) = &event.resource {
+        if let Some(Change::ModemChanged(modem)) = &event.change {
             stages.push(modem.stage());
         }
     }
@@ -153,7 +153,8 @@ async fn of_two_modems_one_is_dead_and_the_other_keeps_its_pace() -> anyhow::Res
     let rig = Rig::with(two_modems()).await?;
     for (name, imei, path) in [("sim1", "867584030000025", "1-1"), ("sim2", "867584030000017", "1-2")] {
         let modem = rig.ready(name).await?;
-        assert_eq!((modem.imei.as_str(), modem.usb_path.as_str()), (imei, path));
+        let found = modem.usb.as_ref().map(|usb| usb.path.as_str());
+        assert_eq!((modem.imei.as_str(), found), (imei, Some(path)));
     }
     rig.sim_at(0)
         .inject_now(FaultAction::Hang {
@@ -274,7 +275,7 @@ async fn the_composition_is_switched_and_awaited_by_event() -> anyhow::Result<()
     let rig = Rig::start().await?;
     for (composition, lacks) in [("9011", ""), ("9006", "no audio port"), ("9001", "")] {
         let modem = switch(&rig, composition).await?;
-        assert_eq!(modem.composition, composition);
+        assert_eq!(end_to_end::composition(&modem), composition);
         assert_eq!(rig.sim().status().await?.composition, composition);
         let modem = rig.ready("sim1").await?;
         assert!(modem.health_reason.contains(lacks), "{}", modem.health_reason);
@@ -298,7 +299,11 @@ async fn compositions_that_make_no_sense_are_refused_with_what_the_module_offers
         assert_eq!(invalid_fields(&status), ["composition"]);
         assert!(status.message().contains(told), "{composition}: {}", status.message());
     }
-    assert_eq!(switch(&rig, "9001").await?.composition, "9001", "it is in it already");
+    assert_eq!(
+        end_to_end::composition(&switch(&rig, "9001").await?),
+        "9001",
+        "it is in it already"
+    );
     assert_eq!(rig.sim().books().await?.detachments, 0);
 
     let request = api::v1::DialRequest {
@@ -340,7 +345,7 @@ async fn a_fixed_composition_is_switched_to_once() -> anyhow::Result<()> {
     })
     .await?;
     let mut journal = rig.journal().await?;
-    let switched = |modem: &Modem| modem.stage() == ModemStage::Ready && modem.composition == "9001";
+    let switched = |modem: &Modem| modem.stage() == ModemStage::Ready && end_to_end::composition(modem) == "9001";
     journal.modem("it is in the other composition", switched).await?;
     assert_eq!(rig.sim().books().await?.detachments, 1);
     rig.stop().await

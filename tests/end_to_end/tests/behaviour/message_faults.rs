@@ -40,7 +40,7 @@ async fn survive(fault: Fault) -> anyhow::Result<()> {
     rig.sim().books_when(2 * LIMIT, empty).await?;
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for event in rig.journal().await?.catch_up().await? {
-        if let Some(api::v1::event::Resource::MessageChanged(message)) = &event.resource {
+        if let Some(api::v1::event::Change::MessageChanged(message)) = &event.change {
             assert_eq!(message.state(), MessageState::Received, "{what}: {message:?}");
             *times.entry(message.text.clone()).or_default() += 1;
         }
@@ -88,7 +88,7 @@ async fn send_past(fault: FaultAction, phase: Phase, allowed: &[MessageState]) -
         .await?;
     for number in 0..COUNT {
         let request = SendMessageRequest {
-            to: TO.to_owned(),
+            address: TO.to_owned(),
             content: Some(Content::Text(format!("number {number}"))),
             ..Default::default()
         };

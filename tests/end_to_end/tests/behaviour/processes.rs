@@ -122,7 +122,7 @@ async fn a_killed_broker_loses_and_repeats_nothing() -> anyhow::Result<()> {
         for number in 0..2 {
             let content = Some(Content::Text(format!("out {round}.{number}")));
             let request = SendMessageRequest {
-                to: "+447700900456".to_owned(),
+                address: "+447700900456".to_owned(),
                 content,
                 ..Default::default()
             };

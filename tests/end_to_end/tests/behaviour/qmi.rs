@@ -1,7 +1,7 @@
 //! QMI services beside the data session: the card, new messages, what the radio sees, requests made by hand.
 
 use api::v1::{
-    AccessTechnology, CallState, ErrorReason, ExecuteQmiRequestRequest, GetCellsRequest, GetSessionStatisticsRequest,
+    AccessTechnology, CallState, ErrorReason, ExecuteQmiRequestRequest, GetBearerStatisticsRequest, GetCellsRequest,
     ListDataProfilesRequest, ListQmiServicesRequest, ModemStage, QmiTlv, RestartSimRequest, SimState,
 };
 use end_to_end::{LIMIT, Naming, Rig, Setup, reason, until};
@@ -136,7 +136,14 @@ async fn what_the_radio_sees_is_told_on_request() -> anyhow::Result<()> {
     let cells: Vec<_> = seen
         .cells
         .iter()
-        .map(|cell| (cell.technology(), cell.serving, cell.channel, cell.physical_cell_id))
+        .map(|cell| {
+            (
+                cell.technology(),
+                cell.serving,
+                cell.channel.unwrap_or_default(),
+                cell.physical_cell_id,
+            )
+        })
         .collect();
     assert_eq!(
         cells,
@@ -178,7 +185,7 @@ async fn what_the_radio_sees_is_told_on_request() -> anyhow::Result<()> {
         .collect();
     assert_eq!(listed.len(), 3, "{profiles:?}");
     let statistics = network
-        .get_session_statistics(GetSessionStatisticsRequest::default())
+        .get_bearer_statistics(GetBearerStatisticsRequest::default())
         .await;
     assert_eq!(
         reason(&statistics.expect_err("no session")),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::v1::send_message_request::Content;
 use api::v1::{
-    CancelMessageRequest, ComposeMessageRequest, ComposeMessageResponse, ErrorReason, Message, MessageEncoding,
+    CancelMessageRequest, ComposeMessageRequest, ComposeMessageResponse, ErrorReason, Message, MessageCoding,
     MessagePriority, MessageState, ModemStage, NationalLanguage, SendMessageRequest,
 };
 use end_to_end::{LIMIT, Rig, Setup, invalid_fields, reason};
@@ -16,7 +16,7 @@ const TO: &str = "+447700900123";
 
 fn request(text: &str) -> SendMessageRequest {
     SendMessageRequest {
-        to: TO.to_owned(),
+        address: TO.to_owned(),
         content: Some(Content::Text(text.to_owned())),
         ..Default::default()
     }
@@ -158,7 +158,7 @@ async fn what_nobody_wants_any_more_is_not_sent() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let mut news = rig.news().await?;
     let stale = SendMessageRequest {
-        valid_until: in_seconds(-1),
+        expire_time: in_seconds(-1),
         ..request("stale")
     };
     send(&rig, stale).await?;
@@ -167,7 +167,7 @@ async fn what_nobody_wants_any_more_is_not_sent() -> anyhow::Result<()> {
         .await?;
     assert!(failed.failure.contains("validity"), "{}", failed.failure);
     let fresh = SendMessageRequest {
-        valid_until: in_seconds(3600),
+        expire_time: in_seconds(3600),
         ..request("fresh")
     };
     send(&rig, fresh).await?;
@@ -183,7 +183,7 @@ async fn too_much_is_refused_with_the_time_to_wait_also_after_a_restart() -> any
     })
     .await?;
     let to = |to: &str, text: &str| SendMessageRequest {
-        to: to.to_owned(),
+        address: to.to_owned(),
         ..request(text)
     };
     let accepted = send(&rig, request(&"x".repeat(200))).await?;
@@ -224,37 +224,37 @@ async fn the_price_is_told_before_anything_is_sent() -> anyhow::Result<()> {
         transliterate: true,
         ..request(&"dimineață ".repeat(10))
     };
-    for (message, encoding, parts, single_shift, units) in [
-        (request("hello €"), MessageEncoding::Gsm7, 1, 0, vec![(8, 160)]),
+    for (message, coding, parts, single_shift, units) in [
+        (request("hello €"), MessageCoding::Gsm7, 1, 0, vec![(8, 160)]),
         (
             request(&"x".repeat(161)),
-            MessageEncoding::Gsm7,
+            MessageCoding::Gsm7,
             2,
             0,
             vec![(153, 153), (8, 153)],
         ),
         (
             request(&"ж".repeat(71)),
-            MessageEncoding::Ucs2,
+            MessageCoding::Ucs2,
             2,
             0,
             vec![(67, 67), (4, 67)],
         ),
-        (turkish(), MessageEncoding::Gsm7, 1, 1, vec![(125, 155)]),
-        (transliterated, MessageEncoding::Gsm7, 1, 0, vec![(100, 160)]),
+        (turkish(), MessageCoding::Gsm7, 1, 1, vec![(125, 155)]),
+        (transliterated, MessageCoding::Gsm7, 1, 0, vec![(100, 160)]),
     ] {
         let composed = compose(&rig, message.clone()).await?;
         let sizes: Vec<_> = composed.parts.iter().map(|part| (part.units, part.capacity)).collect();
         assert_eq!(
-            (composed.encoding(), composed.part_count, composed.single_shift, sizes),
-            (encoding, parts, single_shift, units),
+            (composed.coding(), composed.part_count, composed.single_shift, sizes),
+            (coding, parts, single_shift, units),
             "{message:?}"
         );
     }
     let refused = compose(
         &rig,
         SendMessageRequest {
-            coding: api::v1::TextCoding::Gsm7.into(),
+            coding: MessageCoding::Gsm7.into(),
             ..request("日本")
         },
     )

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::v1::watch_events_request::Start;
 use api::v1::{
-    EventFilter, EventKind, GetMessageRequest, GetStorageRequest, ListMessagesRequest, Message, MessageDirection,
-    MessageEncoding, MessageState, WatchFromNow,
+    CheckStorageRequest, EventFilter, EventKind, GetMessageRequest, ListMessagesRequest, Message, MessageCoding,
+    MessageDirection, MessageState, WatchFromNow,
 };
 use end_to_end::{Journal, LIMIT, Rig};
 use simulator::{Books, Fate};
@@ -32,7 +32,7 @@ async fn listed(rig: &Rig) -> anyhow::Result<Vec<Message>> {
 async fn a_real_message_is_an_event_and_a_resource_and_leaves_the_modem() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let mut news = rig.news().await?;
-    for (row, encoding) in [(36, MessageEncoding::Gsm7), (18, MessageEncoding::Ucs2)] {
+    for (row, coding) in [(36, MessageCoding::Gsm7), (18, MessageCoding::Ucs2)] {
         let vector = vectors::row(row)?;
         rig.sim().deliver_pdu(&vector.pdu).await?;
         let message = news.message("the message", |_| true).await?;
@@ -42,7 +42,7 @@ async fn a_real_message_is_an_event_and_a_resource_and_leaves_the_modem() -> any
         );
         assert_eq!(Some(&message.text), vector.text.as_ref());
         assert_eq!(Some(&message.address), vector.from_or_to.as_ref());
-        assert_eq!((message.encoding(), message.pdus.len()), (encoding, 1));
+        assert_eq!((message.coding(), message.pdus.len()), (coding, 1));
         assert!(message.service_centre_time.is_some());
         let request = GetMessageRequest {
             message_id: message.message_id.clone(),
@@ -120,7 +120,7 @@ async fn two_hundred_at_once_are_all_there_and_the_modem_is_empty() -> anyhow::R
     let storages = rig
         .broker()
         .sms()
-        .get_storage(GetStorageRequest::default())
+        .check_storage(CheckStorageRequest::default())
         .await?
         .into_inner()
         .storages;

@@ -18,7 +18,7 @@ fn refused<T>(outcome: Result<Response<T>, Status>) -> Status {
 
 fn message(to: &str, content: Option<Content>) -> SendMessageRequest {
     SendMessageRequest {
-        to: to.to_owned(),
+        address: to.to_owned(),
         content,
         ..Default::default()
     }
@@ -38,12 +38,12 @@ async fn what_is_out_of_range_is_named_by_its_field() -> anyhow::Result<()> {
     };
     let table = [
         (
-            "to",
+            "address",
             number,
             refused(broker.sms().send_message(message("", hello())).await),
         ),
         (
-            "to",
+            "address",
             number,
             refused(broker.sms().send_message(message("call me", hello())).await),
         ),

@@ -1,7 +1,7 @@
 //! Short messages to the network: exactly those that were asked for, each once.
 
 use api::v1::send_message_request::Content;
-use api::v1::{ErrorReason, Message, MessageEncoding, MessageState, SendMessageRequest};
+use api::v1::{ErrorReason, Message, MessageCoding, MessageState, SendMessageRequest};
 use client::Broker;
 use end_to_end::{LIMIT, Rig, Setup, reason};
 use simulator::{Code, Fault, FaultAction, Phase};
@@ -11,7 +11,7 @@ const TO: &str = "+447700900123";
 
 fn request(text: &str) -> SendMessageRequest {
     SendMessageRequest {
-        to: TO.to_owned(),
+        address: TO.to_owned(),
         content: Some(Content::Text(text.to_owned())),
         ..Default::default()
     }
@@ -44,17 +44,17 @@ async fn every_alphabet_and_length_reaches_the_network_as_it_was_written() -> an
     let mut news = rig.news().await?;
     let long = "All work and no play makes Jack a dull boy. ".repeat(9);
     let long_unicode = "Съешь ещё этих мягких французских булок 🥐. ".repeat(5);
-    for (text, encoding, parts) in [
-        ("plain [and extended] €", MessageEncoding::Gsm7, 1),
-        ("Grüße, 世界 🌍", MessageEncoding::Ucs2, 1),
-        (long.as_str(), MessageEncoding::Gsm7, 3),
-        (long_unicode.as_str(), MessageEncoding::Ucs2, 4),
+    for (text, coding, parts) in [
+        ("plain [and extended] €", MessageCoding::Gsm7, 1),
+        ("Grüße, 世界 🌍", MessageCoding::Ucs2, 1),
+        (long.as_str(), MessageCoding::Gsm7, 3),
+        (long_unicode.as_str(), MessageCoding::Ucs2, 4),
     ] {
         let before = rig.sim().books().await?.submits.records.len();
         let queued = send(&rig.broker(), request(text)).await?;
         assert_eq!(
-            (queued.state(), queued.encoding(), queued.part_count),
-            (MessageState::Queued, encoding, parts),
+            (queued.state(), queued.coding(), queued.part_count),
+            (MessageState::Queued, coding, parts),
             "{text}"
         );
         let sent = news

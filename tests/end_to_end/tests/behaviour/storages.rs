@@ -1,7 +1,7 @@
 //! The module's message storages: all of them are emptied, and watched; and what the module does not store.
 
 use api::v1::{
-    GetStorageRequest, ListMessagesRequest, Message, MessageState, Modem, ModemHealth, Storage, WaitingKind,
+    CheckStorageRequest, ListMessagesRequest, Message, MessageState, MessageStorage, Modem, ModemHealth, WaitingKind,
 };
 use end_to_end::{LIMIT, Rig};
 use simulator::{Books, Code, Fate, Fault, FaultAction, Phase};
@@ -16,8 +16,8 @@ async fn listed(rig: &Rig) -> anyhow::Result<Vec<Message>> {
     Ok(rig.broker().sms().list_messages(request).await?.into_inner().messages)
 }
 
-async fn storages(rig: &Rig) -> anyhow::Result<Vec<Storage>> {
-    let response = rig.broker().sms().get_storage(GetStorageRequest::default()).await?;
+async fn storages(rig: &Rig) -> anyhow::Result<Vec<MessageStorage>> {
+    let response = rig.broker().sms().check_storage(CheckStorageRequest::default()).await?;
     Ok(response.into_inner().storages)
 }
 
@@ -257,7 +257,7 @@ async fn what_a_message_says_beside_its_text_is_shown() -> anyhow::Result<()> {
         .deliver_pdu(&deliver("44", "7F", "F5", "0C0A05040B8423F0220255AA41"))
         .await?;
     let addressed = news.message("a message for a program", |_| true).await?;
-    let ports = addressed.ports.unwrap_or_default();
+    let ports = addressed.application_ports.unwrap_or_default();
     assert_eq!((ports.destination, ports.originator), (2948, 9200));
     assert_eq!(
         (addressed.protocol_identifier, addressed.data.as_ref()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use api::v1::send_message_request::Content;
 use api::v1::{
     AnswerRequest, CallState, ErrorReason, ExecuteAtCommandRequest, MessageState, ModemStage, OpenAtTerminalRequest,
-    OpenAtTerminalResponse, SendMessageRequest, StartRequest,
+    OpenAtTerminalResponse, SendMessageRequest, StartUssdSessionRequest,
 };
 use clap::Parser as _;
 use client::Broker;
@@ -182,7 +182,7 @@ async fn whatever_was_done_at_a_terminal_is_undone_when_its_client_vanishes() ->
     news.message("a message", |message| message.text == "good morning")
         .await?;
     let message = SendMessageRequest {
-        to: "+447700900123".to_owned(),
+        address: "+447700900123".to_owned(),
         content: Some(Content::Text("good evening".to_owned())),
         ..Default::default()
     };
@@ -209,11 +209,15 @@ async fn a_terminal_is_exclusive_and_everything_else_waits_for_it() -> anyhow::R
     let mut terminal = Terminal::open(&broker, 0).await?;
     let second = Terminal::open(&broker, 0).await.err().map(|status| reason(&status));
     assert_eq!(second, Some(Some(ErrorReason::TerminalTaken)));
-    let start = StartRequest {
+    let start = StartUssdSessionRequest {
         code: "*101#".to_owned(),
         ..Default::default()
     };
-    let ussd = broker.ussd().start(start).await.expect_err("its time would run");
+    let ussd = broker
+        .ussd()
+        .start_ussd_session(start)
+        .await
+        .expect_err("its time would run");
     assert_eq!(reason(&ussd), Some(ErrorReason::TerminalTaken));
     let waits = execute(&broker, "AT+CGMM");
     let talks = async {

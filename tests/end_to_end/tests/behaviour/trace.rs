@@ -43,7 +43,7 @@ async fn the_trace_shows_the_dialogue_and_nothing_personal() -> anyhow::Result<(
     let broker = rig.broker();
     let mut news = rig.news().await?;
     let message = SendMessageRequest {
-        to: "+447700900123".to_owned(),
+        address: "+447700900123".to_owned(),
         content: Some(Content::Text("a secret word".to_owned())),
         ..Default::default()
     };

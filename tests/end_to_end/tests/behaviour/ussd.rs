@@ -1,9 +1,9 @@
 //! USSD: codes, menus, and everything that can end a session.
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::{
-    CallState, CancelRequest, DialRequest, ErrorReason, ReplyRequest, StartRequest, UssdEndCause, UssdSession,
-    UssdState,
+    CallState, CancelUssdSessionRequest, DialRequest, ErrorReason, ReplyToUssdSessionRequest, StartUssdSessionRequest,
+    UssdEndCause, UssdSession, UssdState,
 };
 use client::Broker;
 use end_to_end::{Journal, LIMIT, Rig, Setup, reason};
@@ -11,36 +11,36 @@ use simulator::{Books, Fault, FaultAction, Phase, RingOptions};
 use tonic::{Code, Status};
 
 async fn start(broker: &Broker, code: &str, request_id: &str) -> Result<UssdSession, Status> {
-    let request = StartRequest {
+    let request = StartUssdSessionRequest {
         code: code.to_owned(),
         request_id: request_id.to_owned(),
         ..Default::default()
     };
-    let response = broker.ussd().start(request).await?.into_inner();
+    let response = broker.ussd().start_ussd_session(request).await?.into_inner();
     Ok(response.session.unwrap_or_default())
 }
 
 async fn reply(broker: &Broker, session: &UssdSession, text: &str) -> Result<UssdSession, Status> {
-    let request = ReplyRequest {
+    let request = ReplyToUssdSessionRequest {
         session_id: session.session_id.clone(),
         text: text.to_owned(),
     };
-    let response = broker.ussd().reply(request).await?.into_inner();
+    let response = broker.ussd().reply_to_ussd_session(request).await?.into_inner();
     Ok(response.session.unwrap_or_default())
 }
 
 async fn cancel(broker: &Broker, session: &UssdSession) -> Result<UssdSession, Status> {
-    let request = CancelRequest {
+    let request = CancelUssdSessionRequest {
         session_id: session.session_id.clone(),
     };
-    let response = broker.ussd().cancel(request).await?.into_inner();
+    let response = broker.ussd().cancel_ussd_session(request).await?.into_inner();
     Ok(response.session.unwrap_or_default())
 }
 
 async fn ussd(journal: &mut Journal, what: &str, fits: impl Fn(&UssdSession) -> bool) -> anyhow::Result<UssdSession> {
     journal
-        .find(what, |event| match &event.resource {
-            Some(Resource::UssdChanged(session)) => Some(session.clone()).filter(&fits),
+        .find(what, |event| match &event.change {
+            Some(Change::UssdChanged(session)) => Some(session.clone()).filter(&fits),
             _ => None,
         })
         .await
@@ -114,7 +114,7 @@ async fn a_menu_of_several_steps_is_walked_and_told_in_events() -> anyhow::Resul
     })
     .await?;
     for event in news.seen() {
-        if let Some(Resource::UssdChanged(session)) = &event.resource {
+        if let Some(Change::UssdChanged(session)) = &event.change {
             assert_eq!(session.session_id, menu.session_id);
             states.push(session.state());
         }
@@ -213,8 +213,8 @@ async fn a_call_that_comes_in_ends_the_session_and_is_not_delayed() -> anyhow::R
         (over.session_id.as_str(), over.end_cause()),
         (menu.session_id.as_str(), UssdEndCause::Call)
     );
-    let rang = |event: &api::v1::Event| match &event.resource {
-        Some(Resource::CallChanged(call)) => call.state() == CallState::Incoming,
+    let rang = |event: &api::v1::Event| match &event.change {
+        Some(Change::CallChanged(call)) => call.state() == CallState::Incoming,
         _ => false,
     };
     assert!(

@@ -9,9 +9,7 @@ mod namespace;
 mod several;
 mod switching;
 
-use api::v1::{
-    CheckWanRequest, ForceWanRequest, GetWanStatusRequest, SetWanPolicyRequest, WanMode, WanRole, WanStatus,
-};
+use api::v1::{CheckWanRequest, ForceWanRequest, GetWanStatusRequest, SetWanModeRequest, WanMode, WanRole, WanStatus};
 use end_to_end::{LIMIT, Rig, until};
 
 async fn status(rig: &Rig) -> anyhow::Result<WanStatus> {
@@ -25,8 +23,8 @@ async fn check(rig: &Rig) -> Result<WanStatus, tonic::Status> {
 }
 
 async fn set_mode(rig: &Rig, mode: WanMode) -> Result<WanStatus, tonic::Status> {
-    let request = SetWanPolicyRequest { mode: mode.into() };
-    let answer = rig.broker().network().set_wan_policy(request).await?;
+    let request = SetWanModeRequest { mode: mode.into() };
+    let answer = rig.broker().network().set_wan_mode(request).await?;
     Ok(answer.into_inner().status.unwrap_or_default())
 }
 

@@ -8,8 +8,8 @@ mod namespace;
 use std::net::IpAddr;
 
 use api::v1::{
-    Bearer, BearerState, CallState, ErrorReason, MessageState, Persistence, PortRole, PortState, SendMessageRequest,
-    send_message_request::Content,
+    Bearer, BearerState, CallState, ErrorReason, FailurePersistence, MessageState, PortRole, PortState,
+    SendMessageRequest, send_message_request::Content,
 };
 use end_to_end::{LIMIT, Process, Rig, Setup, until};
 use nix::sys::signal::Signal;
@@ -106,7 +106,7 @@ fn packets_go_beside_a_call_and_a_message_and_nothing_is_left_behind() -> anyhow
                 .call("it rings", |call| call.state() == CallState::Incoming)
                 .await?;
             let request = SendMessageRequest {
-                to: "+447700900124".to_owned(),
+                address: "+447700900124".to_owned(),
                 content: Some(Content::Text("during the session".to_owned())),
                 ..Default::default()
             };
@@ -169,7 +169,7 @@ fn user_and_password_are_shown_by_either_protocol_and_a_wrong_one_is_told() -> a
                 refused.message().contains("refused") && refused.message().contains("user and password"),
                 "{refused}"
             );
-            assert_eq!(bearer(&rig).await?.persistence(), Persistence::Permanent);
+            assert_eq!(bearer(&rig).await?.persistence(), FailurePersistence::Permanent);
             goes_away().await?;
             rig.sim().set_packet_network(network("p ")).await?;
             assert_eq!(connect(&rig, "").await?.state(), BearerState::Connected, "{protocol}");
@@ -213,7 +213,7 @@ fn a_session_that_ends_by_itself_is_told_and_the_next_one_works() -> anyhow::Res
         rig.sim().end_sessions(6, 39).await?;
         let told = news.bearer("the network ended it", over).await?;
         assert!(told.detail.contains("ended"), "{}", told.detail);
-        assert_eq!(told.persistence(), Persistence::Transient);
+        assert_eq!(told.persistence(), FailurePersistence::Transient);
         goes_away().await?;
 
         connect(&rig, "").await?;

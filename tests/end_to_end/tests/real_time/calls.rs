@@ -266,8 +266,8 @@ async fn tones_go_both_ways() -> anyhow::Result<()> {
             _ => None,
         });
         assert_eq!(tone.await?, expected);
-        let heard = news.find("a tone as an event", |event| match &event.resource {
-            Some(api::v1::event::Resource::DtmfReceived(tone)) => Some(tone.clone()),
+        let heard = news.find("a tone as an event", |event| match &event.change {
+            Some(api::v1::event::Change::DtmfReceived(tone)) => Some(tone.clone()),
             _ => None,
         });
         let heard = heard.await?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::stream_call_response::Response;
 use api::v1::{CallEndCause, CallState, ErrorReason, StreamCallAttach};
 use client::call::CallStream;
@@ -109,8 +109,7 @@ async fn a_call_may_be_kept_without_an_owner() -> anyhow::Result<()> {
     let mut news = rig.news().await?;
     let left = Instant::now();
     while let Some(event) = news.next((2 * GRACE).saturating_sub(left.elapsed())).await? {
-        let over =
-            matches!(&event.resource, Some(Resource::CallChanged(call)) if call.state() == CallState::Disconnected);
+        let over = matches!(&event.change, Some(Change::CallChanged(call)) if call.state() == CallState::Disconnected);
         assert!(!over, "{event:?}");
     }
     let mut again = CallStream::attach(&rig.broker(), attach(&call, false)).await?;

@@ -7,7 +7,7 @@ use cellular::sms::reassembly::{Content, Insertion, Part, Reassembly};
 use cellular::sms::user_data::{self, Body, UserDataHeader};
 use cellular::sms::{Direction, Pdu, Tpdu};
 
-use super::encoding;
+use super::coding;
 use crate::resource::{ApplicationPorts, InformationElement, MessageWaiting, WaitingKind};
 use crate::store::Assembled;
 
@@ -33,11 +33,11 @@ pub(super) fn assemble(parts: &[(u8, String)]) -> Assembled {
     let scheme = first.data_coding_scheme;
     let header = first.user_data.header.as_ref();
     let mut assembled = Assembled {
-        encoding: Some(encoding(scheme.alphabet())),
+        coding: Some(coding(scheme.alphabet())),
         message_class: scheme.class().map(class_number),
         protocol_identifier: first.protocol_identifier.0,
         message_waiting: message_waiting(scheme, header),
-        ports: header
+        application_ports: header
             .and_then(UserDataHeader::ports)
             .map(|(destination, originator)| ApplicationPorts {
                 destination,
@@ -194,7 +194,7 @@ mod tests {
         }
         let addressed = deliver("44", "41", "F5", "0C0A05040B8423F0220255AA4142");
         assert_eq!(
-            addressed.ports,
+            addressed.application_ports,
             Some(ApplicationPorts {
                 destination: 2948,
                 originator: 9200

@@ -13,19 +13,19 @@ use cellular::sms::validity::{EnhancedValidity, RelativeValidity, ValidityPeriod
 use cellular::sms::{Pdu, PhoneNumber, Tpdu};
 use jiff::Timestamp;
 
-use super::encoding;
+use super::coding;
 use crate::refusal::Refusal;
-use crate::resource::{ApplicationPorts, Message, MessageDirection, MessageEncoding, MessageState, Priority};
+use crate::resource::{ApplicationPorts, Message, MessageCoding, MessageDirection, MessageState, Priority};
 
 /// A message to be composed; every field is valid.
 #[derive(Clone, Debug)]
 pub struct Composition {
     /// Where it goes.
-    pub to: PhoneNumber,
+    pub address: PhoneNumber,
     /// What it says.
     pub content: Content,
     /// Application ports.
-    pub ports: Option<ApplicationPorts>,
+    pub application_ports: Option<ApplicationPorts>,
     /// Class 0.
     pub flash: bool,
     /// Ask for a delivery report.
@@ -79,7 +79,7 @@ pub struct Composed {
     /// The octets of a data message.
     pub data: Vec<u8>,
     /// How characters are coded.
-    pub encoding: MessageEncoding,
+    pub coding: MessageCoding,
     /// National tables.
     pub tables: ShiftTables,
     /// How full each part is.
@@ -93,7 +93,7 @@ impl Composition {
     pub fn compose(&self, reference: u16) -> Result<Composed, Refusal> {
         let layout = Layout {
             wide_reference: false,
-            ports: self.ports.map(|ports| compose::Ports {
+            ports: self.application_ports.map(|ports| compose::Ports {
                 destination: ports.destination,
                 originator: ports.originator,
             }),
@@ -122,7 +122,7 @@ impl Composition {
                 unencodable.character
             )),
         })?;
-        let submits = composed.submits(&self.to, reference, &self.submit_options()?);
+        let submits = composed.submits(&self.address, reference, &self.submit_options()?);
         let encode = |submit| {
             let pdu = Pdu {
                 service_centre: None,
@@ -138,7 +138,7 @@ impl Composition {
         Ok(Composed {
             text: composed.text().unwrap_or_default(),
             data,
-            encoding: encoding(composed.alphabet()),
+            coding: coding(composed.alphabet()),
             tables: composed.shift_tables(),
             sizes: composed.part_sizes().collect(),
             pdus,
@@ -156,10 +156,10 @@ impl Composition {
             modem: modem.to_owned(),
             direction: MessageDirection::Outgoing,
             state: MessageState::Queued,
-            address: self.to.to_string(),
+            address: self.address.to_string(),
             text: composed.text,
             data: composed.data,
-            encoding: Some(composed.encoding),
+            coding: Some(composed.coding),
             part_count: u32::try_from(composed.pdus.len()).unwrap_or(u32::MAX),
             create_time: now,
             update_time: now,
@@ -168,10 +168,10 @@ impl Composition {
             pdus: composed.pdus,
             delivery_report_requested: self.delivery_report,
             protocol_identifier: self.protocol_identifier().0,
-            ports: self.ports,
+            application_ports: self.application_ports,
             priority: self.priority,
             send_time: self.send_time,
-            valid_until: match self.validity {
+            expire_time: match self.validity {
                 Validity::Until(until) => Some(until),
                 Validity::Unstated | Validity::For(_) => None,
             },
@@ -202,7 +202,7 @@ impl Composition {
             (Validity::Until(until), _) => {
                 let until = timestamp::Timestamp::from_unix_seconds(until.as_second(), 0).map_err(|error| {
                     Refusal::FieldInvalid {
-                        field: "valid_until",
+                        field: "expire_time",
                         problem: error.to_string(),
                     }
                 })?;

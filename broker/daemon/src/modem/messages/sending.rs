@@ -83,7 +83,7 @@ impl Sender {
     /// Sends one message. False when it is queued again because nothing reached the network.
     async fn send(&self, mut message: Message) -> Result<bool, store::StoreError> {
         message.update_time = Timestamp::now();
-        message.state = if message.valid_until.is_some_and(|until| until <= message.update_time) {
+        message.state = if message.expire_time.is_some_and(|until| until <= message.update_time) {
             message.failure = "its validity ended before it could be sent".to_owned();
             MessageState::Failed
         } else {

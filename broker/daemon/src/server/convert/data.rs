@@ -38,9 +38,9 @@ pub(in crate::server) fn bearer(modem: &str, bearer: &Bearer) -> v1::Bearer {
         BearerState::Disconnecting => v1::BearerState::Disconnecting,
     };
     let persistence = match bearer.persistence {
-        None => v1::Persistence::Unspecified,
-        Some(Persistence::Transient) => v1::Persistence::Transient,
-        Some(Persistence::Permanent) => v1::Persistence::Permanent,
+        None => v1::FailurePersistence::Unspecified,
+        Some(Persistence::Transient) => v1::FailurePersistence::Transient,
+        Some(Persistence::Permanent) => v1::FailurePersistence::Permanent,
     };
     v1::Bearer {
         modem: modem.to_owned(),

@@ -152,9 +152,9 @@ async fn a_shutdown_ends_a_waiting_watch_with_its_reason() {
 async fn a_list_is_bounded_and_begins_at_the_oldest_for_zero() {
     let fixture = Fixture::new().await;
     fixture.append(10).await;
-    let list = |after_cursor, page_size| {
+    let list = |cursor, page_size| {
         let request = ListEventsRequest {
-            after_cursor,
+            cursor,
             page_size,
             filter: None,
         };

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::{convert, validate};
 use crate::modem::{Composed, Composition, Content, Validity};
 use crate::refusal::Refusal;
-use crate::resource::{ApplicationPorts, MessageEncoding, Priority};
+use crate::resource::{ApplicationPorts, MessageCoding, Priority};
 
 /// 23.040 9.2.3.12.1: the relative format ends at 63 weeks.
 const VALIDITY_MAX: Duration = Duration::from_secs(63 * 7 * 24 * 3600);
@@ -28,7 +28,7 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> Refusal {
 
 /// A valid composition of what a request asks for.
 pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition, Refusal> {
-    let to: PhoneNumber = validate::message_recipient(&request.to)?;
+    let address: PhoneNumber = validate::message_recipient(&request.address)?;
     let priority = match request.priority() {
         v1::MessagePriority::Low => Priority::Low,
         v1::MessagePriority::Unspecified | v1::MessagePriority::Normal => Priority::Normal,
@@ -39,12 +39,12 @@ pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition
     if request.single_attempt && matches!(validity, Validity::Until(_)) {
         return Err(invalid(
             "single_attempt",
-            "cannot be told to the service centre together with valid_until; use validity",
+            "cannot be told to the service centre together with expire_time; use validity",
         ));
     }
     Ok(Composition {
-        to,
-        ports: request.ports.map(ports).transpose()?,
+        address,
+        application_ports: request.application_ports.map(ports).transpose()?,
         flash: request.flash,
         delivery_report: request.delivery_report,
         replace_type: replace_type(request.replace_type)?,
@@ -58,9 +58,10 @@ pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition
 
 fn content(request: v1::SendMessageRequest) -> Result<Content, Refusal> {
     let coding = match request.coding() {
-        v1::TextCoding::Unspecified => TextCoding::Cheapest,
-        v1::TextCoding::Gsm7 => TextCoding::Gsm7,
-        v1::TextCoding::Ucs2 => TextCoding::Ucs2,
+        v1::MessageCoding::Unspecified => TextCoding::Cheapest,
+        v1::MessageCoding::Gsm7 => TextCoding::Gsm7,
+        v1::MessageCoding::Ucs2 => TextCoding::Ucs2,
+        v1::MessageCoding::Data => return Err(invalid("coding", "is for texts; give `data` instead of `text`")),
     };
     let language = |identifier: &i32| {
         u8::try_from(*identifier)
@@ -87,7 +88,8 @@ fn content(request: v1::SendMessageRequest) -> Result<Content, Refusal> {
 }
 
 fn ports(ports: v1::ApplicationPorts) -> Result<ApplicationPorts, Refusal> {
-    let port = |port: u32| u16::try_from(port).map_err(|_| invalid("ports", format!("{port} is more than 65535")));
+    let port =
+        |port: u32| u16::try_from(port).map_err(|_| invalid("application_ports", format!("{port} is more than 65535")));
     Ok(ApplicationPorts {
         destination: port(ports.destination)?,
         originator: port(ports.originator)?,
@@ -117,23 +119,23 @@ fn send_time(written: Option<prost_types::Timestamp>) -> Result<Option<Timestamp
 }
 
 fn validity(request: &v1::SendMessageRequest, send_time: Option<Timestamp>) -> Result<Validity, Refusal> {
-    match (request.validity, request.valid_until) {
+    match (request.validity, request.expire_time) {
         (None, None) => Ok(Validity::Unstated),
-        (Some(_), Some(_)) => Err(invalid("valid_until", "cannot be given together with validity")),
+        (Some(_), Some(_)) => Err(invalid("expire_time", "cannot be given together with validity")),
         (Some(validity), None) => Duration::try_from(validity)
             .ok()
             .filter(|validity| !validity.is_zero() && *validity <= VALIDITY_MAX)
             .map(Validity::For)
             .ok_or_else(|| invalid("validity", "must be more than 0 and at most 63 weeks")),
         (None, Some(until)) => {
-            let until = time("valid_until", until)?;
+            let until = time("expire_time", until)?;
             if send_time.is_some_and(|send_time| until <= send_time) {
-                return Err(invalid("valid_until", "is not after send_time"));
+                return Err(invalid("expire_time", "is not after send_time"));
             }
             let ahead = until.duration_since(Timestamp::now());
             // A time in the past is no error here either; the message then fails.
             if Duration::try_from(ahead).is_ok_and(|ahead| ahead > VALIDITY_MAX) {
-                return Err(invalid("valid_until", "is more than 63 weeks away"));
+                return Err(invalid("expire_time", "is more than 63 weeks away"));
             }
             Ok(Validity::Until(until))
         }
@@ -145,7 +147,7 @@ pub(super) fn composed(composed: Composed) -> v1::ComposeMessageResponse {
     let language = |language: Option<NationalLanguage>| language.map_or(0, |language| i32::from(language.identifier()));
     let Composed {
         text,
-        encoding,
+        coding,
         tables,
         sizes,
         pdus,
@@ -159,8 +161,8 @@ pub(super) fn composed(composed: Composed) -> v1::ComposeMessageResponse {
     };
     v1::ComposeMessageResponse {
         part_count: count(pdus.len()),
-        encoding: convert::message_encoding(encoding).into(),
-        text: if encoding == MessageEncoding::Data {
+        coding: convert::message_coding(coding).into(),
+        text: if coding == MessageCoding::Data {
             String::new()
         } else {
             text

@@ -169,7 +169,7 @@ pub async fn hanging_up(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Re
         let mut messages = rig.sim().transcript(Some(Function::At));
         while messages.next(Duration::ZERO).await?.is_some() {}
         let message = SendMessageRequest {
-            to: CALLER.to_owned(),
+            address: CALLER.to_owned(),
             content: Some(Content::Text(format!("hold {round}"))),
             ..Default::default()
         };

@@ -158,7 +158,7 @@ pub async fn submission(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Re
     for round in 0..WARM_UP + rounds {
         let content = Some(Content::Text(format!("submission {round}")));
         let request = SendMessageRequest {
-            to: "+447700900123".to_owned(),
+            address: "+447700900123".to_owned(),
             content,
             ..Default::default()
         };

@@ -94,7 +94,7 @@ pub async fn burst(rig: &Rig, broker: &Broker, trouble: Trouble) -> anyhow::Resu
     })
     .await?;
     while let Some(event) = news.next(Duration::from_millis(200)).await? {
-        if let Some(api::v1::event::Resource::MessageChanged(message)) = event.resource
+        if let Some(api::v1::event::Change::MessageChanged(message)) = event.change
             && message.state() == MessageState::Received
         {
             *times.entry(message.text).or_default() += 1;

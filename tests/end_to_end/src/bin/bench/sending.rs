@@ -28,7 +28,7 @@ pub async fn queue(rig: &Rig, broker: &Broker, count: usize) -> anyhow::Result<V
     let mut news = Journal::now(broker).await?;
     for number in 0..count {
         let request = SendMessageRequest {
-            to: "+447700900123".to_owned(),
+            address: "+447700900123".to_owned(),
             content: Some(Content::Text(format!("queued {number}"))),
             ..Default::default()
         };

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use api::v1::event::Resource;
+use api::v1::event::Change;
 use api::v1::watch_events_request::Start;
 use api::v1::{EventFilter, EventKind, WatchFromNow};
 use client::{Broker, Settings};
@@ -104,8 +104,8 @@ async fn watch(broker: &Broker) -> anyhow::Result<Journal> {
 
 async fn arrival(journal: &mut Journal, text: &str) -> anyhow::Result<Instant> {
     journal
-        .find("the message", |event| match &event.resource {
-            Some(Resource::MessageChanged(message)) if message.text == text => Some(Instant::now()),
+        .find("the message", |event| match &event.change {
+            Some(Change::MessageChanged(message)) if message.text == text => Some(Instant::now()),
             _ => None,
         })
         .await
