@@ -127,6 +127,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         raw_at: config.diagnostics.raw_at,
         raw_qmi: config.diagnostics.raw_qmi,
         emergency_calls: config.voice.emergency_calls,
+        budget: Arc::default(),
         shutdown: stopping,
     };
     let scraped = metrics_listener.map(|listener| {

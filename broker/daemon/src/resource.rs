@@ -70,6 +70,43 @@ pub enum Change {
     Bearer(Bearer),
     /// A tone was received in a call.
     Dtmf(Dtmf),
+    /// A stored resource is gone.
+    Deleted(Deleted),
+}
+
+/// A stored resource that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// What it was.
+    pub kind: DeletedKind,
+    /// Its identifier.
+    pub id: String,
+    /// Why.
+    pub cause: DeletionCause,
+}
+
+/// What is stored and can be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletedKind {
+    /// A message.
+    Message,
+    /// A call.
+    Call,
+    /// A USSD session.
+    Ussd,
+}
+
+/// Why a stored resource is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeletionCause {
+    /// A client deleted it.
+    Client,
+    /// It was too old, or there were too many.
+    Retention,
+    /// The disk damaged it.
+    Unreadable,
 }
 
 /// Kinds of changes, for filters. The numbers are the contract's `EventKind` and are stored in the journal.
@@ -94,6 +131,8 @@ pub enum ChangeKind {
     Bearer = 8,
     /// [`Change::Dtmf`].
     Dtmf = 9,
+    /// [`Change::Deleted`].
+    Deleted = 10,
 }
 
 impl Change {
@@ -109,6 +148,7 @@ impl Change {
             Change::Wan(_) => ChangeKind::Wan,
             Change::Bearer(_) => ChangeKind::Bearer,
             Change::Dtmf(_) => ChangeKind::Dtmf,
+            Change::Deleted(_) => ChangeKind::Deleted,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The gRPC side: requests become domain values, domain values become responses. The only place that knows the contract.
 
 pub mod auth;
+pub mod budget;
 mod connections;
 pub mod convert;
 mod diagnostics;
@@ -39,6 +40,7 @@ use tonic::service::Routes;
 use crate::modem::{ContentHash, Modems};
 use crate::store::{Limits, Store};
 use crate::wan::WanHandle;
+use budget::Budget;
 use event::Events;
 
 /// A stream of responses.
@@ -66,6 +68,8 @@ pub struct Context {
     pub raw_qmi: bool,
     /// Whether emergency numbers may be dialled.
     pub emergency_calls: bool,
+    /// What responses may take in memory.
+    pub budget: Arc<Budget>,
     /// True from the moment at which the broker begins to stop.
     pub shutdown: watch::Receiver<bool>,
 }
@@ -118,8 +122,12 @@ pub async fn routes(context: Context) -> Routes {
         .add_service(NetworkServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(LocationServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(
-            EventServiceServer::new(Events::new(context.store.clone(), context.shutdown.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+            EventServiceServer::new(Events::new(
+                context.store.clone(),
+                context.budget.clone(),
+                context.shutdown.clone(),
+            ))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(DiagnosticsServiceServer::new(context).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }

@@ -9,11 +9,13 @@
 
 mod attempt;
 mod call;
+mod card;
 mod charge;
 mod consumer;
 mod error;
 mod incoming;
 mod journal;
+mod listing;
 mod message;
 mod pin;
 mod reader;
@@ -25,6 +27,7 @@ mod schema;
 mod search;
 mod switched_off;
 mod tail;
+mod unreadable;
 mod usage;
 mod ussd;
 mod writer;
@@ -43,14 +46,16 @@ pub use self::call::CallQuery;
 pub use self::charge::Limits;
 pub use self::error::StoreError;
 pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, StoredPlace, Undecodable};
-pub use self::journal::{Batch, Filter};
-pub use self::message::{MessageQuery, NextQueued};
+pub use self::journal::{Batch, Filter, Most};
+pub use self::listing::MessageQuery;
+pub use self::message::NextQueued;
 pub use self::pin::PinMemory;
 use self::reader::Readers;
 pub use self::recovery::Recovered;
 pub use self::report::{ReportOutcome, StatusReport};
 pub use self::request::Queued;
 pub use self::retention::{Pruned, Retention};
+use self::unreadable::{Reading, Source, Unreadable};
 pub use self::usage::Counters;
 use self::writer::{Writer, Writing};
 use crate::resource::Sequence;
@@ -73,6 +78,8 @@ pub struct Store {
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
+    /// What they take in the store.
+    pub octets: usize,
     /// Where the next page begins; none on the last.
     pub next_page_token: Option<String>,
     /// The newest event when the list was read: a watch from here misses nothing that the list does not show.
@@ -119,15 +126,21 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.writer.write(action, work).await
+        let unreadable = Unreadable::default();
+        let outcome = self.writer.write(action, unreadable.clone(), work).await;
+        self.set_rows_aside(&unreadable).await;
+        outcome
     }
 
     async fn read<T, F>(&self, action: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Reading<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.readers.read(action, work).await
+        let unreadable = Unreadable::default();
+        let outcome = self.readers.read(action, unreadable.clone(), work).await;
+        self.set_rows_aside(&unreadable).await;
+        outcome
     }
 }
 
@@ -153,36 +166,70 @@ fn stored_time(time: Timestamp) -> i64 {
     time.as_microsecond()
 }
 
-/// A page token is the number of the last row of the page before.
-fn page_start(token: Option<&str>) -> Result<i64, StoreError> {
-    let Some(token) = token else { return Ok(i64::MAX) };
-    token
-        .parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or(StoreError::PageToken)
+/// Octets of the rows of a page, which is about what they are in a response: well below the 4 MiB that clients take.
+pub const PAGE_OCTETS: u32 = 960 * 1024;
+
+/// Which page of a list is wanted, and of which list: a token is of use with the filters that it was made with.
+struct PageRequest {
+    /// Rows below this number.
+    before: i64,
+    limit: usize,
+    filters: String,
 }
 
-fn page_limit(page_size: u32) -> usize {
-    let size = if page_size == 0 {
-        DEFAULT_PAGE_SIZE
-    } else {
-        page_size.min(PAGE_SIZE_LIMIT)
-    };
-    size as usize
-}
+impl PageRequest {
+    /// `filters` are the filters of the list, whatever they are.
+    fn new(token: Option<&str>, page_size: u32, filters: &impl std::fmt::Debug) -> Result<Self, StoreError> {
+        use sha2::Digest as _;
+        let digest = sha2::Sha256::digest(format!("{filters:?}"));
+        let filters: String = digest.iter().take(4).map(|octet| format!("{octet:02x}")).collect();
+        let before = match token {
+            None => i64::MAX,
+            Some(token) => token
+                .split_once('-')
+                .filter(|(_, of)| *of == filters)
+                .and_then(|(number, _)| number.parse().ok())
+                .filter(|number| *number > 0)
+                .ok_or(StoreError::PageToken)?,
+        };
+        let limit = if page_size == 0 {
+            DEFAULT_PAGE_SIZE
+        } else {
+            page_size.min(PAGE_SIZE_LIMIT)
+        };
+        Ok(Self {
+            before,
+            limit: limit as usize,
+            filters,
+        })
+    }
 
-/// Makes a page of rows of which one more than `limit` was asked for.
-fn page<T>(mut rows: Vec<(i64, T)>, limit: usize, cursor: Sequence) -> Page<T> {
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next_page_token = match rows.last() {
-        Some((number, _)) if more => Some(number.to_string()),
-        _ => None,
-    };
-    Page {
-        items: rows.into_iter().map(|(_, item)| item).collect(),
-        next_page_token,
-        cursor,
+    /// Makes a page of a statement's rows, whose first columns are number and body. The statement has no limit: what is
+    /// not needed is not read.
+    fn fill<T: serde::de::DeserializeOwned>(
+        &self,
+        reading: &Reading<'_>,
+        source: Source,
+        mut rows: rusqlite::Rows<'_>,
+    ) -> Result<Page<T>, StoreError> {
+        let (mut items, mut octets, mut last, mut more) = (Vec::new(), 0, self.before, false);
+        while let Some(row) = rows.next()? {
+            let Some((number, size, item)) = reading.value(source, row)? else {
+                continue;
+            };
+            if items.len() == self.limit || (!items.is_empty() && octets + size > PAGE_OCTETS as usize) {
+                more = true;
+                break;
+            }
+            octets += size;
+            last = number;
+            items.push(item);
+        }
+        Ok(Page {
+            items,
+            octets,
+            next_page_token: more.then(|| format!("{last}-{}", self.filters)),
+            cursor: journal::latest(reading.connection)?,
+        })
     }
 }

@@ -285,6 +285,11 @@ pub(crate) fn event(event: &Event) -> (&'static str, Tone, String) {
             Tone::Plain,
             format!("tone {} in call {}", dtmf.tone, dtmf.call_id),
         ),
+        Some(Change::Deleted(deleted)) => {
+            let cause = word!(deleted.cause(), "DELETION_CAUSE_");
+            let kind = word!(deleted.kind(), "EVENT_KIND_");
+            ("deleted", Tone::Quiet, format!("{kind} {} ({cause})", deleted.id))
+        }
         None => ("?", Tone::Quiet, "an event that this version does not know".to_owned()),
     }
 }

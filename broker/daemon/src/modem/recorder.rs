@@ -128,7 +128,12 @@ impl RecorderTask {
             Change::Sim(sim) => snapshot.sim = sim,
             Change::Network(network) => snapshot.network = network,
             Change::Bearer(bearer) => snapshot.bearer = bearer,
-            Change::Message(_) | Change::Call(_) | Change::Ussd(_) | Change::Wan(_) | Change::Dtmf(_) => {}
+            Change::Message(_)
+            | Change::Call(_)
+            | Change::Ussd(_)
+            | Change::Wan(_)
+            | Change::Dtmf(_)
+            | Change::Deleted(_) => {}
         });
     }
 }

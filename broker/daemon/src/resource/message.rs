@@ -149,7 +149,10 @@ pub struct Message {
     pub request_id: Option<String>,
     /// Message class.
     pub message_class: Option<u8>,
-    /// PDUs of the parts in hexadecimal, in order; for an incoming message those that arrived.
+    /// PDUs of the parts in hexadecimal, in order; for an incoming message those that arrived. They are stored once, beside
+    /// the message, and are here where somebody reads them: to send it, to show it alone, or because nothing else is known
+    /// of it ([`MessageState::Raw`]).
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pdus: Vec<String>,
     /// Whether a delivery report was asked for.
     pub delivery_report_requested: bool,
@@ -183,9 +186,27 @@ pub struct Message {
     /// Who handed it over.
     #[serde(default, skip_serializing_if = "is_default")]
     pub client: String,
+    /// Whom it is exchanged with: the address, an international number where the country is known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub conversation: String,
+    /// Incoming: when somebody read it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub read_time: Option<Timestamp>,
+    /// The SIM that it came to, or that it went out by.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub iccid: String,
 }
 
 impl Message {
+    /// The message as it is told again and again: its PDUs stay out, unless they are all that there is.
+    pub fn told(&self) -> Message {
+        let pdus = match self.state {
+            MessageState::Raw => self.pdus.clone(),
+            _ => Vec::new(),
+        };
+        Message { pdus, ..self.clone() }
+    }
+
     /// *Replace short message type* 1 to 7 (23.040 9.2.3.9), if it is one.
     pub fn replace_type(&self) -> Option<u8> {
         match self.protocol_identifier {

@@ -34,7 +34,7 @@ pub(super) fn event(event: &resource::Event) -> v1::Event {
     let change = match &event.change {
         Change::Modem(status) => Wire::ModemChanged(self::modem(status)),
         Change::Sim(sim) => Wire::SimChanged(self::sim(modem, sim)),
-        Change::Message(message) => Wire::MessageChanged(self::message(message)),
+        Change::Message(message) => Wire::MessageChanged(self::message(&message.told())),
         Change::Call(call) => Wire::CallChanged(self::call(call)),
         Change::Network(status) => Wire::NetworkChanged(network(modem, status)),
         Change::Ussd(session) => Wire::UssdChanged(ussd_session(session)),
@@ -44,12 +44,31 @@ pub(super) fn event(event: &resource::Event) -> v1::Event {
             call_id: dtmf.call_id.clone(),
             tone: dtmf.tone.to_string(),
         }),
+        Change::Deleted(deleted) => Wire::Deleted(self::deleted(deleted)),
     };
     v1::Event {
         sequence: event.sequence.0,
         event_time: Some(timestamp(event.time)),
         modem: modem.to_owned(),
         change: Some(change),
+    }
+}
+
+fn deleted(deleted: &resource::Deleted) -> v1::ResourceDeleted {
+    v1::ResourceDeleted {
+        kind: match deleted.kind {
+            resource::DeletedKind::Message => v1::EventKind::Message,
+            resource::DeletedKind::Call => v1::EventKind::Call,
+            resource::DeletedKind::Ussd => v1::EventKind::Ussd,
+        }
+        .into(),
+        id: deleted.id.clone(),
+        cause: match deleted.cause {
+            resource::DeletionCause::Client => v1::DeletionCause::Client,
+            resource::DeletionCause::Retention => v1::DeletionCause::Retention,
+            resource::DeletionCause::Unreadable => v1::DeletionCause::Unreadable,
+        }
+        .into(),
     }
 }
 
@@ -65,6 +84,7 @@ pub(super) fn change_kind(kind: v1::EventKind) -> Option<ChangeKind> {
         v1::EventKind::Bearer => Some(ChangeKind::Bearer),
         v1::EventKind::Dtmf => Some(ChangeKind::Dtmf),
         v1::EventKind::Wan => Some(ChangeKind::Wan),
+        v1::EventKind::Deleted => Some(ChangeKind::Deleted),
         v1::EventKind::Unspecified => None,
     }
 }
@@ -309,6 +329,9 @@ pub(super) fn message(message: &resource::Message) -> v1::Message {
         send_time: message.send_time.map(timestamp),
         expire_time: message.expire_time.map(timestamp),
         client: message.client.clone(),
+        conversation: message.conversation.clone(),
+        read_time: message.read_time.map(timestamp),
+        iccid: message.iccid.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::v1::event_service_server::EventService;
@@ -17,13 +18,19 @@ use futures_util::stream;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::auth::Client;
+use super::budget::{Budget, Held};
 use super::{ResponseStream, convert, validate};
 use crate::refusal::Refusal;
 use crate::resource::Sequence;
-use crate::store::{Filter, Store};
+use crate::store::{Filter, Most, Store};
 
 /// Events in one message of a watch, and of a list when the caller has no wish.
 const BATCH_LIMIT: u32 = 256;
+/// Octets in one message of a watch: what a client that does not read keeps from the others, for each of its watches.
+const WATCH_OCTETS: u32 = 64 * 1024;
+/// Octets in a list.
+const LIST_OCTETS: u32 = 960 * 1024;
 /// Names in a filter.
 const FILTER_LIMIT: usize = 64;
 /// A checkpoint after this long without anything to send. The contract promises 30 seconds; it also keeps NAT entries and
@@ -36,13 +43,18 @@ const CONSUMER_NAME_LIMIT: usize = 64;
 #[derive(Clone)]
 pub struct Events {
     store: Store,
+    budget: Arc<Budget>,
     shutdown: watch::Receiver<bool>,
 }
 
 impl Events {
     /// Serves a store until `shutdown` becomes true.
-    pub fn new(store: Store, shutdown: watch::Receiver<bool>) -> Self {
-        Self { store, shutdown }
+    pub fn new(store: Store, budget: Arc<Budget>, shutdown: watch::Receiver<bool>) -> Self {
+        Self {
+            store,
+            budget,
+            shutdown,
+        }
     }
 
     async fn start(&self, start: Option<Start>) -> Result<Sequence, Refusal> {
@@ -69,6 +81,7 @@ impl EventService for Events {
         &self,
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let filter = filter(request.filter.unwrap_or_default())?;
         // Subscribed before the start is read, so that nothing falls in between.
@@ -81,11 +94,15 @@ impl EventService for Events {
             filter,
             cursor,
             told_caught_up: false,
+            client,
+            budget: Arc::clone(&self.budget),
+            held: None,
         };
         Ok(Response::new(watch.into_stream()))
     }
 
     async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
+        let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let limit = validate::page_size(request.page_size, BATCH_LIMIT)?;
         let filter = filter(request.filter.unwrap_or_default())?;
@@ -93,16 +110,26 @@ impl EventService for Events {
             0 => self.store.oldest().await.map_err(Refusal::from)?,
             cursor => Sequence(cursor),
         };
+        let mut held = self.budget.take(&client, LIST_OCTETS).await;
+        let most = Most {
+            events: limit as usize,
+            octets: LIST_OCTETS as usize,
+        };
         let batch = self
             .store
-            .events_after(cursor, limit as usize, &filter)
+            .events_after(cursor, most, &filter)
             .await
             .map_err(Refusal::from)?;
-        Ok(Response::new(ListEventsResponse {
+        let mut response = Response::new(ListEventsResponse {
             events: batch.events.iter().map(convert::event).collect(),
             cursor: batch.cursor.0,
             caught_up: batch.caught_up,
-        }))
+        });
+        if let Some(mut held) = held.take() {
+            held.shrink_to(batch.octets);
+            held.keep_for(&mut response);
+        }
+        Ok(response)
     }
 
     async fn commit_cursor(
@@ -130,6 +157,10 @@ struct Watch {
     cursor: Sequence,
     /// Whether the last message said that nothing more was there.
     told_caught_up: bool,
+    client: Client,
+    budget: Arc<Budget>,
+    /// The room of the last message: nobody asks for the next one before the transport has taken it.
+    held: Option<Held>,
 }
 
 impl Watch {
@@ -145,21 +176,31 @@ impl Watch {
     }
 
     async fn next(&mut self) -> Result<WatchEventsResponse, Refusal> {
+        self.held = None;
         let checkpoint = tokio::time::sleep(CHECKPOINT_INTERVAL);
         let mut checkpoint = std::pin::pin!(checkpoint);
         loop {
             if *self.shutdown.borrow() {
                 return Err(Refusal::ShuttingDown);
             }
+            let held = tokio::select! {
+                held = self.budget.take(&self.client, WATCH_OCTETS) => held,
+                _ = self.shutdown.wait_for(|shutdown| *shutdown) => return Err(Refusal::ShuttingDown),
+            };
             // Before reading: what is committed after the read rings again.
             self.doorbell.borrow_and_update();
-            let batch = self
-                .store
-                .events_after(self.cursor, BATCH_LIMIT as usize, &self.filter)
-                .await?;
+            let most = Most {
+                events: BATCH_LIMIT as usize,
+                octets: WATCH_OCTETS as usize,
+            };
+            let batch = self.store.events_after(self.cursor, most, &self.filter).await?;
             self.cursor = batch.cursor;
             if !batch.events.is_empty() || (batch.caught_up && !self.told_caught_up) {
                 self.told_caught_up = batch.caught_up;
+                self.held = held.map(|mut held| {
+                    held.shrink_to(batch.octets);
+                    held
+                });
                 let events = batch.events.iter().map(convert::event).collect();
                 return Ok(WatchEventsResponse {
                     events,
@@ -167,6 +208,7 @@ impl Watch {
                     caught_up: batch.caught_up,
                 });
             }
+            drop(held);
             if !batch.caught_up {
                 continue;
             }

@@ -17,6 +17,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::auth::AuthenticateLayer;
+use super::budget;
 use super::connections::Room;
 use crate::config::{BrokerConfig, ListenAddress, TlsConfig};
 
@@ -173,7 +174,9 @@ async fn serve_one(
     let served = match socket {
         Socket::Unix(listener, _file) => {
             let incoming = room.admit(UnixListenerStream::new(listener));
-            let mut server = server.layer(AuthenticateLayer::new(&[]));
+            let mut server = server
+                .layer(tower::util::MapResponseLayer::new(budget::hold))
+                .layer(AuthenticateLayer::new(&[]));
             server
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, shutdown)
@@ -191,7 +194,9 @@ async fn serve_one(
                         .with_keepalive(Some(KEEPALIVE_INTERVAL))
                         .with_keepalive_interval(Some(KEEPALIVE_TIMEOUT));
                     let incoming = room.admit(incoming);
-                    let mut server = server.layer(AuthenticateLayer::new(&config.tokens));
+                    let mut server = server
+                        .layer(tower::util::MapResponseLayer::new(budget::hold))
+                        .layer(AuthenticateLayer::new(&config.tokens));
                     server
                         .add_routes(routes)
                         .serve_with_incoming_shutdown(incoming, shutdown)

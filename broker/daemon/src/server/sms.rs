@@ -15,7 +15,7 @@ use super::auth::Client;
 use super::{Context, convert, validate};
 use crate::modem;
 use crate::refusal::Refusal;
-use crate::store::{Limits, MessageQuery, Queued};
+use crate::store::{self, Limits, MessageQuery, Queued};
 
 #[tonic::async_trait]
 impl SmsService for Context {
@@ -80,6 +80,7 @@ impl SmsService for Context {
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
+        let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let query = MessageQuery {
             modem: validate::optional(request.modem.clone()),
@@ -90,13 +91,20 @@ impl SmsService for Context {
             page_token: validate::optional(request.page_token),
             address: validate::optional(request.address),
             show_replaced: request.show_replaced,
+            ..MessageQuery::default()
         };
+        let held = self.budget.take(&client, store::PAGE_OCTETS).await;
         let page = self.store.messages(query).await.map_err(Refusal::from)?;
-        Ok(Response::new(ListMessagesResponse {
+        let mut response = Response::new(ListMessagesResponse {
             messages: page.items.iter().map(convert::message).collect(),
             next_page_token: page.next_page_token.unwrap_or_default(),
             cursor: page.cursor.0,
-        }))
+        });
+        if let Some(mut held) = held {
+            held.shrink_to(page.octets);
+            held.keep_for(&mut response);
+        }
+        Ok(response)
     }
 
     async fn delete_message(

@@ -162,6 +162,7 @@ impl VoiceService for Context {
             alive_only: request.alive_only,
             page_size: validate::page_size(request.page_size, 100)?,
             page_token: validate::optional(request.page_token),
+            ..CallQuery::default()
         };
         let page = self.store.calls(query).await.map_err(Refusal::from)?;
         Ok(Response::new(ListCallsResponse {

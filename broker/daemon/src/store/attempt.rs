@@ -30,7 +30,8 @@ impl Store {
     /// The attempts of the last day, oldest first.
     pub async fn recovery_attempts(&self, modem: &str) -> Result<Vec<(u8, Timestamp)>, StoreError> {
         let modem = modem.to_owned();
-        self.read("read the recovery attempts", move |connection| {
+        self.read("read the recovery attempts", move |reading| {
+            let connection = reading.connection;
             let mut statement =
                 connection.prepare_cached("SELECT step, time FROM recovery_attempt WHERE modem = ?1 ORDER BY time")?;
             let rows = statement.query_map([modem], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -1,9 +1,12 @@
 //! Calls: one row each, written together with its event.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use jiff::Timestamp;
+use rusqlite::params;
+use rusqlite::types::Value;
 
+use super::unreadable::{Reading, Source};
 use super::writer::Writing;
-use super::{Page, Queued, Store, StoreError, journal, page, page_limit, page_start, request, stored_time};
+use super::{Page, PageRequest, Queued, Store, StoreError, request, stored_time};
 use crate::resource::{Call, CallState, Change, Sequence};
 
 /// Which calls are wanted.
@@ -13,6 +16,10 @@ pub struct CallQuery {
     pub modem: Option<String>,
     /// Only calls that are not over.
     pub alive_only: bool,
+    /// Only calls that began at this time or later.
+    pub after: Option<Timestamp>,
+    /// Only calls that began before this time.
+    pub before: Option<Timestamp>,
     /// At most this many; 0 for the default.
     pub page_size: u32,
     /// Where the page begins; none for the first.
@@ -30,7 +37,7 @@ impl Store {
     pub async fn remember_dial(&self, call: Call, content_hash: &[u8]) -> Result<Queued<Call>, StoreError> {
         let content_hash = content_hash.to_owned();
         self.write("record a call", move |writing| {
-            if let Some(call) = dialled(writing.connection, call.request_id.as_deref(), &content_hash)? {
+            if let Some(call) = dialled(&writing.reading(), call.request_id.as_deref(), &content_hash)? {
                 return Ok(Queued::Existing(call));
             }
             writing.save_call(&call)?;
@@ -43,8 +50,8 @@ impl Store {
     /// The call that a request dialled before, as it is now.
     pub async fn dialled(&self, request_id: &str, content_hash: &[u8]) -> Result<Option<Call>, StoreError> {
         let (request_id, content_hash) = (request_id.to_owned(), content_hash.to_owned());
-        self.read("read a call", move |connection| {
-            dialled(connection, Some(&request_id), &content_hash)
+        self.read("read a call", move |reading| {
+            dialled(reading, Some(&request_id), &content_hash)
         })
         .await
     }
@@ -52,30 +59,43 @@ impl Store {
     /// One call.
     pub async fn call(&self, id: &str) -> Result<Option<Call>, StoreError> {
         let id = id.to_owned();
-        self.read("read a call", move |connection| find(connection, &id)).await
+        self.read("read a call", move |reading| find(reading, &id)).await
     }
 
     /// Lists calls, newest first.
     pub async fn calls(&self, query: CallQuery) -> Result<Page<Call>, StoreError> {
-        self.read("list calls", move |connection| {
-            let limit = page_limit(query.page_size);
-            let mut statement = connection.prepare_cached(
-                "SELECT number, body FROM call
-                 WHERE number < ?1 AND (?2 IS NULL OR modem = ?2) AND (alive OR NOT ?3)
-                 ORDER BY number DESC LIMIT ?4",
-            )?;
-            let parameters = params![
-                page_start(query.page_token.as_deref())?,
-                query.modem,
-                query.alive_only,
-                limit as i64 + 1
-            ];
-            let mut rows = statement.query(parameters)?;
-            let mut calls = Vec::new();
-            while let Some(row) = rows.next()? {
-                calls.push((row.get(0)?, serde_json::from_str(&row.get::<_, String>(1)?)?));
+        self.read("list calls", move |reading| {
+            let filters = CallQuery {
+                page_size: 0,
+                page_token: None,
+                ..query.clone()
+            };
+            let page = PageRequest::new(query.page_token.as_deref(), query.page_size, &filters)?;
+            let mut conditions = vec!["number < ?1".to_owned()];
+            let mut parameters: Vec<Value> = vec![page.before.into()];
+            let mut require = |condition: &str, parameter: Value| {
+                parameters.push(parameter);
+                conditions.push(format!("{condition} ?{}", parameters.len()));
+            };
+            if let Some(modem) = query.modem {
+                require("modem =", modem.into());
             }
-            Ok(page(calls, limit, journal::latest(connection)?))
+            if let Some(after) = query.after {
+                require("start_time >=", stored_time(after).into());
+            }
+            if let Some(before) = query.before {
+                require("start_time <", stored_time(before).into());
+            }
+            if query.alive_only {
+                conditions.push("alive".to_owned());
+            }
+            let statement = format!(
+                "SELECT number, body FROM call WHERE {} ORDER BY number DESC",
+                conditions.join(" AND ")
+            );
+            let mut statement = reading.connection.prepare_cached(&statement)?;
+            let rows = statement.query(rusqlite::params_from_iter(parameters))?;
+            page.fill(reading, Source::Call, rows)
         })
         .await
     }
@@ -101,32 +121,26 @@ impl Writing<'_> {
     }
 }
 
-fn dialled(connection: &Connection, request_id: Option<&str>, content_hash: &[u8]) -> Result<Option<Call>, StoreError> {
-    let Some(known) = request::known(connection, request_id, content_hash)? else {
+fn dialled(reading: &Reading<'_>, request_id: Option<&str>, content_hash: &[u8]) -> Result<Option<Call>, StoreError> {
+    let Some(known) = request::known(reading.connection, request_id, content_hash)? else {
         return Ok(None);
     };
     let id = known.call_id.clone().ok_or_else(|| known.reused())?;
-    find(connection, &id)?
+    find(reading, &id)?
         .ok_or(StoreError::CallNotFound { call_id: id })
         .map(Some)
 }
 
-fn find(connection: &Connection, id: &str) -> Result<Option<Call>, StoreError> {
-    let body: Option<String> = connection
-        .prepare_cached("SELECT body FROM call WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+fn find(reading: &Reading<'_>, id: &str) -> Result<Option<Call>, StoreError> {
+    let found = reading.first(Source::Call, "SELECT number, body FROM call WHERE id = ?1", [id])?;
+    Ok(found.map(|(_, call)| call))
 }
 
 /// Calls of a modem that are not over.
-pub(super) fn alive(connection: &Connection, modem: &str) -> Result<Vec<Call>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT body FROM call WHERE modem = ?1 AND alive ORDER BY number")?;
-    let mut rows = statement.query([modem])?;
-    let mut calls = Vec::new();
-    while let Some(row) = rows.next()? {
-        calls.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
-    }
-    Ok(calls)
+pub(super) fn alive(reading: &Reading<'_>, modem: &str) -> Result<Vec<Call>, StoreError> {
+    reading.all(
+        Source::Call,
+        "SELECT number, body FROM call WHERE modem = ?1 AND alive ORDER BY number",
+        [modem],
+    )
 }

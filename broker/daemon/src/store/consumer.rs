@@ -30,7 +30,8 @@ impl Store {
     /// Where a consumer committed last; `None` if it never did.
     pub async fn cursor_of(&self, consumer: &str) -> Result<Option<Sequence>, StoreError> {
         let consumer = consumer.to_owned();
-        self.read("read a consumer's position", move |connection| {
+        self.read("read a consumer's position", move |reading| {
+            let connection = reading.connection;
             position(connection, &consumer)
         })
         .await

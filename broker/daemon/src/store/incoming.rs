@@ -168,7 +168,7 @@ impl Store {
             message.state = MessageState::Raw;
             message.failure = problem;
             message.text = text;
-            writing.insert_message(&message)?;
+            writing.insert_message(&mut message)?;
             writing.keep_incoming_part(&part, None, &message.id)?;
             Ok(Received::New(message))
         })
@@ -276,7 +276,7 @@ impl Writing<'_> {
     ) -> Result<Received, StoreError> {
         let mut message = new_message(part, self.now, 1);
         fill(&mut message, vec![(1, part.pdu.clone())], assemble);
-        self.insert_message(&message)?;
+        self.insert_message(&mut message)?;
         self.keep_incoming_part(part, None, &message.id)?;
         self.replace_earlier(&message)?;
         Ok(Received::New(message))
@@ -295,7 +295,7 @@ impl Writing<'_> {
         let open = open_message(self.connection, part, concatenation, self.now)?;
         let is_new = open.is_none();
         let mut message = match open {
-            Some(id) => message::require(self.connection, &id)?,
+            Some(id) => message::require(&self.reading(), &id)?,
             None => new_message(part, self.now, concatenation.part_count.into()),
         };
         self.keep_incoming_part(part, Some(concatenation), &message.id)?;
@@ -303,7 +303,7 @@ impl Writing<'_> {
         message.update_time = self.now;
         fill(&mut message, parts, assemble);
         if is_new {
-            self.insert_message(&message)?;
+            self.insert_message(&mut message)?;
         } else {
             self.index_text(&message.id, &message.text)?;
             self.save_message(&message)?;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tail::Appended;
+use super::unreadable::Reading;
 use super::writer::Writing;
 use super::{Store, StoreError, read_sequence, stored_sequence, stored_time};
 use crate::resource::{Change, ChangeKind, Event, Sequence};
@@ -29,11 +30,39 @@ impl Filter {
     }
 }
 
+/// How much one read gives at most. The first event is given whatever its size, so that a reader always gets on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Events.
+    pub events: usize,
+    /// What they take in the journal, in octets; in a response they take about as much.
+    pub octets: usize,
+}
+
+impl From<usize> for Most {
+    /// So many events of any size.
+    fn from(events: usize) -> Self {
+        Self {
+            events,
+            octets: usize::MAX,
+        }
+    }
+}
+
+impl Most {
+    /// Whether one more event is too much.
+    pub(super) fn is_exceeded_by(self, events: usize, octets: usize, more: usize) -> bool {
+        events >= self.events.max(1) || (events > 0 && octets.saturating_add(more) > self.octets)
+    }
+}
+
 /// Events read in one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Events in order.
     pub events: Vec<Event>,
+    /// What they take in the journal.
+    pub octets: usize,
     /// Everything up to here was considered.
     pub cursor: Sequence,
     /// Whether the journal had nothing more.
@@ -50,25 +79,32 @@ impl Store {
 
     /// The oldest cursor that can be read from: every event up to it was deleted by retention.
     pub async fn oldest(&self) -> Result<Sequence, StoreError> {
-        self.read("read the journal", oldest).await
+        self.read("read the journal", |reading| oldest(reading.connection))
+            .await
     }
 
     /// Returns a cursor from which nothing is left out, and refuses one of which that cannot be said.
     pub async fn check_cursor(&self, cursor: Sequence) -> Result<Sequence, StoreError> {
-        self.read("read the journal", move |connection| {
-            check_cursor(connection, cursor).map(|_| cursor)
+        self.read("read the journal", move |reading| {
+            check_cursor(reading.connection, cursor).map(|_| cursor)
         })
         .await
     }
 
-    /// Reads at most `limit` events after `cursor`.
-    pub async fn events_after(&self, cursor: Sequence, limit: usize, filter: &Filter) -> Result<Batch, StoreError> {
-        if let Some(batch) = self.writer.tail().events_after(cursor, limit, filter) {
+    /// Reads the events after `cursor`, and no more than so many of them.
+    pub async fn events_after(
+        &self,
+        cursor: Sequence,
+        most: impl Into<Most>,
+        filter: &Filter,
+    ) -> Result<Batch, StoreError> {
+        let most = most.into();
+        if let Some(batch) = self.writer.tail().events_after(cursor, most, filter) {
             return Ok(batch);
         }
         let filter = filter.clone();
-        self.read("read the journal", move |connection| {
-            events_after(connection, cursor, limit, &filter)
+        self.read("read the journal", move |reading| {
+            events_after(reading, cursor, most, &filter)
         })
         .await
     }
@@ -77,10 +113,23 @@ impl Store {
 impl Writing<'_> {
     /// Appends an event in the write's own transaction.
     pub(super) fn append(&self, modem: &str, change: &Change) -> Result<Sequence, StoreError> {
+        if let Change::Sim(sim) = change {
+            self.cards.learn(modem, sim);
+        }
+        self.append_after(modem, change, None)
+    }
+
+    /// The same, for a resource of which `previous` told before.
+    pub(super) fn append_after(
+        &self,
+        modem: &str,
+        change: &Change,
+        previous: Option<i64>,
+    ) -> Result<Sequence, StoreError> {
         let (time, written) = (stored_time(self.now), serde_json::to_string(change)?);
         self.connection
-            .prepare_cached("INSERT INTO event (time, modem, kind, change) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![time, modem, change.kind() as u8, written])?;
+            .prepare_cached("INSERT INTO event (time, modem, kind, change, previous) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![time, modem, change.kind() as u8, written, previous])?;
         let sequence = read_sequence(self.connection.last_insert_rowid());
         self.appended.borrow_mut().push(Appended {
             event: Event {
@@ -129,12 +178,27 @@ pub(super) fn check_cursor(connection: &Connection, cursor: Sequence) -> Result<
     Ok(latest)
 }
 
+/// Deletes the events that tell of a resource, from the newest backwards. Their sequences are never used again.
+pub(super) fn scrub(connection: &Connection, newest: Option<i64>) -> Result<(), StoreError> {
+    let mut next = newest;
+    while let Some(sequence) = next {
+        next = connection
+            .prepare_cached("DELETE FROM event WHERE sequence = ?1 RETURNING previous")?
+            .query_row([sequence], |row| row.get(0))
+            .optional()?
+            // What retention has deleted has nothing left before it.
+            .flatten();
+    }
+    Ok(())
+}
+
 pub(super) fn events_after(
-    connection: &Connection,
+    reading: &Reading<'_>,
     cursor: Sequence,
-    limit: usize,
+    most: Most,
     filter: &Filter,
 ) -> Result<Batch, StoreError> {
+    let connection = reading.connection;
     let latest = check_cursor(connection, cursor)?;
     let from = stored_sequence(cursor);
     let to = from.saturating_add(SCAN_LIMIT).min(stored_sequence(latest));
@@ -147,31 +211,29 @@ pub(super) fn events_after(
     } else {
         Some(serde_json::to_string(&filter.modems)?)
     };
-    let limit = limit.max(1);
-
     let mut statement = connection.prepare_cached(
         "SELECT sequence, time, modem, change FROM event
          WHERE sequence > ?1 AND sequence <= ?2
            AND (?3 IS NULL OR (1 << kind) & ?3 <> 0)
            AND (?4 IS NULL OR modem IN (SELECT value FROM json_each(?4)))
-         ORDER BY sequence LIMIT ?5",
+         ORDER BY sequence",
     )?;
-    let mut rows = statement.query(params![
-        from,
-        to,
-        kinds,
-        modems,
-        i64::try_from(limit).unwrap_or(i64::MAX)
-    ])?;
-    let mut events = Vec::new();
-    let mut read = 0;
+    let mut rows = statement.query(params![from, to, kinds, modems])?;
+    let (mut events, mut octets) = (Vec::new(), 0);
+    // Everything up to `to` was considered, unless there was too much of it.
+    let mut considered = read_sequence(to);
     let mut last = cursor;
     while let Some(row) = rows.next()? {
-        read += 1;
+        let change = row.get_ref(3)?.as_bytes().map_err(rusqlite::Error::from)?;
+        if most.is_exceeded_by(events.len(), octets, change.len()) {
+            considered = last;
+            break;
+        }
         last = read_sequence(row.get(0)?);
-        let change: String = row.get(3)?;
-        match serde_json::from_str(&change) {
+        let size = change.len();
+        match serde_json::from_slice(change) {
             Ok(change) => {
+                octets += size;
                 let time = read_time(row.get(1)?);
                 events.push(Event {
                     sequence: last,
@@ -186,10 +248,10 @@ pub(super) fn events_after(
             }
         }
     }
-    let cursor = if read == limit { last } else { read_sequence(to) };
     Ok(Batch {
         events,
-        cursor,
-        caught_up: cursor == latest,
+        octets,
+        cursor: considered,
+        caught_up: considered == latest,
     })
 }

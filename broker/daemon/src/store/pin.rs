@@ -107,7 +107,8 @@ impl Store {
     pub async fn forget_this_pin(&self, memory: &PinMemory, pin: &str) -> Result<(), StoreError> {
         let (card, pin) = (memory.card.clone(), pin.to_owned());
         let known = self
-            .read("read a remembered PIN", move |connection| {
+            .read("read a remembered PIN", move |reading| {
+                let connection = reading.connection;
                 Ok(tried(connection, &card)?.is_some_and(|tried| tried.is(&card, &pin)))
             })
             .await?;

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::error::StoreError;
 use super::schema;
+use super::unreadable::{Reading, Unreadable};
 
 /// Reads at the same time. One slow search must not hold up a watch.
 const READER_LIMIT: usize = 4;
@@ -29,10 +30,15 @@ impl Readers {
     }
 
     /// Runs `work` on one snapshot of the database.
-    pub(super) async fn read<T, F>(self: &Arc<Self>, action: &'static str, work: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(
+        self: &Arc<Self>,
+        action: &'static str,
+        unreadable: Unreadable,
+        work: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&Reading<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let given_up = StoreError::GivenUp { action };
         let Ok(permit) = Arc::clone(&self.free).acquire_owned().await else {
@@ -43,7 +49,7 @@ impl Readers {
             // Held until the connection is back, also when the caller stops waiting.
             let _permit = permit;
             let mut connection = readers.take()?;
-            let outcome = snapshot(&mut connection, work);
+            let outcome = snapshot(&mut connection, &unreadable, work);
             readers
                 .idle
                 .lock()
@@ -69,9 +75,13 @@ impl Readers {
 
 fn snapshot<T>(
     connection: &mut Connection,
-    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    unreadable: &Unreadable,
+    work: impl FnOnce(&Reading<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     // Deferred: the snapshot is taken by the first statement, and all others see the same.
     let transaction = connection.transaction()?;
-    work(&transaction)
+    work(&Reading {
+        connection: &transaction,
+        unreadable,
+    })
 }

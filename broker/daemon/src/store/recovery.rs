@@ -22,7 +22,7 @@ impl Store {
     pub async fn recover_all_but(&self, modem: &str, calls_kept: Vec<String>) -> Result<Recovered, StoreError> {
         let modem = modem.to_owned();
         self.write("settle what was in progress", move |writing| {
-            let mut messages = message::in_state(writing.connection, &modem, MessageState::Sending, u32::MAX)?;
+            let mut messages = message::sending(&writing.reading(), &modem)?;
             for message in &mut messages {
                 message.state = MessageState::OutcomeUnknown;
                 message.failure =
@@ -31,7 +31,7 @@ impl Store {
                 writing.save_message(message)?;
             }
             writing.apply_early_reports(&modem)?;
-            let mut calls = call::alive(writing.connection, &modem)?;
+            let mut calls = call::alive(&writing.reading(), &modem)?;
             calls.retain(|call| !calls_kept.contains(&call.id));
             for call in &mut calls {
                 call.state = CallState::Disconnected;
@@ -40,7 +40,7 @@ impl Store {
                 call.end_detail = "the broker ended during the call".to_owned();
                 writing.save_call(call)?;
             }
-            for mut session in ussd::alive(writing.connection, &modem)? {
+            for mut session in ussd::alive(&writing.reading(), &modem)? {
                 session.end(
                     UssdEndCause::Lost,
                     "the modem or the broker went away during the session; the network may have acted",

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
+use super::unreadable::{Reading, Source};
 use super::writer::Writing;
 use super::{Store, StoreError, message, stored_time};
 use crate::resource::{Message, MessageDirection, MessageState, Sequence};
@@ -64,7 +65,7 @@ impl Store {
     pub async fn apply_status_report(&self, report: StatusReport) -> Result<Option<Message>, StoreError> {
         self.write("note a delivery report", move |writing| {
             let noted = writing.apply_status_report(&report)?;
-            if noted.is_none() && is_being_sent_to(writing.connection, &report)? {
+            if noted.is_none() && is_being_sent_to(&writing.reading(), &report)? {
                 writing.keep_early_report(&report)?;
             }
             Ok(noted)
@@ -78,7 +79,7 @@ impl Writing<'_> {
         let known = part_with_reference(self.connection, report)?;
         let addressee = match known {
             Some(addressee) => addressee,
-            None => match message_without_result(self.connection, report)? {
+            None => match message_without_result(&self.reading(), report)? {
                 Some(message_id) => Addressee {
                     message_id,
                     part: AddresseePart::Lost,
@@ -86,7 +87,7 @@ impl Writing<'_> {
                 None => return Ok(None),
             },
         };
-        let mut message = message::require(self.connection, &addressee.message_id)?;
+        let mut message = message::require(&self.reading(), &addressee.message_id)?;
         let outcome = match &report.outcome {
             // The state stays as it is; a final report follows.
             ReportOutcome::Temporary(_) => return Ok(Some(message)),
@@ -135,15 +136,22 @@ impl Writing<'_> {
     /// Applies the reports that waited for what has just become known of a message, and forgets those that waited too long.
     /// Returns the last event of it.
     pub(super) fn apply_early_reports(&self, modem: &str) -> Result<Option<Sequence>, StoreError> {
-        let waiting: Vec<(i64, i64, String)> = self
-            .connection
-            .prepare_cached("SELECT number, receive_time, report FROM early_report WHERE modem = ?1 ORDER BY number")?
-            .query_map([modem], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<Result<_, _>>()?;
+        let mut waiting: Vec<(i64, i64, StatusReport)> = Vec::new();
+        {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT number, report, receive_time FROM early_report WHERE modem = ?1 ORDER BY number",
+            )?;
+            let mut rows = statement.query([modem])?;
+            while let Some(row) = rows.next()? {
+                if let Some((number, _, report)) = self.reading().value(Source::EarlyReport, row)? {
+                    waiting.push((number, row.get(2)?, report));
+                }
+            }
+        }
         let oldest = stored_time(self.now.saturating_sub(EARLY_REPORT_AGE).unwrap_or(Timestamp::MIN));
         let mut applied = None;
         for (number, receive_time, report) in waiting {
-            let noted = self.apply_status_report(&serde_json::from_str(&report)?)?;
+            let noted = self.apply_status_report(&report)?;
             if noted.is_some() {
                 applied = self.last_appended();
             }
@@ -222,8 +230,8 @@ fn part_with_reference(connection: &Connection, report: &StatusReport) -> Result
 }
 
 /// The message whose lost final result this report answers. Only when no other message could be meant.
-fn message_without_result(connection: &Connection, report: &StatusReport) -> Result<Option<String>, StoreError> {
-    let candidates = message::in_state(connection, &report.modem, MessageState::OutcomeUnknown, 1000)?;
+fn message_without_result(reading: &Reading<'_>, report: &StatusReport) -> Result<Option<String>, StoreError> {
+    let candidates = message::of_unknown_outcome(reading, &report.modem, 1000)?;
     let mut candidates = candidates.into_iter().filter(|message| {
         let earliest = message
             .create_time
@@ -245,8 +253,8 @@ fn message_without_result(connection: &Connection, report: &StatusReport) -> Res
 }
 
 /// Whether a part is on its way to the report's recipient, so that the report may be about it.
-fn is_being_sent_to(connection: &Connection, report: &StatusReport) -> Result<bool, StoreError> {
-    let sending = message::in_state(connection, &report.modem, MessageState::Sending, u32::MAX)?;
+fn is_being_sent_to(reading: &Reading<'_>, report: &StatusReport) -> Result<bool, StoreError> {
+    let sending = message::sending(reading, &report.modem)?;
     Ok(sending
         .iter()
         .any(|message| message.delivery_report_requested && same_subscriber(&message.address, &report.recipient)))

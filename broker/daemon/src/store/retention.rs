@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{Store, StoreError, charge, message, stored_time};
+use super::writer::Writing;
+use super::{Store, StoreError, charge, stored_time};
+use crate::resource::{Change, Deleted, DeletedKind, DeletionCause};
 
 /// Rows deleted in one transaction, so that writes that matter never wait long behind it.
 const STEP_LIMIT: u32 = 500;
@@ -54,9 +56,13 @@ impl Store {
         if events > 0 {
             self.writer.tail().clear();
         }
+        let messages = self.prune_in_steps(retention, now, prune_messages).await?;
+        if messages > 0 {
+            self.writer.tail().clear();
+        }
         Ok(Pruned {
             events,
-            messages: self.prune_in_steps(retention, now, prune_messages).await?,
+            messages,
             calls: self.prune_in_steps(retention, now, prune_calls).await?,
         })
     }
@@ -77,14 +83,14 @@ impl Store {
         &self,
         retention: &Retention,
         now: Timestamp,
-        step: fn(&Connection, &Retention, Timestamp) -> Result<u64, StoreError>,
+        step: fn(&Writing<'_>, &Retention, Timestamp) -> Result<u64, StoreError>,
     ) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
             let retention = retention.clone();
             let pruned = self
                 .write("prune the store", move |writing| {
-                    let pruned = step(writing.connection, &retention, now)?;
+                    let pruned = step(writing, &retention, now)?;
                     if pruned > 0 {
                         give_back_pages(writing.connection)?;
                     }
@@ -109,7 +115,8 @@ fn count(limit: u64) -> i64 {
 
 /// Only a prefix of the journal is ever deleted, so that whatever a cursor still reaches has no gaps. An event that looks
 /// too old in the midst of younger ones (the clock was wrong) waits for its turn.
-fn prune_events(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+fn prune_events(writing: &Writing<'_>, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let connection = writing.connection;
     let deleted = connection
         .prepare_cached(
             "DELETE FROM event WHERE sequence IN (
@@ -136,15 +143,17 @@ fn prune_events(connection: &Connection, retention: &Retention, now: Timestamp) 
 }
 
 /// Messages that are still to be sent stay, whatever their age; those that wait for something stay while it may come.
-fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+fn prune_messages(writing: &Writing<'_>, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let connection = writing.connection;
     let cutoff_time = cutoff(now, retention.message_age);
     let ids: Vec<String> = connection
         .prepare_cached(
             "SELECT id FROM message
              WHERE state NOT IN ('queued', 'sending')
-               AND (update_time < ?1 OR number <= (SELECT number FROM message ORDER BY number DESC LIMIT 1 OFFSET ?2))
+               AND (create_time < ?1 AND update_time < ?1
+                    OR number <= (SELECT number FROM message ORDER BY number DESC LIMIT 1 OFFSET ?2))
                AND (update_time < ?4 OR state NOT IN ('incomplete', 'outcome_unknown', 'sent')
-                    OR state = 'sent' AND NOT json_extract(body, '$.delivery_report_requested'))
+                    OR state = 'sent' AND NOT (json_valid(body) AND json_extract(body, '$.delivery_report_requested')))
              ORDER BY number LIMIT ?3",
         )?
         .query_map(
@@ -158,7 +167,7 @@ fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp
         )?
         .collect::<Result<_, _>>()?;
     for id in &ids {
-        message::remove(connection, id)?;
+        writing.remove_message(id, DeletionCause::Retention)?;
     }
     connection.execute(
         "DELETE FROM incoming_part WHERE message_id IS NULL AND receive_time < ?1",
@@ -177,28 +186,42 @@ fn prune_messages(connection: &Connection, retention: &Retention, now: Timestamp
     Ok(ids.len() as u64)
 }
 
-fn prune_calls(connection: &Connection, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
-    let deleted = connection
-        .prepare_cached(
+fn prune_calls(writing: &Writing<'_>, retention: &Retention, now: Timestamp) -> Result<u64, StoreError> {
+    let (age, most) = (cutoff(now, retention.call_age), count(retention.call_count));
+    let mut total = 0;
+    for (kind, statement) in [
+        (
+            DeletedKind::Call,
             "DELETE FROM call WHERE number IN (
                  SELECT number FROM call
                  WHERE NOT alive
                    AND (start_time < ?1 OR number <= (SELECT number FROM call ORDER BY number DESC LIMIT 1 OFFSET ?2))
-                 ORDER BY number LIMIT ?3)",
-        )?
-        .execute(params![
-            cutoff(now, retention.call_age),
-            count(retention.call_count),
-            STEP_LIMIT
-        ])?;
-    connection
-        .prepare_cached(
-            "DELETE FROM ussd_session WHERE NOT alive
-               AND (start_time < ?1
-                    OR number <= (SELECT number FROM ussd_session ORDER BY number DESC LIMIT 1 OFFSET ?2))",
-        )?
-        .execute(params![cutoff(now, retention.call_age), count(retention.call_count)])?;
-    Ok(deleted as u64)
+                 ORDER BY number LIMIT ?3)
+             RETURNING id, modem",
+        ),
+        (
+            DeletedKind::Ussd,
+            "DELETE FROM ussd_session WHERE number IN (
+                 SELECT number FROM ussd_session
+                 WHERE NOT alive
+                   AND (start_time < ?1
+                        OR number <= (SELECT number FROM ussd_session ORDER BY number DESC LIMIT 1 OFFSET ?2))
+                 ORDER BY number LIMIT ?3)
+             RETURNING id, modem",
+        ),
+    ] {
+        let deleted: Vec<(String, String)> = writing
+            .connection
+            .prepare_cached(statement)?
+            .query_map(params![age, most, STEP_LIMIT], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        total += deleted.len() as u64;
+        for (id, modem) in deleted {
+            let cause = DeletionCause::Retention;
+            writing.append(&modem, &Change::Deleted(Deleted { kind, id, cause }))?;
+        }
+    }
+    Ok(total)
 }
 
 /// Frees pages at the file's end; a full VACUUM would rewrite the whole file and block every writer meanwhile.

@@ -21,10 +21,16 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_places.sql"),
     include_str!("migrations/0007_data_usage.sql"),
     include_str!("migrations/0008_switched_off.sql"),
+    include_str!("migrations/0009_history.sql"),
 ];
 
 /// How long to wait for somebody else's lock, such as an administrator's `sqlite3`.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepared statements that a connection keeps: about as many as the store has.
+const STATEMENTS_KEPT: usize = 96;
+/// Databases from before a migration that are kept.
+const COPY_SUFFIX: &str = ".before-version-";
 
 /// A database that was opened for writing.
 pub(super) struct Opened {
@@ -78,6 +84,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
     )?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "query_only", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(connection)
 }
 
@@ -95,6 +102,9 @@ fn open_checked(path: &Path) -> Result<Connection, StoreError> {
     // FULL, because an acknowledged message must survive a power cut; NORMAL may lose the last commits.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    // What is deleted is overwritten wherever that costs no further page: a deleted text is not for whoever finds the card.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     check(&connection)?;
     migrate(&mut connection, path)?;
     Ok(connection)
@@ -123,12 +133,42 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
             known,
         });
     }
+    if (1..known).contains(&version) {
+        keep_copy(connection, path, known)?;
+    }
     for (number, migration) in (1_u32..).zip(MIGRATIONS).skip(version as usize) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "user_version", number)?;
         transaction.commit()?;
     }
+    Ok(())
+}
+
+/// Copies the database as it was before a migration, so that an upgrade can be taken back; one copy is kept.
+fn keep_copy(connection: &Connection, path: &Path, version: u32) -> Result<(), StoreError> {
+    for older in 0..=version {
+        let copy = with_suffix(path, &format!("{COPY_SUFFIX}{older}"));
+        match std::fs::remove_file(&copy) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io("remove an older copy of the database", &copy, error));
+            }
+            _ => {}
+        }
+    }
+    let copy = with_suffix(path, &format!("{COPY_SUFFIX}{version}"));
+    let made = connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()]);
+    if let Err(error) = made {
+        // What is left of it must not be taken for a copy.
+        let _ = std::fs::remove_file(&copy);
+        return Err(StoreError::from(error).during("copy the database before it is migrated"));
+    }
+    std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o600))
+        .map_err(|source| io("set the mode of", &copy, source))?;
+    tracing::info!(
+        copy = %copy.display(),
+        "the database is migrated to version {version}; what it was before is kept"
+    );
     Ok(())
 }
 

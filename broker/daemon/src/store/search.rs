@@ -62,10 +62,10 @@ impl Writing<'_> {
 }
 
 /// Forgets the words of a message that is about to be deleted.
-pub(super) fn forget(connection: &Connection, message_id: &str) -> Result<(), StoreError> {
+pub(super) fn forget(connection: &Connection, number: i64) -> Result<(), StoreError> {
     connection
-        .prepare_cached("DELETE FROM message_text WHERE rowid = (SELECT number FROM message WHERE id = ?1)")?
-        .execute([message_id])?;
+        .prepare_cached("DELETE FROM message_text WHERE rowid = ?1")?
+        .execute([number])?;
     Ok(())
 }
 

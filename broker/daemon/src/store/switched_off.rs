@@ -37,7 +37,8 @@ impl Store {
     /// What was switched off and not on again.
     pub async fn switched_off(&self, modem: &str) -> Result<Vec<PathBuf>, StoreError> {
         let modem = modem.to_owned();
-        self.read("read what is switched off", move |connection| {
+        self.read("read what is switched off", move |reading| {
+            let connection = reading.connection;
             let mut statement =
                 connection.prepare_cached("SELECT switch FROM switched_off WHERE modem = ?1 ORDER BY switch")?;
             let rows = statement.query_map([modem], |row| row.get::<_, String>(0))?;

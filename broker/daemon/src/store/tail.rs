@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::journal::{Batch, Filter};
+use super::journal::{Batch, Filter, Most};
 use crate::resource::{Event, Sequence};
 
 /// Events that are kept.
@@ -67,8 +67,8 @@ impl Tail {
         recent.after = recent.latest;
     }
 
-    /// At most `limit` events after `cursor`. `None`: the journal has to say.
-    pub(super) fn events_after(&self, cursor: Sequence, limit: usize, filter: &Filter) -> Option<Batch> {
+    /// No more than so many events after `cursor`. `None`: the journal has to say.
+    pub(super) fn events_after(&self, cursor: Sequence, most: Most, filter: &Filter) -> Option<Batch> {
         let recent = self.recent();
         if cursor < recent.after || cursor > recent.latest {
             return None;
@@ -76,21 +76,22 @@ impl Tail {
         let from = recent
             .events
             .partition_point(|appended| appended.event.sequence <= cursor);
-        let limit = limit.max(1);
-        let matching = recent.events.range(from..).map(|appended| &appended.event);
-        let events: Vec<Event> = matching
-            .filter(|event| filter.lets_pass(event))
-            .take(limit)
-            .cloned()
-            .collect();
-        let cursor = match events.last() {
-            Some(last) if events.len() == limit => last.sequence,
-            _ => recent.latest,
-        };
+        let (mut events, mut octets) = (Vec::<Event>::new(), 0);
+        let mut considered = recent.latest;
+        let matching = recent.events.range(from..);
+        for appended in matching.filter(|appended| filter.lets_pass(&appended.event)) {
+            if most.is_exceeded_by(events.len(), octets, appended.octets) {
+                considered = events.last().map_or(cursor, |last| last.sequence);
+                break;
+            }
+            octets += appended.octets;
+            events.push(appended.event.clone());
+        }
         Some(Batch {
             events,
-            cursor,
-            caught_up: cursor == recent.latest,
+            octets,
+            cursor: considered,
+            caught_up: considered == recent.latest,
         })
     }
 

@@ -1,11 +1,13 @@
 //! The store's promises.
 
+mod bounds;
 mod following;
 mod messages;
 mod opening;
 mod queue;
 mod receiving;
 mod tail;
+mod unreadable;
 
 use std::path::PathBuf;
 

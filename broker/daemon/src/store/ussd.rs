@@ -1,7 +1,8 @@
 //! USSD sessions: one row each, written together with its event.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::params;
 
+use super::unreadable::{Reading, Source};
 use super::writer::Writing;
 use super::{Queued, Store, StoreError, request, stored_time};
 use crate::resource::{Change, Sequence, UssdSession, UssdState};
@@ -22,7 +23,7 @@ impl Store {
         let content_hash = content_hash.to_owned();
         self.write("record a USSD session", move |writing| {
             let request_id = session.request_id.as_deref();
-            if let Some(session) = started(writing.connection, request_id, &content_hash)? {
+            if let Some(session) = started(&writing.reading(), request_id, &content_hash)? {
                 return Ok(Queued::Existing(session));
             }
             writing.save_ussd(&session)?;
@@ -35,8 +36,8 @@ impl Store {
     /// The session that a request started before, as it is now.
     pub async fn started_ussd(&self, request_id: &str, content_hash: &[u8]) -> Result<Option<UssdSession>, StoreError> {
         let (request_id, content_hash) = (request_id.to_owned(), content_hash.to_owned());
-        self.read("read a USSD session", move |connection| {
-            started(connection, Some(&request_id), &content_hash)
+        self.read("read a USSD session", move |reading| {
+            started(reading, Some(&request_id), &content_hash)
         })
         .await
     }
@@ -44,7 +45,7 @@ impl Store {
     /// One session.
     pub async fn ussd(&self, id: &str) -> Result<Option<UssdSession>, StoreError> {
         let id = id.to_owned();
-        self.read("read a USSD session", move |connection| find(connection, &id))
+        self.read("read a USSD session", move |reading| find(reading, &id))
             .await
     }
 }
@@ -70,34 +71,32 @@ impl Writing<'_> {
 }
 
 fn started(
-    connection: &Connection,
+    reading: &Reading<'_>,
     request_id: Option<&str>,
     content_hash: &[u8],
 ) -> Result<Option<UssdSession>, StoreError> {
-    let Some(known) = request::known(connection, request_id, content_hash)? else {
+    let Some(known) = request::known(reading.connection, request_id, content_hash)? else {
         return Ok(None);
     };
     let id = known.ussd_session_id.clone().ok_or_else(|| known.reused())?;
     // Retention keeps a request longer than what it made: the id was used, and nothing is started again.
-    find(connection, &id)?.ok_or_else(|| known.reused()).map(Some)
+    find(reading, &id)?.ok_or_else(|| known.reused()).map(Some)
 }
 
-fn find(connection: &Connection, id: &str) -> Result<Option<UssdSession>, StoreError> {
-    let body: Option<String> = connection
-        .prepare_cached("SELECT body FROM ussd_session WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))
-        .optional()?;
-    Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
+fn find(reading: &Reading<'_>, id: &str) -> Result<Option<UssdSession>, StoreError> {
+    let found = reading.first(
+        Source::UssdSession,
+        "SELECT number, body FROM ussd_session WHERE id = ?1",
+        [id],
+    )?;
+    Ok(found.map(|(_, session)| session))
 }
 
 /// Sessions of a modem that are not over.
-pub(super) fn alive(connection: &Connection, modem: &str) -> Result<Vec<UssdSession>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT body FROM ussd_session WHERE modem = ?1 AND alive ORDER BY number")?;
-    let mut rows = statement.query([modem])?;
-    let mut sessions = Vec::new();
-    while let Some(row) = rows.next()? {
-        sessions.push(serde_json::from_str(&row.get::<_, String>(0)?)?);
-    }
-    Ok(sessions)
+pub(super) fn alive(reading: &Reading<'_>, modem: &str) -> Result<Vec<UssdSession>, StoreError> {
+    reading.all(
+        Source::UssdSession,
+        "SELECT number, body FROM ussd_session WHERE modem = ?1 AND alive ORDER BY number",
+        [modem],
+    )
 }

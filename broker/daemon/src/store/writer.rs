@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::card::Cards;
 use super::error::StoreError;
 use super::tail::{Appended, Tail};
+use super::unreadable::{Reading, Unreadable};
 use crate::resource::Sequence;
 
 /// Writes that may wait. Whoever comes when it is full waits for room, so that a slow disk slows its users down.
@@ -31,9 +33,20 @@ pub(super) struct Writing<'a> {
     pub(super) now: Timestamp,
     /// The events that this write appended, in order.
     pub(super) appended: RefCell<Vec<Appended>>,
+    /// The SIM in each modem.
+    pub(super) cards: &'a Cards,
+    unreadable: &'a Unreadable,
 }
 
 impl Writing<'_> {
+    /// What a read would see.
+    pub(super) fn reading(&self) -> Reading<'_> {
+        Reading {
+            connection: self.connection,
+            unreadable: self.unreadable,
+        }
+    }
+
     /// The last event that this write appended.
     pub(super) fn last_appended(&self) -> Option<Sequence> {
         self.appended.borrow().last().map(|appended| appended.event.sequence)
@@ -47,6 +60,7 @@ pub(super) struct Writer {
     room: Arc<Semaphore>,
     tail: Tail,
     doorbell: watch::Sender<Sequence>,
+    cards: Cards,
 }
 
 #[derive(Default)]
@@ -64,6 +78,7 @@ impl Writer {
             room: Arc::new(Semaphore::new(QUEUE_LIMIT)),
             tail: Tail::new(latest),
             doorbell: watch::Sender::new(latest),
+            cards: Cards::default(),
         }
     }
 
@@ -84,7 +99,12 @@ impl Writer {
 
     /// Runs `work` in a transaction and returns when it is durable. An error undoes what `work` did and nothing else. Once
     /// queued, the work is done even if nobody waits for the answer any more.
-    pub(super) async fn write<T, F>(self: &Arc<Self>, action: &'static str, work: F) -> Result<T, StoreError>
+    pub(super) async fn write<T, F>(
+        self: &Arc<Self>,
+        action: &'static str,
+        unreadable: Unreadable,
+        work: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Writing<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -99,6 +119,7 @@ impl Writer {
             action,
             now,
             work: Some(work),
+            unreadable,
             outcome: None,
             answer,
             _room: room,
@@ -131,7 +152,7 @@ impl Writer {
     }
 
     fn commit(&self, mut group: Vec<Box<dyn Job>>) {
-        let outcome = perform(&mut unpoisoned(&self.connection), &mut group);
+        let outcome = perform(&mut unpoisoned(&self.connection), &self.cards, &mut group);
         let outcome = outcome.map(|appended| {
             if let Some(latest) = appended.last().map(|last| last.event.sequence) {
                 self.tail.extend(appended);
@@ -146,12 +167,16 @@ impl Writer {
 }
 
 /// Does a group in one transaction and returns the events that it appended.
-fn perform(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<Vec<Appended>, StoreError> {
+fn perform(
+    connection: &mut Connection,
+    cards: &Cards,
+    group: &mut [Box<dyn Job>],
+) -> Result<Vec<Appended>, StoreError> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut all = Vec::new();
     for job in group {
         let mut savepoint = transaction.savepoint()?;
-        match job.perform(&savepoint) {
+        match job.perform(&savepoint, cards) {
             Ok(appended) => {
                 savepoint.commit()?;
                 all.extend(appended);
@@ -175,7 +200,7 @@ fn perform(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<Ve
 struct Undone;
 
 trait Job: Send {
-    fn perform(&mut self, connection: &Connection) -> Result<Vec<Appended>, Undone>;
+    fn perform(&mut self, connection: &Connection, cards: &Cards) -> Result<Vec<Appended>, Undone>;
     /// Why the work failed.
     fn cause(&self) -> StoreError;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
@@ -185,6 +210,7 @@ struct Pending<T, F> {
     action: &'static str,
     now: Timestamp,
     work: Option<F>,
+    unreadable: Unreadable,
     outcome: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
     _room: OwnedSemaphorePermit,
@@ -195,12 +221,14 @@ where
     T: Send,
     F: FnOnce(&Writing<'_>) -> Result<T, StoreError> + Send,
 {
-    fn perform(&mut self, connection: &Connection) -> Result<Vec<Appended>, Undone> {
+    fn perform(&mut self, connection: &Connection, cards: &Cards) -> Result<Vec<Appended>, Undone> {
         let work = self.work.take().ok_or(Undone)?;
         let writing = Writing {
             connection,
             now: self.now,
             appended: RefCell::default(),
+            cards,
+            unreadable: &self.unreadable,
         };
         // A panic is kept to the write that caused it: the others of the group wait for their answers.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&writing)))

@@ -281,6 +281,7 @@ fn kind(change: &Change) -> v1::EventKind {
         Change::WanChanged(_) => v1::EventKind::Wan,
         Change::BearerChanged(_) => v1::EventKind::Bearer,
         Change::DtmfReceived(_) => v1::EventKind::Dtmf,
+        Change::Deleted(_) => v1::EventKind::Deleted,
     }
 }
 

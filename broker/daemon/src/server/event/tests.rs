@@ -17,7 +17,7 @@ impl Fixture {
         let store = Store::open(&directory.path().join("broker.db")).await.unwrap();
         let (stop, shutdown) = watch::channel(false);
         Self {
-            events: Events::new(store, shutdown),
+            events: Events::new(store, Arc::default(), shutdown),
             stop,
             _directory: directory,
         }
@@ -165,4 +165,39 @@ async fn a_list_is_bounded_and_begins_at_the_oldest_for_zero() {
     let page = list(4, 0).await.unwrap().into_inner();
     assert_eq!((page.events.len(), page.cursor, page.caught_up), (6, 10, true));
     assert_eq!(list(0, 1001).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn watches_that_are_never_read_take_a_bounded_memory_together() {
+    let fixture = Fixture::new().await;
+    let message = crate::resource::Message {
+        text: "x".repeat(30_000),
+        ..Default::default()
+    };
+    for _ in 0..100 {
+        let change = Change::Message(message.clone());
+        fixture.events.store.append("sim1", change).await.unwrap();
+    }
+    let (mut octets, mut watches) = (0, Vec::new());
+    for _ in 0..100 {
+        let mut watch = fixture.watch(Start::Cursor(0)).await.unwrap();
+        // What the transport asks for before the client has read anything.
+        let first = tokio::time::timeout(Duration::from_millis(300), watch.next()).await;
+        if let Ok(Some(Ok(response))) = first {
+            octets += prost::Message::encoded_len(&response);
+            watches.push(watch);
+        } else {
+            break;
+        }
+    }
+    assert!(
+        (20..100).contains(&watches.len()),
+        "{} watches got something",
+        watches.len()
+    );
+    assert!(octets <= 3 * 1024 * 1024, "{octets}");
+    // One of them is read: there is room for another one.
+    drop(watches.pop());
+    let mut watch = fixture.watch(Start::Cursor(0)).await.unwrap();
+    assert!(!watch.next().await.unwrap().unwrap().events.is_empty());
 }

@@ -144,7 +144,11 @@ async fn over_tcp_a_token_is_asked_for_and_over_a_unix_socket_none() {
     }];
     let store = Store::open(&directory.path().join("broker.db")).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let routes = Routes::new(EventServiceServer::new(Events::new(store, stopped.clone())));
+    let routes = Routes::new(EventServiceServer::new(Events::new(
+        store,
+        Default::default(),
+        stopped.clone(),
+    )));
     let listeners = bind(&config).await.unwrap();
     let ListenAddress::Tcp(address) = *listeners[0].address() else {
         panic!("not TCP")

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::resource::ChangeKind;
+use crate::store::unreadable::{Reading, Unreadable};
 use crate::store::{Batch, StoreError, journal};
 
 fn message(text: &str) -> Change {
@@ -14,9 +15,13 @@ fn message(text: &str) -> Change {
 /// What a read gives, once from memory and once from disk.
 async fn both(fixture: &Fixture, cursor: u64, limit: usize, filter: &Filter) -> (Option<Batch>, Batch) {
     let tail = fixture.store.writer.tail();
-    let kept = tail.events_after(Sequence(cursor), limit, filter);
+    let kept = tail.events_after(Sequence(cursor), limit.into(), filter);
     let connection = rusqlite::Connection::open(fixture.path()).unwrap();
-    let read = journal::events_after(&connection, Sequence(cursor), limit, filter).unwrap();
+    let reading = Reading {
+        connection: &connection,
+        unreadable: &Unreadable::default(),
+    };
+    let read = journal::events_after(&reading, Sequence(cursor), limit.into(), filter).unwrap();
     (kept, read)
 }
 
@@ -64,11 +69,11 @@ async fn what_is_older_than_the_tail_is_read_from_disk_without_a_gap() {
     }
     let tail = fixture.store.writer.tail();
     assert_eq!(
-        tail.events_after(Sequence(43), 1, &Filter::default()),
+        tail.events_after(Sequence(43), 1.into(), &Filter::default()),
         None,
         "300 - 256 are not kept"
     );
-    assert!(tail.events_after(Sequence(44), 1, &Filter::default()).is_some());
+    assert!(tail.events_after(Sequence(44), 1.into(), &Filter::default()).is_some());
     let mut cursor = Sequence(0);
     let mut sequences = Vec::new();
     loop {
@@ -94,7 +99,7 @@ async fn large_events_push_the_others_out_of_memory() {
             .store
             .writer
             .tail()
-            .events_after(Sequence(cursor), 10, &Filter::default())
+            .events_after(Sequence(cursor), 10.into(), &Filter::default())
     };
     assert_eq!(kept(7), None);
     assert_eq!(kept(8).map(|batch| batch.events.len()), Some(2));
