@@ -5,6 +5,7 @@ pub mod config;
 pub mod device;
 pub mod metrics;
 pub mod modem;
+pub mod net;
 pub mod port;
 pub mod refusal;
 pub mod resource;

@@ -19,9 +19,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::config::PortAddress;
+use crate::supervisor::Hung;
 
 pub use lock::{Held, LockError, PortLock};
-pub use patience::{abandoned, close};
+pub use patience::{close, hanging_calls};
 pub use serial::{open_audio, open_serial};
 
 /// What a port task reads from and writes to.
@@ -84,8 +85,14 @@ pub enum OpenErrorKind {
     Held(Held),
     /// The operating system refused.
     Io(std::io::Error),
-    /// The kernel holds the call; so many calls hang by now.
-    Hung(usize),
+    /// The kernel holds the call.
+    Hung(Hung),
+}
+
+impl From<Hung> for OpenErrorKind {
+    fn from(hung: Hung) -> Self {
+        Self::Hung(hung)
+    }
 }
 
 impl fmt::Display for OpenError {
@@ -104,9 +111,9 @@ impl fmt::Display for OpenError {
                 )
             }
             OpenErrorKind::Io(error) => write!(f, "open {address}: {error}"),
-            OpenErrorKind::Hung(abandoned) => write!(
+            OpenErrorKind::Hung(Hung { hanging }) => write!(
                 f,
-                "open {address}: the kernel does not return from it ({abandoned} calls hang); cut the modem's power, and \
+                "open {address}: the kernel does not return from it ({hanging} calls hang); cut the modem's power, and \
                  restart the machine if that does not help"
             ),
         }

@@ -59,6 +59,7 @@ use self::unreadable::{Reading, Source, Unreadable};
 pub use self::usage::Counters;
 use self::writer::{Writer, Writing};
 use crate::resource::Sequence;
+use crate::supervisor;
 
 /// Entries of a page when the caller has no wish.
 pub const DEFAULT_PAGE_SIZE: u32 = 100;
@@ -90,7 +91,7 @@ impl Store {
     /// Opens the database file and makes it, with its directory, if it is missing.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let path = path.to_owned();
-        let opening = tokio::task::spawn_blocking(move || {
+        let opening = supervisor::on_disk(move || {
             let opened = schema::open_for_writing(&path)?;
             let latest = journal::latest(&opened.connection)?;
             Ok(Self {

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::bell::Bell;
 use super::{Cleared, Counters, add, buffering, driver_queue, load, micros, priority, raise};
+use crate::supervisor;
 
 /// Frames that the driver may hold. What it holds is played whatever a `clear` says, and a backlog that builds up while the
 /// module takes nothing would delay the whole rest of the call.
@@ -68,10 +69,9 @@ impl Drop for Stop {
 /// Starts the thread.
 pub(super) fn spawn(fd: OwnedFd, rate: SampleRate, ends: Ends) -> io::Result<Stop> {
     let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
-    let (closed, is_closed) = oneshot::channel();
     let thread_wake = Arc::clone(&wake);
     nix::fcntl::fcntl(&fd, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-    std::thread::Builder::new().name("pcm".to_owned()).spawn(move || {
+    let closed = supervisor::thread("pcm", move || {
         let scheduling = priority::raise();
         tracing::debug!(scheduling, "audio thread started");
         let mut pump = Pump::new(fd, rate, thread_wake, ends);
@@ -79,13 +79,9 @@ pub(super) fn spawn(fd: OwnedFd, rate: SampleRate, ends: Ends) -> io::Result<Sto
         let Pump { ends, port, .. } = pump;
         drop(port);
         let _ = ends.ended.send(reason);
-        let _ = closed.send(());
         ends.bell.ring();
     })?;
-    Ok(Stop {
-        wake,
-        closed: is_closed,
-    })
+    Ok(Stop { wake, closed })
 }
 
 struct Pump {

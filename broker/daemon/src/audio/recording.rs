@@ -59,7 +59,7 @@ pub fn record(path: &Path, rate: SampleRate, mut listener: Listener) -> io::Resu
     let mut wav = Wav::create(path, rate)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
-    let ended = supervisor::blocking("recording", move || {
+    let ended = supervisor::thread("recording", move || {
         while let Some(heard) = listener.blocking_next() {
             if stopped.load(Ordering::Relaxed) {
                 break;

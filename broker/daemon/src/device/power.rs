@@ -5,10 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::supervisor;
+use crate::supervisor::SystemCalls;
 
 /// A write to these files waits in the kernel for whatever the device is doing.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+static CALLS: SystemCalls = SystemCalls::new("usb power");
 
 /// Where a device can be switched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,14 +109,7 @@ async fn write(path: &Path, value: &'static str) -> Result<(), CycleError> {
         let mut file = std::fs::OpenOptions::new().write(true).open(target)?;
         io::Write::write_all(&mut file, value.as_bytes())
     };
-    let written = supervisor::blocking("usb power", write).map_err(failed)?;
-    match tokio::time::timeout(WRITE_LIMIT, written).await {
-        Ok(Ok(result)) => result.map_err(failed),
-        Ok(Err(_)) | Err(_) => Err(failed(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the kernel did not answer",
-        ))),
-    }
+    CALLS.run(WRITE_LIMIT, write).await.map_err(failed)
 }
 
 #[cfg(test)]

@@ -23,12 +23,13 @@ use tokio::task::JoinHandle;
 use super::serving::Serving;
 use super::{Reply, Setup};
 use crate::config::{Authentication, DataConfig, PortAddress};
+use crate::net;
+use crate::net::advertisement::AdvertisementError;
+use crate::net::dhcp::{Lease, LeaseError};
+use crate::net::interface::Interface;
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
-use crate::wan::advertisement::AdvertisementError;
-use crate::wan::dhcp::{Lease, LeaseError};
-use crate::wan::interface::Interface;
 use connecting::{ConnectError, Session};
 pub(in crate::modem) use control::Event;
 use control::{Control, Events};
@@ -655,7 +656,7 @@ impl Serving<'_> {
         let task = self.data.port.take().map(|port| port.task);
         self.start(async move {
             if let Some(interface) = interface.filter(|_| session.is_some())
-                && let Err(error) = connecting::blocking(move || interface.clear()).await
+                && let Err(error) = net::bounded(move || interface.clear()).await
             {
                 tracing::debug!(%error, "the network interface was not cleared");
             }

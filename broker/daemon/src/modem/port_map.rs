@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::resource::{ModemStatus, PortRole, Stage};
+use crate::supervisor;
 
 /// The content. Ports that the device does not have are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -59,7 +60,7 @@ impl PortMap {
         Some(async move {
             let file = path.clone();
             let content = wanted.clone();
-            let done = tokio::task::spawn_blocking(move || match content {
+            let done = supervisor::on_disk(move || match content {
                 Some(content) => replace(&file, &content),
                 None => remove(&file),
             });

@@ -16,6 +16,7 @@ use crate::device::{Claim, Device, Unusable, choose};
 use crate::port::OpenErrorKind;
 use crate::refusal::Refusal;
 use crate::resource::{Change, Degradation, Health, NetworkStatus, Port, PortRole, PortState, Sim, Stage};
+use crate::supervisor;
 
 /// The shortest pause before ports that could not be opened are tried again; it doubles up to 64 times this.
 const RETRY: Duration = Duration::from_millis(500);
@@ -349,7 +350,7 @@ impl ModemActor {
         let Some(path) = self.setup.config.port_map.clone() else {
             return;
         };
-        let removing = tokio::task::spawn_blocking(move || port_map::remove(&path));
+        let removing = supervisor::on_disk(move || port_map::remove(&path));
         if let Ok(Err(error)) = removing.await {
             tracing::error!(modem = self.status.name, %error, "the port map was not removed");
         }

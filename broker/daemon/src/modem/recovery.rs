@@ -167,7 +167,7 @@ impl ModemActor {
                 evidence.clone()
             },
             detail,
-            hanging_calls: crate::port::abandoned(),
+            hanging_calls: crate::port::hanging_calls(),
         });
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::error::StoreError;
 use super::schema;
 use super::unreadable::{Reading, Unreadable};
+use crate::supervisor;
 
 /// Reads at the same time. One slow search must not hold up a watch.
 const READER_LIMIT: usize = 4;
@@ -45,7 +46,7 @@ impl Readers {
             return Err(given_up);
         };
         let readers = Arc::clone(self);
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = supervisor::on_disk(move || {
             // Held until the connection is back, also when the caller stops waiting.
             let _permit = permit;
             let mut connection = readers.take()?;

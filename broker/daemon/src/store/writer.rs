@@ -19,6 +19,7 @@ use super::error::StoreError;
 use super::tail::{Appended, Tail};
 use super::unreadable::{Reading, Unreadable};
 use crate::resource::Sequence;
+use crate::supervisor;
 
 /// Writes that may wait. Whoever comes when it is full waits for room, so that a slow disk slows its users down.
 const QUEUE_LIMIT: usize = 256;
@@ -131,7 +132,7 @@ impl Writer {
         };
         if idle {
             let writer = Arc::clone(self);
-            tokio::task::spawn_blocking(move || writer.work_off());
+            supervisor::on_disk(move || writer.work_off());
         }
         answered.await.unwrap_or(Err(given_up))
     }

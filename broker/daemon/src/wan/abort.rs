@@ -4,8 +4,8 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::netlink::{Body, Netlink};
 use super::survey::ip_address;
+use crate::net::netlink::{Body, Netlink};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;

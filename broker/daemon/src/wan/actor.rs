@@ -26,7 +26,7 @@ use crate::modem::{self, ModemHandle, Snapshot};
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, DataUsage, Persistence, Sequence, WanMode, WanRole, WanStatus};
 use crate::store::Store;
-use crate::supervisor;
+use crate::supervisor::{Hung, SystemCalls};
 
 /// Requests that may wait.
 const REQUEST_DEPTH: usize = 16;
@@ -200,14 +200,13 @@ pub fn open(
 }
 
 /// Runs what waits for the kernel or for a program, with a bound.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    let outcome = supervisor::blocking("wan", work)?;
-    match tokio::time::timeout(KERNEL_LIMIT, outcome).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) | Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time")),
-    }
+pub(super) async fn bounded<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Hung> + Send + 'static,
+{
+    static CALLS: SystemCalls = SystemCalls::new("wan");
+    CALLS.run(KERNEL_LIMIT, work).await
 }
 
 enum Turn {

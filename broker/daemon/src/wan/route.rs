@@ -6,12 +6,11 @@
 //! Everything carries the broker's protocol number, by which what a killed broker left is recognised.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 
-use super::address::{self, ROUTE_PROTOCOL};
-use super::dhcp;
-use super::netlink::{Body, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, Netlink, attributes};
 use super::survey::Seen;
+use crate::net::address::{self, ROUTE_PROTOCOL};
+use crate::net::netlink::{Body, NLM_F_CREATE, NLM_F_REPLACE, Netlink, attributes};
+use crate::net::rule::{self, AF_INET, AF_INET6, FAMILIES, absent_is_fine, octets};
 
 /// The table with the copies of the primary's default routes.
 const PRIMARY_TABLE: u8 = 110;
@@ -20,29 +19,13 @@ const PRIMARY_TABLE: u8 = 110;
 /// out by another one.
 const LED_METRIC: u32 = 1;
 
-/// Before the rule of the main table (32766). Those that lead have this one and the next.
-const RULE_PREFERENCE: u32 = 10_900;
-const DHCP_PREFERENCE: u32 = RULE_PREFERENCE + 2;
-
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
-const RTM_NEWRULE: u16 = 32;
-const RTM_DELRULE: u16 = 33;
-const RTM_GETRULE: u16 = 34;
 
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
-const FRA_SRC: u16 = 2;
-const FRA_PRIORITY: u16 = 6;
-const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
-const FRA_TABLE: u16 = 15;
-const FRA_PROTOCOL: u16 = 21;
-const FRA_IP_PROTO: u16 = 22;
-const FRA_SPORT_RANGE: u16 = 23;
-const FRA_DPORT_RANGE: u16 = 24;
-const UDP: u8 = 17;
 
 const RT_TABLE_MAIN: u8 = 254;
 const RT_SCOPE_UNIVERSE: u8 = 0;
@@ -50,21 +33,9 @@ const RT_SCOPE_LINK: u8 = 253;
 const RTN_UNICAST: u8 = 1;
 const RTN_UNREACHABLE: u8 = 7;
 const RTNH_F_ONLINK: u8 = 4;
-const FR_ACT_TO_TBL: u8 = 1;
-
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
-const FAMILIES: [u8; 2] = [AF_INET, AF_INET6];
 
 const fn is_v6(family: u8) -> bool {
     family == AF_INET6
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
 }
 
 /// What is to be led.
@@ -133,18 +104,18 @@ pub fn lead_to_backup(ways: &Ways) -> io::Result<()> {
             netlink.change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body)?;
         }
     }
-    remove_rules(&mut netlink)?;
+    rule::remove_all(&mut netlink)?;
     remove_routes(&mut netlink, |route| route.table == PRIMARY_TABLE)?;
     if let Some(primary) = &ways.primary {
         copy_routes(&mut netlink, primary)?;
         for (address, _) in &primary.addresses {
             // What the main table says of the neighbourhood comes first: only the default is another one.
-            add_rule(&mut netlink, *address, RT_TABLE_MAIN, 0, Some(0))?;
-            add_rule(&mut netlink, *address, PRIMARY_TABLE, 1, None)?;
+            rule::add_from(&mut netlink, *address, RT_TABLE_MAIN, rule::PREFERENCE, Some(0))?;
+            rule::add_from(&mut netlink, *address, PRIMARY_TABLE, rule::PREFERENCE + 1, None)?;
         }
     }
     for (address, _) in &ways.backup.addresses {
-        add_rule(&mut netlink, *address, address::TABLE, 1, None)?;
+        rule::add_from(&mut netlink, *address, address::TABLE, rule::PREFERENCE + 1, None)?;
     }
     Ok(())
 }
@@ -162,7 +133,7 @@ pub fn lead_to_primary(metric: u32) -> io::Result<usize> {
             _ => route.metric == LED_METRIC,
         }
     })?;
-    Ok(routes + remove_rules(&mut netlink)?)
+    Ok(routes + rule::remove_all(&mut netlink)?)
 }
 
 fn copy_routes(netlink: &mut Netlink, primary: &Seen) -> io::Result<()> {
@@ -188,84 +159,6 @@ fn copy_routes(netlink: &mut Netlink, primary: &Seen) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Lets what DHCP servers answer by broadcast in through the modem's interface, or not any more. Where `rp_filter` is not 0 the
-/// kernel looks for the way back to the server, as for a datagram of this machine that has no address yet, and drops the
-/// answer if that way is another one.
-pub fn admit_dhcp(admit: bool) -> io::Result<()> {
-    let mut netlink = Netlink::open()?;
-    let range = |port: u16| [port.to_ne_bytes(), port.to_ne_bytes()].concat();
-    let body = rule(Ipv4Addr::UNSPECIFIED.into(), address::TABLE, DHCP_PREFERENCE)
-        .with(FRA_IP_PROTO, &[UDP])
-        .with(FRA_SPORT_RANGE, &range(dhcp::CLIENT_PORT))
-        .with(FRA_DPORT_RANGE, &range(dhcp::SERVER_PORT));
-    match admit {
-        true => add(&mut netlink, &body),
-        false => absent_is_fine(netlink.change(RTM_DELRULE, 0, &body)),
-    }
-}
-
-fn add(netlink: &mut Netlink, rule: &Body) -> io::Result<()> {
-    match netlink.change(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    }
-}
-
-/// A rule for what is sent from an address.
-fn rule(from: IpAddr, table: u8, preference: u32) -> Body {
-    let bits = if from.is_ipv4() { 32 } else { 128 };
-    let family = if from.is_ipv4() { AF_INET } else { AF_INET6 };
-    // `struct fib_rule_hdr`
-    let header = [family, 0, bits, 0, table, 0, 0, FR_ACT_TO_TBL, 0, 0, 0, 0];
-    Body::new(&header)
-        .with(FRA_SRC, &octets(from))
-        .with_u32(FRA_PRIORITY, preference)
-        .with_u32(FRA_TABLE, u32::from(table))
-        .with(FRA_PROTOCOL, &[ROUTE_PROTOCOL])
-}
-
-fn add_rule(netlink: &mut Netlink, from: IpAddr, table: u8, after: u32, suppress: Option<u32>) -> io::Result<()> {
-    let mut body = rule(from, table, RULE_PREFERENCE + after);
-    if let Some(length) = suppress {
-        body = body.with_u32(FRA_SUPPRESS_PREFIXLEN, length);
-    }
-    add(netlink, &body)
-}
-
-/// The broker's rules, as the kernel lists them, without what it adds of its own.
-fn rules(netlink: &mut Netlink) -> io::Result<Vec<Body>> {
-    let mut found = Vec::new();
-    for family in FAMILIES {
-        let mut header = [0; 12];
-        header[0] = family;
-        netlink.list(RTM_GETRULE, &Body::new(&header), |_, rule| {
-            let Some((header, rest)) = rule.split_first_chunk::<12>() else {
-                return;
-            };
-            let ours = attributes(rest).any(|(kind, value)| kind == FRA_PROTOCOL && value == [ROUTE_PROTOCOL]);
-            if !ours {
-                return;
-            }
-            let kept = [FRA_SRC, FRA_PRIORITY, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_PROTOCOL];
-            let body = attributes(rest)
-                .filter(|(kind, _)| kept.contains(kind))
-                // -1 stands for a rule without suppression, and is not taken back.
-                .filter(|(kind, value)| *kind != FRA_SUPPRESS_PREFIXLEN || *value != [0xFF; 4])
-                .fold(Body::new(header), |body, (kind, value)| body.with(kind, value));
-            found.push(body);
-        })?;
-    }
-    Ok(found)
-}
-
-fn remove_rules(netlink: &mut Netlink) -> io::Result<usize> {
-    let rules = rules(netlink)?;
-    for rule in &rules {
-        absent_is_fine(netlink.change(RTM_DELRULE, 0, rule))?;
-    }
-    Ok(rules.len())
 }
 
 /// One of the broker's routes.
@@ -317,12 +210,4 @@ fn remove_routes(netlink: &mut Netlink, which: impl Fn(&Route) -> bool) -> io::R
         absent_is_fine(netlink.change(RTM_DELROUTE, 0, &body))?;
     }
     Ok(found.len())
-}
-
-/// The kernel takes routes and rules away together with the interface.
-fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
-    match removed {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ESRCH | libc::ENOENT)) => Ok(()),
-        other => other,
-    }
 }

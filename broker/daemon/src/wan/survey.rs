@@ -6,9 +6,9 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::address::ROUTE_PROTOCOL;
-use super::netlink::{Announcements, Body, Netlink, attributes};
 use super::policy;
+use crate::net::address::ROUTE_PROTOCOL;
+use crate::net::netlink::{Announcements, Body, Netlink, attributes};
 
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;

@@ -8,11 +8,11 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use tokio::sync::watch;
 
+use super::actor::bounded;
 use super::survey;
 use crate::modem::Snapshot;
 use crate::resource::{BearerState, DataUsage};
 use crate::store::{Counters, Store};
-use crate::supervisor;
 
 /// How often the counters are looked at. What a power cut makes forget is at most what went in this time.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -36,13 +36,8 @@ pub fn period_start(now: Timestamp, day: i8) -> Timestamp {
 /// Looks at the counters of an interface, adds what came since the last look, and says what the period's total is.
 pub async fn count(store: &Store, modem: &str, interface: &str, day: i8) -> DataUsage {
     let name = interface.to_owned();
-    let counters = match supervisor::blocking("usage", survey::survey) {
-        Ok(outcome) => match outcome.await {
-            Ok(Ok(seen)) => seen.into_iter().find(|seen| seen.name == name),
-            Ok(Err(_)) | Err(_) => None,
-        },
-        Err(_) => None,
-    };
+    let seen = bounded(survey::survey).await.unwrap_or_default();
+    let counters = seen.into_iter().find(|seen| seen.name == name);
     let counters = counters.map(|seen| Counters {
         interface: seen.index,
         downlink: seen.octets.0,

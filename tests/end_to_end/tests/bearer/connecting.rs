@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use api::v1::send_message_request::Content;
 use api::v1::stream_call_response::Response;
 use api::v1::{BearerState, CallState, FailurePersistence, MessageState, SendMessageRequest};
-use broker::wan::address::{Layout, Link};
+use broker::net::address::{Layout, Link};
 use end_to_end::{LIMIT, Process, Rig, Setup, until};
 use nix::sys::signal::Signal;
 use simulator::CallAudio;

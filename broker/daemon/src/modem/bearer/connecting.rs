@@ -23,15 +23,13 @@ use ppp::PppError;
 
 use super::Control;
 use crate::config::{DataConfig, DataFamilies};
+use crate::net;
+use crate::net::address::Layout;
+use crate::net::advertisement::{self, AdvertisementError};
+use crate::net::dhcp::{self, Lease, LeaseError};
+use crate::net::interface::{Interface, NotReady};
 use crate::refusal::Refusal;
 use crate::resource::Persistence;
-use crate::wan::address::Layout;
-use crate::wan::advertisement::{self, AdvertisementError};
-use crate::wan::dhcp::{self, Lease, LeaseError};
-use crate::wan::interface::{Interface, NotReady};
-
-/// The kernel configures a link in milliseconds, and as long as control transfers take when the device is slow.
-const LINK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Between ending a session that is in the way and the next try.
 const IN_USE_PAUSE: Duration = Duration::from_secs(1);
@@ -304,21 +302,6 @@ const fn status_advice(status: Status) -> (&'static str, Persistence) {
     }
 }
 
-/// Runs what waits for the kernel, with a bound.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, NotReady> + Send + 'static,
-) -> Result<T, NotReady> {
-    let hung = |problem: &str| NotReady::Link {
-        name: "(any)".to_owned(),
-        source: std::io::Error::other(problem.to_owned()),
-    };
-    match tokio::time::timeout(LINK_LIMIT, tokio::task::spawn_blocking(work)).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => Err(hung("the work was given up")),
-        Err(_) => Err(hung("the kernel does not answer")),
-    }
-}
-
 /// Connects.
 pub(super) async fn connect(
     control: Control,
@@ -375,7 +358,7 @@ pub(super) async fn disconnect(control: Option<Control>, interface: Option<Inter
     let held = session.held;
     drop(session.alive);
     if let Some(interface) = interface
-        && let Err(error) = blocking(move || interface.clear()).await
+        && let Err(error) = net::bounded(move || interface.clear()).await
     {
         tracing::warn!(%error, "the network interface was not cleared");
     }

@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 use super::connecting::ppp::{self, PppHandle};
 use super::control::{Control, Events};
 use crate::config::PortAddress;
+use crate::net;
+use crate::net::interface::{Driver, Interface, NotReady};
 use crate::port::at::{AtPort, Lane};
 use crate::port::mbim::{self as mbim_port, MbimHandle};
 use crate::port::qmi::{self, QmiHandle};
@@ -20,7 +22,6 @@ use crate::port::trace::Trace;
 use crate::port::{OpenErrorKind, OpenPort, open_serial};
 use crate::resource::{Ims, ImsRegistration, ImsService, PortRole, PortState};
 use crate::supervisor;
-use crate::wan::interface::{Driver, Interface, NotReady};
 
 /// Indications that may wait for the actor.
 const EVENT_DEPTH: usize = 64;
@@ -277,7 +278,7 @@ async fn synchronise(handle: &QmiHandle) -> Result<(), String> {
 
 /// Looks whether the interface can be used, and takes away what a broker that was killed has left on it.
 async fn prepare(interface: Interface) -> Result<Interface, NotReady> {
-    super::connecting::blocking(move || {
+    net::bounded(move || {
         interface.check()?;
         match interface.clear_stale() {
             Ok(true) => tracing::warn!(

@@ -11,6 +11,7 @@ use super::contexts::Credentials;
 use super::{BringUp, BringUpError, Progress};
 use crate::config::CarrierConfig;
 use crate::resource::{Carrier, CarrierSource};
+use crate::supervisor;
 
 /// A SIM answers within a second; one that does not has to leave time for the other stages.
 const FILE_LIMIT: Duration = Duration::from_secs(8);
@@ -76,7 +77,7 @@ async fn issuer(plmn: &Plmn, evidence: &Evidence, database: PathBuf) -> (Option<
     let or_first = known.is_none();
     let (wanted, name) = (plmn.clone(), evidence.service_provider_name.clone());
     // Half a megabyte of XML, read from front to back, and only for carriers that the table lacks.
-    let reading = tokio::task::spawn_blocking(move || {
+    let reading = supervisor::on_disk(move || {
         let file = std::fs::File::open(&database).ok()?;
         provider_info::look_up(BufReader::new(file), &wanted, &name, or_first)
             .inspect_err(

@@ -125,7 +125,7 @@ impl Serving<'_> {
                 let path = make_room(&config, &name)?;
                 record(&path, rate, listener).map(|recording| (recording, path))
             };
-            let begun = match supervisor::blocking("recording", begin) {
+            let begun = match supervisor::thread("recording", begin) {
                 Ok(begun) => begun.await.unwrap_or_else(|_| Err(io::Error::other("its thread died"))),
                 Err(error) => Err(error),
             };

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Role, WanActor, blocking};
+use super::{Role, WanActor, bounded};
 use crate::resource::WanRole;
 use crate::wan::abort;
 use crate::wan::claim::Claim;
@@ -40,7 +40,7 @@ impl WanActor {
         self.unclean = false;
         let is_off = self.config.mode == super::Mode::Off;
         let metric = self.config.metric;
-        match blocking(move || route::lead_to_primary(metric)).await {
+        match bounded(move || route::lead_to_primary(metric)).await {
             Ok(0) => {}
             Ok(count) => tracing::warn!(count, "routes and rules of an earlier life were removed"),
             // Without the capability there was none in the earlier life either.
@@ -91,7 +91,7 @@ impl WanActor {
 
     async fn restore_name_servers(&mut self, interface: &str) {
         let (servers, interface) = (self.name_servers.clone(), interface.to_owned());
-        if let Err(error) = blocking(move || servers.restore(&interface)).await {
+        if let Err(error) = bounded(move || servers.restore(&interface)).await {
             tracing::warn!(%error, "the name servers were not put back");
         }
     }
@@ -107,7 +107,7 @@ impl WanActor {
                 let claim = self.claim.take();
                 let metric = self.config.metric;
                 if claim.is_some()
-                    && let Err(error) = blocking(move || route::lead_to_primary(metric)).await
+                    && let Err(error) = bounded(move || route::lead_to_primary(metric)).await
                 {
                     self.leading_problem = format!("routes were not removed: {error}");
                     tracing::error!(%error, "the routes through the modem were not removed");
@@ -150,7 +150,7 @@ impl WanActor {
         let interface = self.snapshots.borrow().bearer.interface.clone();
         let primary = self.primary.as_ref().map(|primary| primary.name.clone());
         let metric = self.config.metric;
-        blocking(move || {
+        bounded(move || {
             let seen = survey::survey()?;
             let find = |name: &str| seen.iter().find(|seen| seen.name == name).cloned();
             let backup = find(&interface).ok_or(std::io::ErrorKind::NotFound)?;
@@ -164,7 +164,7 @@ impl WanActor {
 
     async fn lead_along(&mut self, ways: Ways) {
         let led = ways.clone();
-        match blocking(move || route::lead_to_backup(&led)).await {
+        match bounded(move || route::lead_to_backup(&led)).await {
             Ok(()) => self.leading_problem.clear(),
             Err(error) => {
                 self.leading_problem = format!("routes were not set: {error}");
@@ -202,7 +202,7 @@ impl WanActor {
             let carrier: Vec<IpAddr> = bearer.name_servers.iter().flat_map(|server| server.parse()).collect();
             (bearer.interface.clone(), carrier)
         };
-        if let Err(error) = blocking(move || servers.switch(&interface, &carrier)).await {
+        if let Err(error) = bounded(move || servers.switch(&interface, &carrier)).await {
             self.leading_problem = format!("the name servers were not switched: {error}");
             tracing::error!(%error, "the name servers were not switched");
         }
@@ -212,7 +212,7 @@ impl WanActor {
         if !self.config.abort_connections || addresses.is_empty() {
             return;
         }
-        match blocking(move || abort::abort(&addresses)).await {
+        match bounded(move || abort::abort(&addresses)).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "connections of the address that leads nowhere were aborted"),
             // Without CONFIG_INET_DIAG_DESTROY they end by their own time-outs.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::{WanActor, blocking};
+use super::{WanActor, bounded};
 use crate::modem::Snapshot;
 use crate::refusal::Refusal;
 use crate::resource::{BearerState, CallState, Change, ChangeKind, MessageState, Persistence};
@@ -19,7 +19,7 @@ const BATCH: usize = 64;
 
 impl WanActor {
     pub(super) async fn look_at_links(&mut self) {
-        let seen = match blocking(survey::survey).await {
+        let seen = match bounded(survey::survey).await {
             Ok(seen) => seen,
             Err(error) => {
                 tracing::warn!(%error, "the links were not looked at");

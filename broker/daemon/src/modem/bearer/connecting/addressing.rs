@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use cellular::packet::{Family, Settings};
 
-use super::{ConnectError, Session, blocking, layout};
+use super::{ConnectError, Session, layout};
 use crate::config::{Addresses, DataConfig};
-use crate::wan::advertisement::{self, Advertised, AdvertisementError};
-use crate::wan::dhcp::{self, Lease};
-use crate::wan::interface::Interface;
+use crate::net;
+use crate::net::advertisement::{self, Advertised, AdvertisementError};
+use crate::net::dhcp::{self, Lease};
+use crate::net::interface::Interface;
 
 /// The kernel solicits every 4 s until a router answers (RFC 4861 10, RTR_SOLICITATION_INTERVAL).
 const ADVERTISEMENT_LIMIT: Duration = Duration::from_secs(15);
@@ -67,7 +68,7 @@ pub(super) async fn configure(
         return Err(ConnectError::NoAddress);
     }
     let interface = interface.clone();
-    Ok(blocking(move || interface.configure(&layout)).await?)
+    Ok(net::bounded(move || interface.configure(&layout)).await?)
 }
 
 /// Whether the address has to come by DHCP. What the settings say does not count then.
@@ -124,7 +125,7 @@ async fn lease(interface: &Interface, settings: &[Settings]) -> Result<Lease, Co
     let mut layout = layout(settings, None);
     layout.addresses.push((IpAddr::from(address), prefix));
     let asking = interface.clone();
-    blocking(move || asking.configure(&layout)).await?;
+    net::bounded(move || asking.configure(&layout)).await?;
     Ok(dhcp::acquire(&interface.name).await?)
 }
 

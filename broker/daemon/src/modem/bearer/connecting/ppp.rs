@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{ConnectError, Session};
 use crate::config::{DataConfig, DataFamilies};
+use crate::net::pppd::{self, Agreed, Pppd};
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::port::terminal::{Terminal, TerminalEnd};
 use crate::resource::Persistence;
 use crate::supervisor;
-use crate::wan::pppd::{self, Agreed, Pppd};
 
 /// The context that is defined where none has the access point: behind those for data and for the IMS.
 const CONTEXT: u8 = 3;

@@ -11,10 +11,11 @@ use cellular::qmi::wda::{self, LinkLayer};
 use cellular::qmi::wds::{self, Connection, Handle, NotStarted};
 use cellular::qmi::{Failure, ProtocolError, Request, Response};
 
-use super::{ConnectError, IN_USE_PAUSE, Session, blocking};
+use super::{ConnectError, IN_USE_PAUSE, Session};
 use crate::config::{DataConfig, DataFamilies};
+use crate::net;
+use crate::net::interface::Interface;
 use crate::port::qmi::QmiHandle;
-use crate::wan::interface::Interface;
 
 async fn ask(qmi: &QmiHandle, what: &'static str, request: Request) -> Result<Response, ConnectError> {
     let unanswered = |source| ConnectError::Unanswered { what, source };
@@ -43,7 +44,7 @@ async fn agree_on_raw_ip(qmi: &QmiHandle, interface: &Interface) -> Result<(), C
         Err(source) => return Err(ConnectError::Refused { what, source }),
     }
     let interface = interface.clone();
-    Ok(blocking(move || interface.set_raw_ip()).await?)
+    Ok(net::bounded(move || interface.set_raw_ip()).await?)
 }
 
 /// One family may fail when both are wanted: many networks have only one.

@@ -2,7 +2,7 @@
 //!
 //! An ordinary UDP socket does where the link is raw IP, if three things are seen to. The answer has to come by broadcast, which
 //! the request says. Where `rp_filter` is not 0, as on Debian, the kernel drops it unless a rule says that it comes the right
-//! way ([`route::admit_dhcp`]). And the interface has an address of the link meanwhile ([`BOOTSTRAP`]), because the
+//! way ([`admit_answers`]). And the interface has an address of the link meanwhile ([`BOOTSTRAP`]), because the
 //! kernel would send from that of another one.
 
 mod message;
@@ -18,12 +18,15 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, sets
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::actor::blocking;
-use super::route;
+use super::netlink::Netlink;
+use super::{address, bounded, rule};
 use message::{Answer, Kind, Question};
 
-pub(super) const SERVER_PORT: u16 = 67;
-pub(super) const CLIENT_PORT: u16 = 68;
+const SERVER_PORT: u16 = 67;
+const CLIENT_PORT: u16 = 68;
+
+/// The protocol number of IP.
+const UDP: u8 = 17;
 
 /// What the interface has while it asks: of the link (RFC 3927), so that nobody answers to it beyond.
 pub const BOOTSTRAP: (Ipv4Addr, u8) = (Ipv4Addr::new(169, 254, 109, 1), 32);
@@ -163,15 +166,31 @@ async fn ask(socket: &UdpSocket, question: Question, to: Ipv4Addr, end: Instant)
 pub async fn acquire(interface: &str) -> Result<Lease, LeaseError> {
     let socket = open(interface)?;
     let outcome = negotiate(&socket, interface).await;
-    if let Err(error) = blocking(|| route::admit_dhcp(false)).await {
+    if let Err(error) = bounded(|| admit_answers(false)).await {
         tracing::debug!(%error, "the rule for answers of a DHCP server was not removed");
     }
     outcome
 }
 
+/// Lets what DHCP servers answer by broadcast in through the modem's interface, or not any more. Where `rp_filter` is not 0 the
+/// kernel looks for the way back to the server, as for a datagram of this machine that has no address yet, and drops the
+/// answer if that way is another one.
+fn admit_answers(admit: bool) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    let range = |port: u16| [port.to_ne_bytes(), port.to_ne_bytes()].concat();
+    let body = rule::rule(Ipv4Addr::UNSPECIFIED.into(), address::TABLE, rule::DHCP_PREFERENCE)
+        .with(rule::FRA_IP_PROTO, &[UDP])
+        .with(rule::FRA_SPORT_RANGE, &range(CLIENT_PORT))
+        .with(rule::FRA_DPORT_RANGE, &range(SERVER_PORT));
+    match admit {
+        true => rule::add(&mut netlink, &body),
+        false => rule::remove(&mut netlink, &body),
+    }
+}
+
 async fn negotiate(socket: &UdpSocket, interface: &str) -> Result<Lease, LeaseError> {
     for limit in TRIES {
-        if let Err(error) = blocking(|| route::admit_dhcp(true)).await {
+        if let Err(error) = bounded(|| admit_answers(true)).await {
             tracing::warn!(%error, "answers of a DHCP server may be dropped by rp_filter");
         }
         let discover = Question {

@@ -34,28 +34,28 @@ const NLM_F_ACK: u16 = 0x004;
 const NLM_F_DUMP: u16 = 0x300;
 
 /// Replaces what is there already.
-pub(super) const NLM_F_REPLACE: u16 = 0x100;
+pub(crate) const NLM_F_REPLACE: u16 = 0x100;
 /// Creates what is not there.
-pub(super) const NLM_F_CREATE: u16 = 0x400;
+pub(crate) const NLM_F_CREATE: u16 = 0x400;
 /// Fails where it is there already.
-pub(super) const NLM_F_EXCL: u16 = 0x200;
+pub(crate) const NLM_F_EXCL: u16 = 0x200;
 /// Adds it behind what is there with the same key.
-pub(super) const NLM_F_APPEND: u16 = 0x800;
+pub(crate) const NLM_F_APPEND: u16 = 0x800;
 
 /// The body of a message: a structure, then attributes.
 #[derive(Clone, Debug)]
-pub(super) struct Body(Vec<u8>);
+pub(crate) struct Body(Vec<u8>);
 
 impl Body {
     /// A body that begins with a structure.
-    pub(super) fn new(structure: &[u8]) -> Self {
+    pub(crate) fn new(structure: &[u8]) -> Self {
         let mut body = Self(structure.to_vec());
         body.pad();
         body
     }
 
     /// Adds an attribute.
-    pub(super) fn with(mut self, kind: u16, value: &[u8]) -> Self {
+    pub(crate) fn with(mut self, kind: u16, value: &[u8]) -> Self {
         // No value here comes near the 16 bits of a length.
         self.0.extend(((4 + value.len()) as u16).to_ne_bytes());
         self.0.extend(kind.to_ne_bytes());
@@ -65,7 +65,7 @@ impl Body {
     }
 
     /// Adds an attribute of 32 bits.
-    pub(super) fn with_u32(self, kind: u16, value: u32) -> Self {
+    pub(crate) fn with_u32(self, kind: u16, value: u32) -> Self {
         self.with(kind, &value.to_ne_bytes())
     }
 
@@ -75,7 +75,7 @@ impl Body {
 }
 
 /// The attributes after a structure.
-pub(super) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(mut octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let (&[low, high, kind_low, kind_high], _) = octets.split_first_chunk()?;
         let length = usize::from(u16::from_ne_bytes([low, high]));
@@ -99,14 +99,14 @@ fn messages(mut octets: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {
 }
 
 /// What the kernel tells on its own.
-pub(super) struct Announcements {
+pub(crate) struct Announcements {
     /// Nothing is asked of it but `read` and readiness, which a netlink socket has as well as a pipe.
     descriptor: pipe::Receiver,
 }
 
 impl Announcements {
     /// Listens from now on to groups: bits as in `RTMGRP_…` of `rtnetlink(7)`, one for each `RTNLGRP_…` beyond them.
-    pub(super) fn open(groups: u32) -> io::Result<Self> {
+    pub(crate) fn open(groups: u32) -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let descriptor: OwnedFd = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
         bind(descriptor.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
@@ -117,7 +117,7 @@ impl Announcements {
 
     /// Waits until there is something, and reads all of it; `each` gets the kind and the body of every message. Messages may
     /// have been lost: what they were about has to be looked at.
-    pub(super) async fn next(&self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub(crate) async fn next(&self, mut each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         self.descriptor.readable().await?;
         // What does not fit is cut off, and no message then.
         let mut buffer = [0; ANNOUNCEMENT_SIZE];
@@ -135,19 +135,19 @@ impl Announcements {
 }
 
 /// A socket to the kernel.
-pub(super) struct Netlink {
+pub(crate) struct Netlink {
     socket: OwnedFd,
     sequence: u32,
 }
 
 impl Netlink {
     /// To what knows links, addresses, routes and rules.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         Self::open_protocol(SockProtocol::NetlinkRoute)
     }
 
     /// To what knows the sockets of all programs (`sock_diag(7)`).
-    pub(super) fn open_sockets() -> io::Result<Self> {
+    pub(crate) fn open_sockets() -> io::Result<Self> {
         Self::open_protocol(SockProtocol::NetlinkSockDiag)
     }
 
@@ -159,17 +159,17 @@ impl Netlink {
     }
 
     /// Changes something.
-    pub(super) fn change(&mut self, kind: u16, flags: u16, body: &Body) -> io::Result<()> {
+    pub(crate) fn change(&mut self, kind: u16, flags: u16, body: &Body) -> io::Result<()> {
         self.exchange(kind, flags | NLM_F_ACK, body, |_, _| {})
     }
 
     /// Lists something; `each` gets the kind and the body of every entry.
-    pub(super) fn list(&mut self, kind: u16, body: &Body, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub(crate) fn list(&mut self, kind: u16, body: &Body, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         self.exchange(kind, NLM_F_DUMP, body, each)
     }
 
     /// Asks for one thing.
-    pub(super) fn get(&mut self, kind: u16, body: &Body, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
+    pub(crate) fn get(&mut self, kind: u16, body: &Body, each: impl FnMut(u16, &[u8])) -> io::Result<()> {
         self.exchange(kind, NLM_F_ACK, body, each)
     }
 

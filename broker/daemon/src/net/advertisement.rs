@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::actor::blocking;
 use super::address::Link;
+use super::bounded;
 use super::netlink::Announcements;
 
 const SETTINGS: &str = "/proc/sys/net/ipv6/conf";
@@ -180,7 +180,7 @@ fn name_servers(body: &[u8], index: u32) -> Vec<Ipv6Addr> {
 
 async fn usable(interface: &str) -> io::Result<Vec<(Ipv6Addr, u8)>> {
     let name = interface.to_owned();
-    blocking(move || Link::find(&name)?.usable_v6()).await
+    bounded(move || Link::find(&name)?.usable_v6()).await
 }
 
 /// Gets an address, within a time, with the link-local address that the session told, if it told one (3GPP 23.060 9.2.1.1 has
@@ -197,7 +197,7 @@ pub async fn acquire(
     let end = Instant::now() + limit;
     let announcements = Announcements::open(GROUP_ADDRESSES | GROUP_OPTIONS).map_err(failed)?;
     let name = interface.to_owned();
-    let index = blocking(move || solicit(&name, link_local)).await.map_err(failed)??;
+    let index = bounded(move || solicit(&name, link_local)).await.map_err(failed)??;
     let mut servers = Vec::new();
     let address = loop {
         if let Some(address) = usable(interface).await.map_err(failed)?.first() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::address::{Layout, Link};
 use super::advertisement;
 use super::pppd;
+use crate::supervisor::Hung;
 
 /// `CAP_NET_ADMIN`, by its number in `capability(7)`.
 const CAP_NET_ADMIN: u32 = 12;
@@ -97,6 +98,8 @@ pub enum NotReady {
     },
     #[error("the network interface {name} cannot be configured: {source}")]
     Link { name: String, source: io::Error },
+    #[error("the network interface cannot be configured: {0}")]
+    Hung(#[from] Hung),
 }
 
 impl Interface {
