@@ -501,7 +501,10 @@ async fn every_state_of_a_sim_that_needs_somebody_says_what_to_do() {
 
 #[tokio::test(start_paused = true)]
 async fn the_carrier_is_found_by_name_in_the_package_and_overruled_by_the_configuration() {
-    let database = concat!(env!("CARGO_MANIFEST_DIR"), "/../modem/tests/data/serviceproviders.xml");
+    let database = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../cellular/tests/data/serviceproviders.xml"
+    );
     let card = |imsi: &str, name: &str, mnc_length| simulator::Config {
         imsi: imsi.to_owned(),
         service_provider_name: name.to_owned(),
