@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arbitration;
 pub mod at;
 pub mod call;
 pub mod carrier;

@@ -348,6 +348,22 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Whether whoever asked, for something that may have to wait, waits no more.
+    fn is_given_up(&self) -> bool {
+        match self {
+            Request::OpenTerminal { reply, .. } => reply.is_closed(),
+            Request::ScanOperators { reply } => reply.is_closed(),
+            Request::SelectOperator { reply, .. } | Request::SetNetworkModes { reply, .. } => reply.is_closed(),
+            Request::RestartSim { reply } => reply.is_closed(),
+            Request::Reset { reply, .. }
+            | Request::SetFunctionality { reply, .. }
+            | Request::SwitchComposition { reply, .. } => reply.is_closed(),
+            _ => false,
+        }
+    }
+}
+
 /// How full a message storage of the modem is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageUse {

@@ -197,6 +197,9 @@ impl From<crate::port::at::AtError> for Refusal {
             } => Refusal::ModemDisconnected {
                 detail: "its AT port closed before it answered".to_owned(),
             },
+            AtError::Withdrawn => Refusal::ModemTimeout {
+                command: "the commands before this one".to_owned(),
+            },
             AtError::Failed { command, .. } => Refusal::ModemTimeout { command },
         }
     }

@@ -80,7 +80,7 @@ impl BringUpError {
     fn is_final(&self) -> bool {
         use cellular::at::Failure;
         match self {
-            BringUpError::Gone | BringUpError::At(AtError::Closed) => true,
+            BringUpError::Gone | BringUpError::At(AtError::Closed | AtError::Withdrawn) => true,
             BringUpError::At(AtError::Failed { failure, .. }) => matches!(failure, Failure::PortClosed { .. }),
             BringUpError::Refused(..) | BringUpError::TooSlow(..) | BringUpError::Unusable(_) => false,
         }

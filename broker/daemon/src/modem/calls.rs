@@ -24,7 +24,7 @@ use super::Reply;
 use super::serving::Serving;
 use crate::audio::{AttachOptions, Owner, Recording};
 use crate::config::{OnAbandoned, RecordedCalls};
-use crate::port::at::{AtError, Lane};
+use crate::port::at::{AtError, Lane, Ticket};
 use crate::port::trace::Direction;
 use crate::refusal::Refusal;
 use crate::resource::{
@@ -71,6 +71,8 @@ pub(super) enum Done {
         outcome: Box<Result<Queued<Call>, Refusal>>,
         reply: Reply<Call>,
     },
+    /// Nobody waits for it any more, and the modem never saw it.
+    NotDialled(String),
     Answered(CallKey, Result<ResultCode, AtError>),
     HungUp(CallKey, Result<ResultCode, AtError>),
     ChangedPlaces(CallKey, Result<ResultCode, AtError>),
@@ -108,6 +110,10 @@ struct Live {
     answering: Vec<Reply<Call>>,
     ending: Vec<Reply<Call>>,
     holding: Vec<Holding>,
+    /// Commands about it that may still wait for the port. They end with it: the next call must not hear of them.
+    tickets: Vec<Ticket>,
+    /// Dropped with it.
+    alive: watch::Sender<()>,
     updates: Vec<mpsc::Sender<CallUpdate>>,
     keypad: Keypad,
     /// It is to be recorded once its audio is on.
@@ -189,6 +195,16 @@ impl Calls {
     fn plan_list(&mut self, wait: Duration) {
         let at = Instant::now() + wait;
         self.next_list = Some(self.next_list.map_or(at, |planned| planned.min(at)));
+    }
+}
+
+impl Live {
+    /// The place in the queue of a command that is about this call alone.
+    fn ticket(&mut self) -> Ticket {
+        self.tickets.retain(Ticket::waits);
+        let ticket = Ticket::default();
+        self.tickets.push(ticket.clone());
+        ticket
     }
 }
 
@@ -303,6 +319,8 @@ impl Serving<'_> {
             answering: Vec::new(),
             ending: Vec::new(),
             holding: Vec::new(),
+            tickets: Vec::new(),
+            alive: watch::Sender::default(),
             updates: Vec::new(),
             keypad: Keypad::default(),
             record: self.modem.setup.voice.recording.calls == RecordedCalls::Always,
@@ -372,6 +390,9 @@ impl Serving<'_> {
             End::NotConnected => CallEndCause::NotConnected,
             End::Lost => CallEndCause::Lost,
         }));
+        for ticket in live.tickets.drain(..) {
+            ticket.withdraw();
+        }
         let refusal = || Refusal::CallState {
             state: CallState::Disconnected,
         };
@@ -396,7 +417,7 @@ impl Serving<'_> {
         if let Audio::On(open) = audio {
             let at = self.link.at_calls.clone();
             self.start(async move {
-                open.close(lost.then_some(()).map_or(Some(&at), |()| None)).await;
+                open.close((!lost).then_some(&at)).await;
                 super::Done::Answered
             });
         }
@@ -476,6 +497,7 @@ impl Serving<'_> {
                 outcome,
                 reply,
             } => self.dialled(&call_id, *outcome, reply).await,
+            Done::NotDialled(call_id) => self.dial_given_up(&call_id).await,
             Done::Answered(key, outcome) => self.answered(key, outcome).await,
             Done::HungUp(key, outcome) => self.hung_up(key, outcome),
             Done::ChangedPlaces(key, outcome) => self.changed_places(key, outcome),

@@ -4,6 +4,7 @@ mod wanted;
 
 use std::time::Duration;
 
+use cellular::arbitration::{Verdict, Wanted};
 use cellular::at::command::{self, Functionality};
 use cellular::at::reply;
 use cellular::profile::sim7600;
@@ -14,7 +15,7 @@ use super::{ModemActor, Reply};
 use crate::config::CompositionPolicy;
 use crate::port::at::{AtHandle, Lane};
 use crate::refusal::Refusal;
-use crate::resource::{BearerState, Degradation, Health, MessageState, ModemStatus, Stage};
+use crate::resource::{Degradation, Health, ModemStatus, Stage};
 use wanted::Awaited;
 
 /// Before the broker switches by itself to the same composition again: a module that leaves it has a reason.
@@ -53,10 +54,8 @@ pub(super) struct Switches {
 }
 
 impl Serving<'_> {
-    pub(super) fn reset(&mut self, force: bool, reply: Reply<ModemStatus>) {
-        if let (Some(state), false) = (self.calls.state(), force) {
-            return drop(reply.send(Err(Refusal::CallState { state })));
-        }
+    pub(super) fn reset(&mut self, reply: Reply<ModemStatus>) {
+        self.told_to_restart = true;
         let at = self.link.at.clone();
         self.start(async move {
             let outcome = set(&at, "AT+CRESET", command::reset()).await;
@@ -65,9 +64,7 @@ impl Serving<'_> {
     }
 
     pub(super) fn set_functionality(&mut self, level: Functionality, reply: Reply<ModemStatus>) {
-        if let (Some(state), true) = (self.calls.state(), level != Functionality::Full) {
-            return drop(reply.send(Err(Refusal::CallState { state })));
-        }
+        self.changing_radio = true;
         let at = self.link.at.clone();
         self.start(async move {
             let outcome = set(&at, "AT+CFUN", command::functionality(level)).await;
@@ -77,33 +74,15 @@ impl Serving<'_> {
 
     /// Asks the module first which compositions it has.
     pub(super) fn switch_composition(&mut self, product: u16, reply: Option<Reply<ModemStatus>>) {
-        if let Err(refusal) = self.may_switch(product) {
+        if let Err(refusal) = has_at(product) {
             return answer(reply, Err(refusal));
         }
+        self.told_to_restart = true;
         let at = self.link.at.clone();
         self.start(async move {
             let listed = listed(&at).await;
             super::Done::Composition(Done::Listed(product, listed, reply))
         });
-    }
-
-    fn may_switch(&self, product: u16) -> Result<(), Refusal> {
-        if let Some(state) = self.calls.state() {
-            return Err(Refusal::CallState { state });
-        }
-        if self.messages.is_sending() {
-            return Err(Refusal::MessageState {
-                state: MessageState::Sending,
-            });
-        }
-        let unreachable = sim7600::composition(product).is_some_and(|composition| !composition.has_at());
-        if unreachable {
-            return Err(Refusal::FieldInvalid {
-                field: "composition",
-                problem: format!("{product:04X} has no AT port: the broker could not reach the modem any more"),
-            });
-        }
-        Ok(())
     }
 
     pub(super) async fn composition_done(&mut self, done: Done) -> Option<End> {
@@ -115,10 +94,12 @@ impl Serving<'_> {
                 ))
             }
             Done::Reset(Err(refusal), reply) => {
+                self.told_to_restart = false;
                 let _ = reply.send(Err(refusal));
                 None
             }
             Done::FunctionalitySet(level, outcome, reply) => {
+                self.changing_radio = false;
                 if outcome.is_ok() {
                     self.functionality_set(level).await;
                 }
@@ -134,7 +115,10 @@ impl Serving<'_> {
                             super::Done::Composition(Done::Switched(product, outcome, reply))
                         });
                     }
-                    Ok(None) => answer(reply, Ok(self.modem.status.clone())),
+                    Ok(None) => {
+                        self.told_to_restart = false;
+                        answer(reply, Ok(self.modem.status.clone()));
+                    }
                     Err(refusal) => self.not_switched(product, refusal, reply).await,
                 }
                 None
@@ -158,7 +142,7 @@ impl Serving<'_> {
 
     /// The command, or none if the module is in this composition already. A call may have come while the list was read.
     fn chosen(&self, product: u16, listed: &[u16]) -> Result<Option<command::Command>, Refusal> {
-        self.may_switch(product)?;
+        self.may_go_on(Wanted::Composition)?;
         let present = self.modem.device.as_ref().map(|device| device.product);
         if present == Some(product) {
             return Ok(None);
@@ -177,6 +161,7 @@ impl Serving<'_> {
 
     /// A switch that the policy wants is not tried again: the module said why not.
     async fn not_switched(&mut self, product: u16, refusal: Refusal, reply: Option<Reply<ModemStatus>>) {
+        self.told_to_restart = false;
         let passing = matches!(refusal, Refusal::CallState { .. } | Refusal::MessageState { .. });
         if passing && reply.is_none() {
             // It follows as soon as nothing is in its way.
@@ -237,11 +222,8 @@ impl Serving<'_> {
         let rested = switches
             .last
             .is_none_or(|(last, when)| last != wanted || when.elapsed() >= DWELL);
-        let in_use = !matches!(
-            self.modem.bearer.state,
-            BearerState::NotReady | BearerState::Disconnected
-        );
-        let quiet = self.modem.status.stage == Stage::Ready && !in_use && self.may_switch(wanted).is_ok();
+        let quiet =
+            self.modem.status.stage == Stage::Ready && self.verdict(Wanted::PolicyComposition) == Verdict::Begin;
         if wanted == present || switches.unreachable == Some(wanted) || !rested || !quiet {
             return;
         }
@@ -292,6 +274,17 @@ impl ModemActor {
             answer(switching.reply, Err(not_reached(switching.product)));
         }
     }
+}
+
+/// A module without an AT port is out of the broker's reach for good.
+fn has_at(product: u16) -> Result<(), Refusal> {
+    if sim7600::composition(product).is_none_or(sim7600::Composition::has_at) {
+        return Ok(());
+    }
+    Err(Refusal::FieldInvalid {
+        field: "composition",
+        problem: format!("{product:04X} has no AT port: the broker could not reach the modem any more"),
+    })
 }
 
 fn not_reached(product: u16) -> Refusal {

@@ -51,7 +51,6 @@ impl Link {
         addresses: BTreeMap<PortRole, PortAddress>,
         trace: Trace,
     ) -> Result<Link, Absence> {
-        let (sender, events) = mpsc::channel(EVENT_DEPTH);
         let mut ports = Vec::new();
         let mut open = BTreeMap::new();
         let mut hangs = false;
@@ -62,8 +61,7 @@ impl Link {
             }
             match open_serial(address, &lock_directory).await {
                 Ok(opened) => {
-                    let started = AtPort::start(role, &modem, opened, Config::default(), sender.clone(), trace.clone());
-                    open.insert(role, started);
+                    open.insert(role, opened);
                     ports.push(port(role, address, PortState::Open, String::new()));
                 }
                 Err(error) => {
@@ -72,22 +70,44 @@ impl Link {
                 }
             }
         }
-        let serving_at = [PortRole::At, PortRole::AtCalls]
-            .into_iter()
-            .find(|role| open.contains_key(role));
-        let Some(serving_at) = serving_at else {
+        if open.is_empty() {
             let detail = ports
                 .iter()
                 .find(|port| port.role == PortRole::At && !port.detail.is_empty())
                 .map_or_else(|| "no AT port".to_owned(), |port| port.detail.clone());
             return Err(Absence { ports, detail, hangs });
+        }
+        Ok(Link::over(modem, lock_directory, addresses, trace, ports, open))
+    }
+
+    /// Starts a task for each of these ports, of which there is one at least.
+    pub(super) fn over(
+        modem: String,
+        lock_directory: PathBuf,
+        addresses: BTreeMap<PortRole, PortAddress>,
+        trace: Trace,
+        ports: Vec<Port>,
+        opened: BTreeMap<PortRole, OpenPort>,
+    ) -> Link {
+        let (sender, events) = mpsc::channel(EVENT_DEPTH);
+        let open: BTreeMap<_, _> = opened
+            .into_iter()
+            .map(|(role, port)| {
+                let started = AtPort::start(role, &modem, port, Config::default(), sender.clone(), trace.clone());
+                (role, started)
+            })
+            .collect();
+        let serving_at = if open.contains_key(&PortRole::At) {
+            PortRole::At
+        } else {
+            PortRole::AtCalls
         };
         let serving_calls = if open.contains_key(&PortRole::AtCalls) {
             PortRole::AtCalls
         } else {
             serving_at
         };
-        Ok(Link {
+        Link {
             at: open[&serving_at].handle(PortRole::At),
             at_calls: open[&serving_calls].handle(PortRole::AtCalls),
             audio: addresses.get(&PortRole::Audio).cloned(),
@@ -104,7 +124,7 @@ impl Link {
             sender,
             open,
             serving: BTreeMap::from([(PortRole::At, serving_at), (PortRole::AtCalls, serving_calls)]),
-        })
+        }
     }
 
     /// Which port serves a role at present.

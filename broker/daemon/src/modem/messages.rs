@@ -107,6 +107,7 @@ pub(super) struct Messages {
     /// When the next message is due that waits for its time. By the clock on the wall, which may be set meanwhile.
     scheduled: Option<Timestamp>,
     stopped: watch::Sender<bool>,
+    held_back: watch::Sender<bool>,
 }
 
 impl Messages {
@@ -134,6 +135,7 @@ impl Messages {
             resume_sending: None,
             scheduled: None,
             stopped: watch::Sender::new(false),
+            held_back: watch::Sender::new(false),
         }
     }
 
@@ -293,12 +295,12 @@ impl Messages {
     }
 
     /// When something is to be done that nothing announces.
-    pub(super) fn deadline(&self, registered: bool) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         if !self.usable {
             return None;
         }
         let receiving = self.resume_receiving.filter(|_| !self.receiving);
-        let may_send = registered && !self.sending;
+        let may_send = !*self.held_back.borrow() && !self.sending;
         let resumed = self.resume_sending.filter(|_| may_send && self.may_be_queued);
         let scheduled = self.scheduled.filter(|_| may_send).map(|time| {
             let left = time.duration_since(Timestamp::now()).max(jiff::SignedDuration::ZERO);
@@ -307,9 +309,16 @@ impl Messages {
         [receiving, resumed, scheduled].into_iter().flatten().min()
     }
 
+    /// Says whether the next message may begin. The one that is on its way goes on.
+    pub(super) fn hold_back(&mut self, is: bool) {
+        self.held_back
+            .send_if_modified(|held| std::mem::replace(held, is) != is);
+    }
+
     /// Work that can be started now.
-    pub(super) fn due(&mut self, registered: bool) -> Vec<Work> {
+    pub(super) fn due(&mut self) -> Vec<Work> {
         let now = Instant::now();
+        let allowed = !*self.held_back.borrow();
         let mut work: Vec<Work> = Vec::new();
         if self.usable && self.resume_receiving.take_if(|at| *at <= now).is_some() {
             self.sweep = true;
@@ -322,7 +331,7 @@ impl Messages {
             self.may_be_queued = true;
         }
         let resumed = self.resume_sending.is_none_or(|at| at <= now);
-        if self.usable && registered && !self.sending && self.may_be_queued && resumed {
+        if self.usable && allowed && !self.sending && self.may_be_queued && resumed {
             self.sending = true;
             self.may_be_queued = false;
             self.resume_sending = None;
@@ -331,6 +340,7 @@ impl Messages {
                 modem: self.modem.clone(),
                 at: self.at.clone(),
                 stopped: self.stopped.subscribe(),
+                held_back: self.held_back.subscribe(),
             };
             work.push(Box::pin(async move {
                 super::Done::Message(Done::Sent(sender.send_queued().await))
@@ -370,6 +380,7 @@ impl Messages {
                 self.sending = false;
                 match resume {
                     Resume::WhenQueued => self.scheduled = None,
+                    Resume::WhenAllowed => self.may_be_queued = true,
                     Resume::At(time) => self.scheduled = Some(time),
                     Resume::After(pause) => {
                         self.may_be_queued = true;

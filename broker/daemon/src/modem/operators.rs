@@ -3,6 +3,7 @@
 //! Each may take minutes and take the modem off its network. So none begins during a call, one at a time is under way, and a
 //! call that comes in ends a scan.
 
+use cellular::arbitration::Activity;
 use cellular::at::command::{self, PreferredMode};
 use cellular::at::reply::{self, FoundOperator};
 use cellular::qmi::nas::{self, RadioInterface};
@@ -14,39 +15,37 @@ use super::{Done, Reply, network};
 use crate::port::at::{AtHandle, Lane};
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
-use crate::resource::{AccessTechnology, BearerState, CallState, NetworkStatus, Stage};
+use crate::resource::{AccessTechnology, NetworkStatus};
 
 /// What is under way with the network: at most one of the three.
 #[derive(Default)]
-pub(super) struct Undertaking(Option<(&'static str, oneshot::Sender<CallState>)>);
+pub(super) struct Undertaking(Option<(Activity, &'static str, oneshot::Sender<Refusal>)>);
 
 impl Undertaking {
     /// Begins one. It is over when the receiver is gone, and to be given up when that is told.
-    fn begin(&mut self, what: &'static str) -> oneshot::Receiver<CallState> {
+    fn begin(&mut self, activity: Activity, what: &'static str) -> oneshot::Receiver<Refusal> {
         let (stop, stopped) = oneshot::channel();
-        self.0 = Some((what, stop));
+        self.0 = Some((activity, what, stop));
         stopped
     }
 
-    pub(super) fn under_way(&self) -> Option<&'static str> {
-        let (what, stop) = self.0.as_ref()?;
-        (!stop.is_closed()).then_some(*what)
+    /// What it is, and what people call it.
+    pub(super) fn under_way(&self) -> Option<(Activity, &'static str)> {
+        let (activity, what, stop) = self.0.as_ref()?;
+        (!stop.is_closed()).then_some((*activity, *what))
     }
 }
 
 impl Serving<'_> {
     /// Scans. Whoever asked and does not wait any more ends it.
     pub(super) fn scan_operators(&mut self, mut reply: Reply<Vec<FoundOperator>>) {
-        if let Err(refusal) = self.may_change_network() {
-            return drop(reply.send(Err(refusal)));
-        }
-        let stopped = self.undertaking.begin("a scan for operators");
+        let stopped = self.undertaking.begin(Activity::Scan, "a scan for operators");
         let at = self.link.at.clone();
         self.start(async move {
             let outcome = tokio::select! {
                 biased;
                 () = reply.closed() => return Done::Answered,
-                Ok(state) = stopped => Err(Refusal::CallState { state }),
+                Ok(refusal) = stopped => Err(refusal),
                 found = scan(&at) => found,
             };
             let _ = reply.send(outcome);
@@ -54,11 +53,11 @@ impl Serving<'_> {
         });
     }
 
-    /// A call is there: a scan would keep the radio from it.
-    pub(super) fn yield_scan_to_call(&mut self) {
-        if let (Some((_, stop)), Some(state)) = (self.undertaking.0.take(), self.calls.state()) {
+    /// Ends a scan; whoever waits for it hears why.
+    pub(super) fn end_scan(&mut self, why: Refusal) {
+        if let Some((_, _, stop)) = self.undertaking.0.take_if(|(activity, ..)| *activity == Activity::Scan) {
             // An error means that it is over.
-            let _ = stop.send(state);
+            let _ = stop.send(why);
         }
     }
 
@@ -68,10 +67,9 @@ impl Serving<'_> {
         technology: Option<AccessTechnology>,
         reply: Reply<NetworkStatus>,
     ) {
-        if let Err(refusal) = self.may_change_network() {
-            return drop(reply.send(Err(refusal)));
-        }
-        let under_way = self.undertaking.begin("a selection of an operator");
+        let under_way = self
+            .undertaking
+            .begin(Activity::NetworkChange, "a selection of an operator");
         let at = self.link.at.clone();
         self.start(async move {
             let _under_way = under_way;
@@ -86,10 +84,9 @@ impl Serving<'_> {
     }
 
     pub(super) fn set_network_modes(&mut self, technologies: Vec<AccessTechnology>, reply: Reply<NetworkStatus>) {
-        if let Err(refusal) = self.may_change_network() {
-            return drop(reply.send(Err(refusal)));
-        }
-        let under_way = self.undertaking.begin("a change of the technologies");
+        let under_way = self
+            .undertaking
+            .begin(Activity::NetworkChange, "a change of the technologies");
         let (at, qmi) = (self.link.at.clone(), self.data.qmi());
         self.start(async move {
             let _under_way = under_way;
@@ -103,36 +100,6 @@ impl Serving<'_> {
             }
             Done::Network(reading, Some(reply))
         });
-    }
-
-    fn may_change_network(&self) -> Result<(), Refusal> {
-        let status = &self.modem.status;
-        if status.stage < Stage::Registering {
-            return Err(Refusal::ModemStarting {
-                stage: status.stage,
-                detail: status.stage_detail.clone(),
-            });
-        }
-        if let Some(state) = self.calls.state() {
-            return Err(Refusal::CallState { state });
-        }
-        // The port would be kept from them for minutes.
-        if let Some(session_id) = self.ussd.session_id() {
-            let session_id = session_id.to_owned();
-            return Err(Refusal::UssdBusy { session_id });
-        }
-        if self.terminal.is_taken() {
-            return Err(self.terminal_taken());
-        }
-        if let Some(what) = self.undertaking.under_way() {
-            return Err(Refusal::NetworkBusy { what });
-        }
-        if self.modem.bearer.state == BearerState::Connecting {
-            return Err(Refusal::NetworkBusy {
-                what: "setting up the data bearer",
-            });
-        }
-        Ok(())
     }
 }
 

@@ -38,6 +38,12 @@ pub(super) struct Services {
     restarting_sim: bool,
 }
 
+impl Services {
+    pub(super) fn is_restarting_sim(&self) -> bool {
+        self.restarting_sim
+    }
+}
+
 impl Serving<'_> {
     /// Asks the modem to tell of the card and of messages, once the port is open.
     pub(super) fn follow_services(&mut self) {

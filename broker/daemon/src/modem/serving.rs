@@ -1,11 +1,15 @@
 //! The actor's turns while the ports are open.
 
+mod admission;
 mod card;
 mod degradation;
 mod registration;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
+use cellular::arbitration::{Verdict, Wanted};
 use cellular::at::Urc;
 use cellular::recovery::Step;
 use futures_util::StreamExt as _;
@@ -27,11 +31,12 @@ use super::services::Services;
 use super::sim;
 use super::terminal::TerminalHold;
 use super::ussd::Ussd;
-use super::{Done, ModemActor, Request, Work, network};
+use super::{Done, ModemActor, Reply, Request, Work, network};
 use crate::config::OnAbandoned;
 use crate::port::at::{AtEvent, Lane};
 use crate::refusal::Refusal;
 use crate::resource::{Change, Degradation, Health, PortRole, PortState, SimState, Stage};
+use admission::Waiting;
 use degradation::Alarms;
 
 pub(super) use card::SimOutcome;
@@ -58,6 +63,13 @@ pub(super) struct Serving<'a> {
     pub(super) terminal: TerminalHold,
     pub(super) undertaking: Undertaking,
     pub(super) services: Services,
+    waiting: Waiting,
+    /// A PIN or a PUK is being used.
+    operating_sim: bool,
+    /// The radio is being switched off or on.
+    pub(super) changing_radio: bool,
+    /// The module was told to restart, or is about to be.
+    pub(super) told_to_restart: bool,
     work: FuturesUnordered<Work>,
     progress: mpsc::Receiver<Progress>,
     registered: watch::Sender<bool>,
@@ -179,6 +191,10 @@ impl<'a> Serving<'a> {
             terminal: TerminalHold::default(),
             undertaking: Undertaking::default(),
             services: Services::default(),
+            waiting: Waiting::default(),
+            operating_sim: false,
+            changing_radio: false,
+            told_to_restart: false,
             work,
             progress,
             registered,
@@ -223,6 +239,9 @@ impl<'a> Serving<'a> {
         // It waits for the SIM and the network, which no port can tell of any more.
         let _ = self.end_bring_up.send(());
         self.messages.stop();
+        self.waiting.refuse(|| Refusal::ModemDisconnected {
+            detail: "it went away meanwhile".to_owned(),
+        });
         // The sequence waits for another SIM for as long as there is somebody to tell of one.
         self.sim_changes = watch::Sender::new(0);
         self.end_data("the modem is gone").await;
@@ -282,8 +301,9 @@ impl<'a> Serving<'a> {
             .deadline()
             .into_iter()
             .chain(self.ussd.deadline())
-            .chain(self.messages.deadline(self.is_registered()))
+            .chain(self.messages.deadline())
             .chain(self.recovery_deadline())
+            .chain(self.waiting.deadline())
             .fold(turn.min(self.next_status), Instant::min);
         tokio::select! {
             biased;
@@ -304,7 +324,7 @@ impl<'a> Serving<'a> {
             Turn::Progress(progress) => self.progress(progress).await,
             Turn::Done(done) => self.done(done).await,
             Turn::Request(request) => {
-                self.request(request).await;
+                self.admit(request).await;
                 None
             }
             Turn::Data(event) => {
@@ -314,14 +334,11 @@ impl<'a> Serving<'a> {
             Turn::Deadline => self.deadline().await,
         };
         if end.is_none() {
-            if self.calls.state().is_some() {
-                self.yield_terminal_to_call();
-                self.yield_scan_to_call();
-                self.yield_ussd_to_call().await;
-            }
+            self.make_way_for_calls().await;
             self.assess_storages().await;
             self.assess_voice().await;
             self.follow_wanted_data().await;
+            self.take_up_waiting().await;
             self.follow_composition_policy();
             self.start_message_work();
         }
@@ -353,13 +370,32 @@ impl<'a> Serving<'a> {
         self.work.push(Box::pin(work));
     }
 
+    /// Answers somebody with the outcome of work. It is given up with whoever asked, so that a command that still waits for the
+    /// port is never sent for nobody.
+    pub(super) fn answer_with<T: Send + 'static>(
+        &mut self,
+        mut reply: Reply<T>,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) {
+        self.start(async move {
+            let answer = tokio::select! {
+                biased;
+                () = reply.closed() => return Done::Answered,
+                answer = work => answer,
+            };
+            let _ = reply.send(answer);
+            Done::Answered
+        });
+    }
+
     /// Whatever follows from what is known now.
     fn start_message_work(&mut self) {
         if let Some(work) = self.port_map.due(&self.modem.status) {
             self.start(async move { Done::PortMap(work.await) });
         }
-        let may_send = self.is_registered() && !self.holds_messages_back() && !self.sim_is_restarting();
-        for work in self.messages.due(may_send) {
+        let may_send = self.is_registered() && self.verdict(Wanted::Message) == Verdict::Begin;
+        self.messages.hold_back(!may_send);
+        for work in self.messages.due() {
             self.work.push(work);
         }
     }
@@ -556,13 +592,10 @@ impl<'a> Serving<'a> {
             Request::GetFix { reply } => self.get_fix(reply),
             Request::Execute { command, reply } => {
                 let at = self.link.at.clone();
-                self.start(async move {
-                    let result = at.execute(Lane::Background, command).await.map_err(Refusal::from);
-                    let _ = reply.send(result);
-                    Done::Answered
-                });
+                let work = async move { at.execute(Lane::Background, command).await.map_err(Refusal::from) };
+                self.answer_with(reply, work);
             }
-            Request::Reset { force, reply } => self.reset(force, reply),
+            Request::Reset { reply, .. } => self.reset(reply),
             Request::SetFunctionality { level, reply } => self.set_functionality(level, reply),
             Request::SwitchComposition { product, reply } => self.switch_composition(product, Some(reply)),
             Request::RefreshNetwork { reply } => self.read_status(Some(reply)),

@@ -8,7 +8,6 @@ use super::serving::Serving;
 use super::{Done, Reply, reliance};
 use crate::port::terminal::{Terminal, TerminalEnd};
 use crate::refusal::Refusal;
-use crate::resource::Stage;
 
 /// How long a terminal waits for the commands that are ahead of it.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
@@ -28,17 +27,20 @@ impl TerminalHold {
 
 impl Serving<'_> {
     /// Opens the terminal as soon as the port is free.
-    pub(super) fn open_terminal(&mut self, idle: Duration, reply: Reply<Terminal>) {
-        if let Err(refusal) = self.may_open_terminal() {
-            return drop(reply.send(Err(refusal)));
-        }
+    pub(super) fn open_terminal(&mut self, idle: Duration, mut reply: Reply<Terminal>) {
         let (stop, stopped) = oneshot::channel();
         self.terminal.stop = Some(stop);
         let at = self.link.at.clone();
         let restores = reliance::commands(self.modem.setup.voice.sample_rate);
         self.start(async move {
             let opening = at.open_terminal(idle, stopped, restores);
-            let opened = match tokio::time::timeout(OPEN_LIMIT, opening).await {
+            let opened = tokio::select! {
+                biased;
+                // Nobody waits for it any more, so nobody else has to.
+                () = reply.closed() => return Done::Answered,
+                opened = tokio::time::timeout(OPEN_LIMIT, opening) => opened,
+            };
+            let opened = match opened {
                 Ok(opened) => opened.map_err(Refusal::from),
                 Err(_) => Err(Refusal::ModemTimeout {
                     command: "the commands before the terminal".to_owned(),
@@ -47,35 +49,6 @@ impl Serving<'_> {
             let _ = reply.send(opened);
             Done::Answered
         });
-    }
-
-    fn may_open_terminal(&self) -> Result<(), Refusal> {
-        let status = &self.modem.status;
-        // Elsewhere the sequence that brings the modem up would wait for the terminal, and give the modem up.
-        if status.stage != Stage::Sim && status.stage < Stage::Registering {
-            return Err(Refusal::ModemStarting {
-                stage: status.stage,
-                detail: status.stage_detail.clone(),
-            });
-        }
-        if let Some(state) = self.calls.state() {
-            return Err(Refusal::CallState { state });
-        }
-        // The network's answer would go to the terminal.
-        if let Some(session_id) = self.ussd.session_id() {
-            let session_id = session_id.to_owned();
-            return Err(Refusal::UssdBusy { session_id });
-        }
-        if self.terminal.is_taken() {
-            return Err(self.terminal_taken());
-        }
-        Ok(())
-    }
-
-    pub(super) fn terminal_taken(&self) -> Refusal {
-        Refusal::TerminalTaken {
-            modem: self.modem.status.name.clone(),
-        }
     }
 
     /// A call is there: whoever has the terminal hears so, and the port is the broker's again.

@@ -10,10 +10,13 @@ use tokio::time::Instant;
 
 use super::serving::Serving;
 use super::{ContentHash, Reply};
-use crate::port::at::{AtError, Lane};
+use crate::port::at::{AtError, Lane, Ticket};
 use crate::refusal::Refusal;
-use crate::resource::{Change, Stage, UssdEndCause, UssdSession, UssdState};
+use crate::resource::{Change, UssdEndCause, UssdSession, UssdState};
 use crate::store::Queued;
+
+/// What is told of a session whose code never left.
+const NOTHING_SENT: &str = "before anything was sent";
 
 /// The sessions of a modem while its ports are open: at most one is alive.
 pub(super) struct Ussd {
@@ -27,6 +30,10 @@ struct Live {
     session: UssdSession,
     /// Whether the session is in the store, so that its changes may be.
     durable: bool,
+    /// The network knows of the session.
+    opened: bool,
+    /// The code or the reply that was sent last.
+    ticket: Ticket,
     /// Whoever waits for the network's next word.
     waiting: Vec<Reply<UssdSession>>,
 }
@@ -85,24 +92,18 @@ impl Serving<'_> {
             field: "code",
             problem: error.to_string(),
         });
-        let store = self.modem.setup.store.clone();
-        let command = match self.may_start_ussd().and(command) {
+        let command = match command {
             Ok(command) => command,
-            Err(refusal) => {
-                self.start(async move {
-                    let known = store.started_ussd(&request_id, &content_hash).await;
-                    let known = known.map_err(Refusal::from);
-                    let _ = reply.send(known.and_then(|known| known.ok_or(refusal)));
-                    super::Done::Answered
-                });
-                return;
-            }
+            Err(refusal) => return drop(reply.send(Err(refusal))),
         };
+        let store = self.modem.setup.store.clone();
         let session = UssdSession::begin(&self.modem.status.name, Some(request_id));
         self.ussd.dialogue.begin(Instant::now().into_std());
         self.ussd.live = Some(Live {
             session: session.clone(),
             durable: false,
+            opened: false,
+            ticket: Ticket::default(),
             waiting: vec![reply],
         });
         self.start(async move {
@@ -116,39 +117,8 @@ impl Serving<'_> {
         });
     }
 
-    fn may_start_ussd(&self) -> Result<(), Refusal> {
-        let status = &self.modem.status;
-        if status.stage < Stage::Registering {
-            return Err(Refusal::ModemStarting {
-                stage: status.stage,
-                detail: status.stage_detail.clone(),
-            });
-        }
-        if !self.is_registered() {
-            return Err(Refusal::NotRegistered {
-                registration: "in no domain".to_owned(),
-            });
-        }
-        if let Some(state) = self.calls.state() {
-            return Err(Refusal::CallState { state });
-        }
-        // The code would wait for the terminal while its time runs.
-        if self.terminal.is_taken() {
-            return Err(self.terminal_taken());
-        }
-        match &self.ussd.live {
-            Some(live) => Err(Refusal::UssdBusy {
-                session_id: live.session.id.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-
     /// Replies to the network.
     pub(super) async fn reply_ussd(&mut self, session_id: &str, text: &str, reply: Reply<UssdSession>) {
-        if self.terminal.is_taken() {
-            return drop(reply.send(Err(self.terminal_taken())));
-        }
         let Some(live) = self.ussd.live(session_id) else {
             // The server has found it in the store, so it was there.
             let state = UssdState::Ended;
@@ -178,8 +148,12 @@ impl Serving<'_> {
 
     fn send_ussd(&mut self, session_id: String, command: Command) {
         let at = self.link.at.clone();
+        let ticket = Ticket::default();
+        if let Some(live) = self.ussd.live(&session_id) {
+            live.ticket = ticket.clone();
+        }
         self.start(async move {
-            let outcome = at.execute(Lane::Normal, command).await;
+            let outcome = at.execute_with(Lane::Normal, command, ticket).await;
             super::Done::Ussd(Done::Sent {
                 session_id,
                 outcome: outcome.map(|response| response.result),
@@ -211,12 +185,18 @@ impl Serving<'_> {
         }
     }
 
-    /// Ends the session from our side and tells the network so.
+    /// Ends the session from our side and tells the network so, if it knows of the session. What still waits for the port is
+    /// never sent.
     async fn abandon_ussd(&mut self, cause: UssdEndCause, detail: &str) {
-        let sent = self.ussd.live.as_ref().is_some_and(|live| live.durable);
-        self.end_ussd(cause, detail).await;
-        if sent {
+        let Some(live) = self.ussd.live.as_mut().filter(|live| live.durable) else {
+            return self.end_ussd(cause, detail).await;
+        };
+        live.opened |= !live.ticket.withdraw();
+        if live.opened {
+            self.end_ussd(cause, detail).await;
             self.release_ussd();
+        } else {
+            self.end_ussd(cause, NOTHING_SENT).await;
         }
     }
 
@@ -284,6 +264,7 @@ impl Serving<'_> {
             // ended by the network's word needs no release.
             return;
         };
+        live.opened |= outcome.is_ok();
         // The network's word may overtake the final result code.
         if live.session.state != UssdState::Waiting {
             return;
@@ -330,10 +311,13 @@ impl Serving<'_> {
                     self.ussd.live = Some(Live {
                         session: UssdSession::begin(&self.modem.status.name, None),
                         durable: true,
+                        opened: true,
+                        ticket: Ticket::default(),
                         waiting: Vec::new(),
                     });
                 }
                 if let Some(live) = &mut self.ussd.live {
+                    live.opened = true;
                     live.session.text = text(said);
                     live.session.state = UssdState::UserAction;
                     let session = live.session.clone();
@@ -386,7 +370,7 @@ impl Serving<'_> {
         if live.durable {
             self.record_ussd(live.session, live.waiting).await;
         } else {
-            live.session.end_detail = "before anything was sent".to_owned();
+            live.session.end_detail = NOTHING_SENT.to_owned();
             for reply in live.waiting {
                 let _ = reply.send(Ok(live.session.clone()));
             }

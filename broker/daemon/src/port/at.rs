@@ -3,6 +3,7 @@
 //! The dialogue itself is [`cellular::at::Session`]; this task feeds it bytes, commands and deadlines and carries out what it
 //! says. Commands wait in three lanes, so that a hang-up passes before a send and a poll waits for both.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ pub enum AtError {
     /// The port is closed and nothing of the command reached the modem.
     #[error("the AT port is closed")]
     Closed,
+    /// It was withdrawn before anything of it reached the modem.
+    #[error("the command was given up before it was sent")]
+    Withdrawn,
     /// It was sent and its outcome is not known, or it was aborted.
     #[error("{command}: {failure}")]
     Failed {
@@ -56,9 +60,35 @@ impl AtError {
     /// Whether the modem may have acted on the payload (a short message that was handed over).
     pub fn payload_sent(&self) -> bool {
         match self {
-            AtError::Closed => false,
+            AtError::Closed | AtError::Withdrawn => false,
             AtError::Failed { failure, .. } => failure.payload_sent(),
         }
+    }
+}
+
+/// A command's place in the queue. Who gives the command up learns from it, without a race, whether the modem ever sees it.
+#[derive(Clone, Debug, Default)]
+pub struct Ticket(Arc<AtomicU8>);
+
+impl Ticket {
+    const WAITS: u8 = 0;
+    const BEGUN: u8 = 1;
+    const WITHDRAWN: u8 = 2;
+
+    fn leave_queue(&self, to: u8) -> bool {
+        let order = Ordering::AcqRel;
+        let left = self.0.compare_exchange(Ticket::WAITS, to, order, Ordering::Acquire);
+        left.is_ok() || left == Err(to)
+    }
+
+    /// Gives the command up. True when nothing of it reaches the modem; false when it has begun.
+    pub fn withdraw(&self) -> bool {
+        self.leave_queue(Ticket::WITHDRAWN)
+    }
+
+    /// Whether it is still in the queue.
+    pub fn waits(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Ticket::WAITS
     }
 }
 
@@ -66,6 +96,7 @@ enum Job {
     Command {
         command: Command,
         reply: oneshot::Sender<Result<Response, AtError>>,
+        ticket: Ticket,
     },
     Terminal(TerminalJob),
 }
@@ -105,9 +136,14 @@ impl AtHandle {
 
     /// Runs a command and waits for its final result code. Waits first for whatever is ahead of it in its lane.
     pub async fn execute(&self, lane: Lane, command: Command) -> Result<Response, AtError> {
+        self.execute_with(lane, command, Ticket::default()).await
+    }
+
+    /// The same for a command that may be withdrawn while it waits.
+    pub async fn execute_with(&self, lane: Lane, command: Command, ticket: Ticket) -> Result<Response, AtError> {
         let (reply, response) = oneshot::channel();
         let lane = self.lanes()[lane as usize].clone();
-        lane.send(Job::Command { command, reply })
+        lane.send(Job::Command { command, reply, ticket })
             .await
             .map_err(|_| AtError::Closed)?;
         response.await.unwrap_or(Err(AtError::Closed))
@@ -367,7 +403,11 @@ impl AtTask {
             }
             let line = command.line.clone();
             let (reply, mut outcome) = oneshot::channel();
-            self.start(Job::Command { command, reply });
+            self.start(Job::Command {
+                command,
+                reply,
+                ticket: Ticket::default(),
+            });
             self.drain().await?;
             while self.running.is_some() {
                 self.turn(buffer).await?;
@@ -419,11 +459,15 @@ impl AtTask {
     }
 
     fn start(&mut self, job: Job) {
-        let Job::Command { command, reply } = job else {
+        let Job::Command { command, reply, ticket } = job else {
             return;
         };
         // Nobody waits for it any more and nothing of it reached the modem, so it is as if it had never been asked.
         if reply.is_closed() {
+            return;
+        }
+        if !ticket.leave_queue(Ticket::BEGUN) {
+            let _ = reply.send(Err(AtError::Withdrawn));
             return;
         }
         let name = command.line.split(['=', '?']).next().unwrap_or_default().to_owned();

@@ -4,7 +4,7 @@
 use api::v1::send_message_request::Content;
 use api::v1::{
     ConnectBearerRequest, DialRequest, DisconnectBearerRequest, ErrorReason, HangUpRequest, MessageState, Modem,
-    ModemStage, SendMessageRequest, SwitchCompositionRequest,
+    ModemStage, SendMessageRequest,
 };
 use end_to_end::{LIMIT, Rig, Setup, reason, until};
 use simulator::{Composition, Fault, FaultAction, Phase};
@@ -70,14 +70,6 @@ async fn a_switch_waits_for_a_message_and_the_way_back_follows_the_disconnect() 
     rig.broker().sms().send_message(message).await?;
     news.message("it is being sent", |message| message.state() == MessageState::Sending)
         .await?;
-    let explicit = SwitchCompositionRequest {
-        composition: "9011".to_owned(),
-        ..Default::default()
-    };
-    let refused = rig.broker().modems().switch_composition(explicit).await;
-    let refused = refused.expect_err("a message is on its way");
-    assert_eq!(reason(&refused), Some(ErrorReason::MessageState));
-
     let (connected, switched) = tokio::join!(connect(&rig), async {
         let message = news
             .message("it is sent", |message| message.state() == MessageState::Sent)

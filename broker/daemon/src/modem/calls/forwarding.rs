@@ -3,8 +3,8 @@
 use cellular::at::command;
 use cellular::at::reply;
 
+use crate::modem::Reply;
 use crate::modem::serving::Serving;
-use crate::modem::{self, Reply};
 use crate::port::at::{AtHandle, Lane};
 use crate::refusal::Refusal;
 use crate::resource::{Forwarding, ForwardingReason};
@@ -15,32 +15,19 @@ const VOICE: u8 = 1;
 impl Serving<'_> {
     /// Asks the network, one reason after the other, on the port that hang-ups do not need.
     pub(in crate::modem) fn get_forwarding(&mut self, reply: Reply<Vec<Forwarding>>) {
-        if let Err(refusal) = self.may_reach_network() {
-            return drop(reply.send(Err(refusal)));
-        }
         let at = self.link.at.clone();
-        self.start(async move {
-            let read = async {
-                let mut forwardings = Vec::new();
-                for reason in ForwardingReason::ALL {
-                    forwardings.push(query(&at, reason).await?);
-                }
-                Ok(forwardings)
-            };
-            let _ = reply.send(read.await);
-            modem::Done::Answered
+        self.answer_with(reply, async move {
+            let mut forwardings = Vec::new();
+            for reason in ForwardingReason::ALL {
+                forwardings.push(query(&at, reason).await?);
+            }
+            Ok(forwardings)
         });
     }
 
     pub(in crate::modem) fn set_forwarding(&mut self, wanted: Forwarding, reply: Reply<Forwarding>) {
-        if let Err(refusal) = self.may_reach_network() {
-            return drop(reply.send(Err(refusal)));
-        }
         let at = self.link.at.clone();
-        self.start(async move {
-            let _ = reply.send(set(&at, wanted).await);
-            modem::Done::Answered
-        });
+        self.answer_with(reply, async move { set(&at, wanted).await });
     }
 }
 

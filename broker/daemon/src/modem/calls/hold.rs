@@ -119,11 +119,14 @@ impl Serving<'_> {
             until: Instant::now() + HOLD_LIMIT,
             reply,
         });
-        let key = live.key;
+        let (key, ticket) = (live.key, live.ticket());
         let at = self.link.at_calls.clone();
         self.start(async move {
             let outcome = match command::call_hold(CallHold::HoldActive) {
-                Ok(command) => at.execute(Lane::Urgent, command).await.map(|response| response.result),
+                Ok(command) => {
+                    let outcome = at.execute_with(Lane::Urgent, command, ticket).await;
+                    outcome.map(|response| response.result)
+                }
                 Err(_) => Ok(ResultCode::Error),
             };
             modem::Done::Call(Done::ChangedPlaces(key, outcome))

@@ -2,24 +2,21 @@
 
 use std::time::Duration;
 
-use cellular::at::{ResultCode, command};
+use cellular::at::{Command, ResultCode, command};
 use cellular::call::{CallKey, Input};
 use cellular::pcm::SampleRate;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Attachment, Audio, Done};
+use super::{Attachment, Audio, Done, Live};
 use crate::audio::{AttachOptions, Listener};
 use crate::modem::serving::Serving;
 use crate::modem::{self, ContentHash, Reply};
-use crate::port::at::{AtError, AtHandle, Lane};
+use crate::port::at::{AtError, AtHandle, Lane, Ticket};
 use crate::refusal::Refusal;
-use crate::resource::{Call, CallDirection, CallEndCause, CallState, Change, Stage};
+use crate::resource::{Call, CallDirection, CallEndCause, CallState, Change};
 use crate::store::{Queued, Store};
-
-/// One call at a time has audio; a second one may only wait.
-const CALL_LIMIT: usize = 1;
 
 /// Updates that may wait for an owner. It is told the state of the call, so the newest is all that matters.
 const UPDATE_DEPTH: usize = 64;
@@ -31,18 +28,8 @@ impl Serving<'_> {
         request_id: String,
         content_hash: ContentHash,
         emergency: bool,
-        reply: Reply<Call>,
+        mut reply: Reply<Call>,
     ) {
-        if let Err(refusal) = self.may_dial(emergency) {
-            // A repeated request gets its first answer also when a new one would be refused.
-            let store = self.modem.setup.store.clone();
-            self.start(async move {
-                let known = store.dialled(&request_id, &content_hash).await.map_err(Refusal::from);
-                let _ = reply.send(known.and_then(|known| known.ok_or(refusal)));
-                modem::Done::Answered
-            });
-            return;
-        }
         let call = Call {
             number: number.clone(),
             request_id: Some(request_id),
@@ -53,52 +40,15 @@ impl Serving<'_> {
         self.start(async move {
             let call_id = call.id.clone();
             let lane = if emergency { Lane::Urgent } else { Lane::Normal };
-            let outcome = Box::new(dial(&at, lane, &store, call, content_hash).await);
-            modem::Done::Call(Done::Dialled {
-                call_id,
-                outcome,
-                reply,
-            })
+            match dial(&at, lane, &store, call, content_hash, reply.closed()).await {
+                Some(outcome) => modem::Done::Call(Done::Dialled {
+                    call_id,
+                    outcome: Box::new(outcome),
+                    reply,
+                }),
+                None => modem::Done::Call(Done::NotDialled(call_id)),
+            }
         });
-    }
-
-    /// 22.101 10.1: emergency calls need no SIM and no network of one's own.
-    pub(super) fn may_dial(&self, emergency: bool) -> Result<(), Refusal> {
-        let status = &self.modem.status;
-        let needed = if emergency { Stage::Sim } else { Stage::Registering };
-        if status.stage < needed {
-            return Err(Refusal::ModemStarting {
-                stage: status.stage,
-                detail: status.stage_detail.clone(),
-            });
-        }
-        if !emergency {
-            self.may_reach_network()?;
-        }
-        if !self.calls.live.is_empty() || self.calls.dialing.is_some() {
-            return Err(Refusal::CallLimit { limit: CALL_LIMIT });
-        }
-        Ok(())
-    }
-
-    /// Whether something can be asked of the network.
-    pub(super) fn may_reach_network(&self) -> Result<(), Refusal> {
-        let status = &self.modem.status;
-        if status.stage < Stage::Registering {
-            return Err(Refusal::ModemStarting {
-                stage: status.stage,
-                detail: status.stage_detail.clone(),
-            });
-        }
-        if !self.is_registered() {
-            let registration = self
-                .modem
-                .network
-                .circuit_switched
-                .map_or("unknown".to_owned(), |state| format!("{state:?}"));
-            return Err(Refusal::NotRegistered { registration });
-        }
-        Ok(())
     }
 
     pub(super) async fn dialled(&mut self, call_id: &str, outcome: Result<Queued<Call>, Refusal>, reply: Reply<Call>) {
@@ -121,6 +71,17 @@ impl Serving<'_> {
                 self.dial_failed(call_id, &refusal).await;
                 let _ = reply.send(Err(refusal));
             }
+        }
+    }
+
+    /// Whoever asked left before the port was free: a call that nobody is on is not begun.
+    pub(super) async fn dial_given_up(&mut self, call_id: &str) {
+        if let Some(mut call) = self.calls.dialing.take_if(|call| call.id == call_id) {
+            call.state = CallState::Disconnected;
+            call.end_time = Some(Timestamp::now());
+            call.end_cause = Some(CallEndCause::Abandoned);
+            call.end_detail = "whoever asked for it left before it was dialled".to_owned();
+            self.modem.recorder.record(Change::Call(call)).await;
         }
     }
 
@@ -164,8 +125,12 @@ impl Serving<'_> {
     pub(super) fn start_answer(&mut self, key: CallKey) {
         let at = self.link.at_calls.clone();
         let command = self.calls.accept(key);
+        let Some(ticket) = self.calls.by_key(key).map(Live::ticket) else {
+            return;
+        };
         self.start(async move {
-            let outcome = at.execute(Lane::Urgent, command).await.map(|response| response.result);
+            let outcome = at.execute_with(Lane::Urgent, command, ticket).await;
+            let outcome = outcome.map(|response| response.result);
             modem::Done::Call(Done::Answered(key, outcome))
         });
     }
@@ -218,11 +183,13 @@ impl Serving<'_> {
         let Some(live) = self.calls.by_key(key) else { return };
         live.asked_end.get_or_insert(cause);
         live.asked_at = Instant::now();
+        let ticket = live.ticket();
         let at = self.link.at_calls.clone();
         // ATH is answered with OK and does nothing on this module; CHUP ends calls in every state.
         let command = self.calls.release(key);
         self.start(async move {
-            let outcome = at.execute(Lane::Urgent, command).await.map(|response| response.result);
+            let outcome = at.execute_with(Lane::Urgent, command, ticket).await;
+            let outcome = outcome.map(|response| response.result);
             modem::Done::Call(Done::HungUp(key, outcome))
         });
     }
@@ -247,9 +214,9 @@ impl Serving<'_> {
         self.calls.plan_list(Duration::ZERO);
     }
 
-    pub(in crate::modem) fn send_dtmf(&mut self, call_id: Option<&str>, tones: &str, reply: Reply<()>) {
-        let state = match self.calls.find(call_id) {
-            Ok(live) => live.call.state,
+    pub(in crate::modem) fn send_dtmf(&mut self, call_id: Option<&str>, tones: &str, mut reply: Reply<()>) {
+        let (state, mut alive) = match self.calls.find(call_id) {
+            Ok(live) => (live.call.state, live.alive.subscribe()),
             Err(refusal) => return drop(reply.send(Err(refusal))),
         };
         if state != CallState::Active {
@@ -258,7 +225,14 @@ impl Serving<'_> {
         let at = self.link.at_calls.clone();
         let tones = tones.to_owned();
         self.start(async move {
-            let _ = reply.send(send_tones(&at, &tones).await);
+            // Neither the next call nor nobody is to hear the rest of them.
+            let sent = tokio::select! {
+                biased;
+                _ = alive.changed() => Err(Refusal::CallState { state: CallState::Disconnected }),
+                () = reply.closed() => return modem::Done::Answered,
+                sent = send_tones(&at, &tones) => sent,
+            };
+            let _ = reply.send(sent);
             modem::Done::Answered
         });
     }
@@ -330,29 +304,55 @@ impl Serving<'_> {
     }
 }
 
+/// `None` when whoever asked left while the command still waited for the port, which never gets it then.
 async fn dial(
     at: &AtHandle,
     lane: Lane,
     store: &Store,
     call: Call,
     content_hash: ContentHash,
-) -> Result<Queued<Call>, Refusal> {
-    let command = command::dial(&call.number).map_err(|error| Refusal::PhoneNumberInvalid {
-        field: "number",
-        problem: error.to_string(),
-    })?;
-    let queued = store.remember_dial(call, &content_hash).await?;
-    let Queued::New(call) = queued else { return Ok(queued) };
-    match at.execute(lane, command).await {
+    nobody_waits: impl Future<Output = ()>,
+) -> Option<Result<Queued<Call>, Refusal>> {
+    let (call, command) = match intend_to_dial(store, call, &content_hash).await {
+        Ok((Queued::New(call), command)) => (call, command),
+        Ok((existing, _)) => return Some(Ok(existing)),
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    let ticket = Ticket::default();
+    let mut dialling = std::pin::pin!(at.execute_with(lane, command, ticket.clone()));
+    let outcome = tokio::select! {
+        biased;
+        outcome = &mut dialling => outcome,
+        () = nobody_waits => {
+            if ticket.withdraw() {
+                return None;
+            }
+            dialling.await
+        }
+    };
+    Some(match outcome {
         Ok(response) if response.result.is_ok() => Ok(Queued::New(call)),
         Ok(response) => Err(Refusal::refused("ATD", &response.result)),
-        Err(AtError::Closed) => Err(Refusal::ModemDisconnected {
+        Err(AtError::Closed | AtError::Withdrawn) => Err(Refusal::ModemDisconnected {
             detail: "the AT port closed before the call was dialled".to_owned(),
         }),
         Err(AtError::Failed { .. }) => Err(Refusal::OutcomeUnknown {
             what: "the dial command".to_owned(),
         }),
-    }
+    })
+}
+
+/// Makes the intent durable before anything reaches the network.
+async fn intend_to_dial(
+    store: &Store,
+    call: Call,
+    content_hash: &ContentHash,
+) -> Result<(Queued<Call>, Command), Refusal> {
+    let command = command::dial(&call.number).map_err(|error| Refusal::PhoneNumberInvalid {
+        field: "number",
+        problem: error.to_string(),
+    })?;
+    Ok((store.remember_dial(call, content_hash).await?, command))
 }
 
 /// Long enough for a tone of the default length on any firmware.

@@ -100,8 +100,8 @@ impl Serving<'_> {
         self.modem.switches.data_wanted || *self.modem.want_data.borrow()
     }
 
-    /// Whether the next message has to wait, because a switch waits for the present one.
-    pub(in crate::modem) fn holds_messages_back(&self) -> bool {
+    /// Whether somebody waits for the composition with data.
+    pub(in crate::modem) fn data_is_awaited(&self) -> bool {
         self.modem.switches.awaited.is_some() && self.data_is_elsewhere().is_some()
     }
 

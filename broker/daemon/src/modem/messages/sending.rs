@@ -22,6 +22,8 @@ pub(super) struct Sender {
     pub(super) at: AtHandle,
     /// True from the moment at which nothing more is to be started.
     pub(super) stopped: watch::Receiver<bool>,
+    /// True while the next message has to wait.
+    pub(super) held_back: watch::Receiver<bool>,
 }
 
 /// When the queue is to be looked at again, without anything new in it.
@@ -29,6 +31,8 @@ pub(super) struct Sender {
 pub(in crate::modem) enum Resume {
     /// Never: it is empty.
     WhenQueued,
+    /// As soon as messages may be sent again.
+    WhenAllowed,
     /// After a pause.
     After(Duration),
     /// At the time of the next message that waits for its own.
@@ -51,6 +55,9 @@ impl Sender {
         loop {
             if *self.stopped.borrow() {
                 return Resume::WhenQueued;
+            }
+            if *self.held_back.borrow() {
+                return Resume::WhenAllowed;
             }
             let message = match self.store.next_queued(&self.modem, Timestamp::now()).await {
                 Ok(NextQueued::Message(message)) => *message,

@@ -155,6 +155,7 @@ impl Bench {
             .unwrap();
         assert!(matches!(queued, Queued::New(_)));
         let sender = Sender {
+            held_back: watch::channel(false).1,
             store: self.store.clone(),
             modem: "sim1".into(),
             at: self.at.clone(),

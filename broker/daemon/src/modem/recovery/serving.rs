@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use cellular::arbitration::{Activities, Activity, Verdict, Wanted, decide};
 use cellular::at::{Command, command};
 use cellular::profile::sim7600;
 use cellular::recovery::{Decision, Evidence, Step};
@@ -182,6 +183,9 @@ impl Serving<'_> {
     }
 
     pub(in crate::modem) async fn recovery_done(&mut self, done: Done) -> Option<End> {
+        if matches!(done, Done::RadioCycled(_)) {
+            self.changing_radio = false;
+        }
         match done {
             Done::Reopened(port, Ok(opened)) => {
                 self.link.opened(port, opened);
@@ -237,7 +241,7 @@ impl Serving<'_> {
             return self.disrupt(step, port).await;
         }
         if let Some(idle_since) = self.trouble.audio_refused
-            && self.may_be_reset()
+            && self.is_idle()
             && idle_since.elapsed() >= IDLE_BEFORE_RESET
         {
             return self.reset_for_audio().await;
@@ -264,16 +268,12 @@ impl Serving<'_> {
     }
 
     /// Whether nothing that a restart would end is going on. What is going on begins the wait anew.
-    fn may_be_reset(&mut self) -> bool {
-        let busy = self.calls.any_alive()
-            || self.messages.is_sending()
-            || self.ussd.session_id().is_some()
-            || self.terminal.is_taken()
-            || !self.brought_up();
-        if busy {
+    fn is_idle(&mut self) -> bool {
+        let idle = self.brought_up() && self.verdict(Wanted::AudioReset) == Verdict::Begin;
+        if !idle {
             self.trouble.audio_refused = Some(Instant::now());
         }
-        !busy
+        idle
     }
 
     async fn reset_for_audio(&mut self) -> Option<End> {
@@ -358,7 +358,8 @@ impl Serving<'_> {
 
     /// A step that ends calls: at once if there is none, or if the one that there is is dead.
     async fn disrupt(&mut self, step: Step, port: PortRole) -> Option<End> {
-        if self.call_is_alive() {
+        let call = Activities::default().with(Activity::Call, self.call_is_alive());
+        if decide(Wanted::RecoveryStep, call) != Verdict::Begin {
             self.trouble.deferred = Some((step, port));
             return None;
         }
@@ -369,6 +370,7 @@ impl Serving<'_> {
         }
         self.modem.record_step(step).await;
         let at = self.link.at.clone();
+        self.changing_radio = true;
         let work: Work = Box::pin(async move { modem::Done::Recovery(Done::RadioCycled(cycle_radio(&at).await)) });
         self.start(work);
         None

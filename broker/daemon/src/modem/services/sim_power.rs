@@ -11,7 +11,7 @@ use crate::modem::Reply;
 use crate::modem::serving::Serving;
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
-use crate::resource::{MessageState, Sim, SimState};
+use crate::resource::{Sim, SimState};
 
 /// How long the card is without power. 7816-3 asks for 10 ms; this is enough for the capacitors before it as well.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,9 +28,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 impl Serving<'_> {
     /// Switches the SIM off and on.
     pub(in crate::modem) fn restart_sim(&mut self, reply: Reply<Sim>) {
-        let qmi = match self.may_restart_sim() {
-            Ok(qmi) => qmi,
-            Err(refusal) => return drop(reply.send(Err(refusal))),
+        let Some(qmi) = self.data.qmi() else {
+            return drop(reply.send(Err(not_available(&self.data))));
         };
         tracing::warn!(
             modem = self.modem.status.name,
@@ -55,35 +54,6 @@ impl Serving<'_> {
             let result = result.await.unwrap_or(Err(closed));
             crate::modem::Done::Service(Done::SimRestarted { changes, result, reply })
         });
-    }
-
-    fn may_restart_sim(&self) -> Result<QmiHandle, Refusal> {
-        if let Some(state) = self.calls.state() {
-            return Err(Refusal::CallState { state });
-        }
-        if self.messages.is_sending() {
-            return Err(Refusal::MessageState {
-                state: MessageState::Sending,
-            });
-        }
-        if let Some(session_id) = self.ussd.session_id() {
-            let session_id = session_id.to_owned();
-            return Err(Refusal::UssdBusy { session_id });
-        }
-        if let Some(what) = self.undertaking.under_way() {
-            return Err(Refusal::NetworkBusy { what });
-        }
-        if self.services.restarting_sim {
-            return Err(Refusal::NetworkBusy {
-                what: "restarting the SIM",
-            });
-        }
-        self.data.qmi().ok_or_else(|| not_available(&self.data))
-    }
-
-    /// Whether the next message has to wait until the SIM is back.
-    pub(in crate::modem) fn sim_is_restarting(&self) -> bool {
-        self.services.restarting_sim
     }
 
     pub(super) async fn sim_restarted(&mut self, changes: u64, result: Result<CardStatus, Refusal>, reply: Reply<Sim>) {

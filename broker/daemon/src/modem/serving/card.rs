@@ -63,6 +63,7 @@ impl Serving<'_> {
     }
 
     pub(super) fn operate_sim(&mut self, operation: SimOperation, spend_last_attempt: bool, reply: Reply<Sim>) {
+        self.operating_sim = true;
         let at = self.link.at.clone();
         let store = self.modem.setup.store.clone();
         let name = self.modem.status.name.clone();
@@ -93,6 +94,7 @@ impl Serving<'_> {
     }
 
     pub(super) async fn sim_operated(&mut self, outcome: SimOutcome) {
+        self.operating_sim = false;
         let SimOutcome {
             operation,
             result,
