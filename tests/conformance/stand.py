@@ -219,6 +219,7 @@ class Stand:
             f"""
             [broker]
             listen = ["unix:{self.socket}", "tcp:{self.tcp}"]
+            loopback_scopes = ["all"]
             state_directory = "{self._made("state")}"
             lock_directory = "{self._made("lock")}"
             [diagnostics]

@@ -19,6 +19,7 @@ use cellular::pcm::SampleRate;
 use cellular::qmi::wds::Family;
 
 use crate::resource::{AccessTechnology, PortRole};
+use crate::scope::Scopes;
 use crate::store::{Limits, Retention};
 use crate::wan::name_server::Resolver;
 use crate::wan::policy::{Mode, Timing};
@@ -103,6 +104,16 @@ pub struct BrokerConfig {
     pub tls: Option<TlsConfig>,
     /// Who may connect over TCP.
     pub tokens: Vec<TokenConfig>,
+    /// What single client certificates may do.
+    pub certificates: Vec<TokenConfig>,
+    /// What whoever connects over TCP from this machine may do without a token; nobody may if none.
+    pub loopback_scopes: Option<Scopes>,
+    /// What whoever can open the unix socket may do.
+    pub socket_scopes: Scopes,
+    /// What users may do over the unix socket beyond that.
+    pub users: Vec<MemberConfig>,
+    /// What members of groups may do over it beyond that.
+    pub groups: Vec<MemberConfig>,
 }
 
 impl BrokerConfig {
@@ -139,6 +150,8 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// The authority that has to have signed a client's certificate; clients need none if this is not set.
     pub client_ca: Option<PathBuf>,
+    /// What a certificate of that authority may do that has no scopes of its own.
+    pub client_scopes: Scopes,
 }
 
 /// `[[broker.tokens]]`: a bearer token, of which only the hash is known here.
@@ -146,8 +159,21 @@ pub struct TlsConfig {
 pub struct TokenConfig {
     /// Whose it is, for the log.
     pub name: String,
-    /// SHA-256 of the token.
+    /// SHA-256 of the token, or of a certificate's DER.
     pub sha256: [u8; 32],
+    /// What its owner may do.
+    pub scopes: Scopes,
+}
+
+/// A user or a group of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberConfig {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Whether nobody wrote it: then it need not exist.
+    pub is_default: bool,
 }
 
 /// `[diagnostics]`.

@@ -9,6 +9,7 @@ pub mod net;
 pub mod port;
 pub mod refusal;
 pub mod resource;
+pub mod scope;
 pub mod server;
 pub mod store;
 pub mod supervisor;
@@ -137,6 +138,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         supervisor::spawn("metrics", "", listener.serve(sources))
     });
     let routes = server::routes(context.clone()).await;
+    let access = server::auth::Access::new(&config.broker);
     let status = supervisor::spawn("systemd", "", systemd::keep_told(context.modems.clone()));
     systemd::ready();
     let begin_stop = async move {
@@ -144,7 +146,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         systemd::stopping();
         stop.send_replace(true);
     };
-    let served = server::listen::serve(listeners, routes, &config.broker, begin_stop).await;
+    let served = server::listen::serve(listeners, routes, &access, begin_stop).await;
     retention.abort();
     bus_watcher.abort();
     status.abort();

@@ -76,7 +76,9 @@ pub fn describe(status: &Status) -> String {
 fn advice(reason: Option<ErrorReason>) -> Option<&'static str> {
     Some(match reason? {
         ErrorReason::TokenInvalid => "give a valid one with --token-file or MODEM_BROKER_TOKEN",
-        ErrorReason::ScopeMissing => "ask whoever runs the broker for a token with that scope",
+        ErrorReason::ScopeMissing => {
+            "on the broker's machine join the group modem-broker (usermod -aG modem-broker USER) and log in again; elsewhere use a token with that scope"
+        }
         ErrorReason::OutcomeUnknown => "look before doing it again",
         ErrorReason::ModemProtocol => "please report it with the output of `modemctl events`",
         _ => return None,

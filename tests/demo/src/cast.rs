@@ -182,7 +182,7 @@ async fn free_port(wanted: u16, option: &str) -> anyhow::Result<u16> {
 fn broker_config(directory: &Path, socket: &Path, port: u16) -> String {
     let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy().into_owned()).to_string();
     format!(
-        "[broker]\nlisten = [{}, \"tcp:127.0.0.1:{port}\"]\nstate_directory = {}\nlock_directory = {}\n\
+        "[broker]\nlisten = [{}, \"tcp:127.0.0.1:{port}\"]\nloopback_scopes = [\"all\"]\nstate_directory = {}\nlock_directory = {}\n\
          [discovery]\nsysfs = {}\ndev = {}\n[diagnostics]\nraw_at = true\n[[modem]]\nname = \"sim1\"\n",
         serde_json::Value::from(format!("unix:{}", socket.display())),
         quoted(directory.join("state")),

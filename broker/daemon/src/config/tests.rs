@@ -1,5 +1,6 @@
 use super::*;
 use crate::resource::AccessTechnology;
+use crate::scope::Scope;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/modem-broker.toml"));
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -40,10 +41,54 @@ fn the_example_with_everything_uncommented_is_understood_key_by_key() {
     let config = parse(&text);
     assert!(config.broker.tls.is_some_and(|tls| tls.client_ca.is_some()));
     assert_eq!(config.broker.tokens.len(), 1);
+    assert_eq!(config.broker.certificates.len(), 1);
+    let of = |groups: &[MemberConfig]| {
+        groups
+            .iter()
+            .map(|group| (group.name.clone(), group.scopes))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(&config.broker.groups),
+        of(&parse("").broker.groups),
+        "the example shows the groups that hold anyway"
+    );
     assert_eq!(config.broker.socket_group.as_deref(), Some("dialout"));
     let modem = &config.modems[0];
     assert!(modem.pin.is_some() && modem.imei.is_some());
     assert_eq!(modem.ports.as_ref().unwrap().addresses().count(), 7);
+}
+
+#[test]
+fn who_is_on_this_machine_is_not_let_in_by_accident() {
+    let config = parse("");
+    assert_eq!(config.broker.socket_scopes, Scopes::READ);
+    assert_eq!(config.broker.loopback_scopes, None);
+    let error = Config::parse("[broker]\nlisten = [\"tcp:127.0.0.1:7700\"]", "test.toml")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("[[broker.tokens]]") && error.contains("loopback_scopes"),
+        "{error}"
+    );
+    let token = format!("[[broker.tokens]]\nname = \"vps\"\nsha256 = \"{}\"", "0".repeat(64));
+    assert_eq!(
+        parse(&token).broker.tokens[0].scopes,
+        Scopes::ALL,
+        "a token without scopes may do everything"
+    );
+    let scoped = format!("{token}\nscopes = [\"sms.read\", \"sms.send\"]");
+    assert_eq!(
+        parse(&scoped).broker.tokens[0].scopes,
+        Scopes::of(&[Scope::SmsRead, Scope::SmsSend])
+    );
+    let wrong = Config::parse(&format!("{token}\nscopes = [\"sms\"]"), "test.toml")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        wrong.contains("broker.tokens[0].scopes[0]") && wrong.contains("sms.send"),
+        "{wrong}"
+    );
 }
 
 #[test]
@@ -188,8 +233,14 @@ fn a_network_listener_needs_encryption_and_authentication() {
         ),
         ("192.0.2.1:7700", format!("{tls}{tokens}"), None),
         ("192.0.2.1:7700", format!("{tls}{client_ca}"), None),
-        ("127.0.0.1:7700", String::new(), None),
-        ("[::1]:7700", String::new(), None),
+        ("127.0.0.1:7700", String::new(), Some("set [[broker.tokens]]")),
+        ("127.0.0.1:7700", tokens.clone(), None),
+        ("[::1]:7700", "loopback_scopes = [\"all\"]".to_owned(), None),
+        (
+            "192.0.2.1:7700",
+            "loopback_scopes = [\"all\"]".to_owned(),
+            Some("set [broker.tls] certificate and key"),
+        ),
     ] {
         let text = format!("[broker]\nlisten = [\"tcp:{listen}\"]\n{rest}");
         match missing {

@@ -1,20 +1,25 @@
-//! Who may come in over TCP: bearer tokens, of which the configuration knows only hashes.
+//! Who comes in, and what they may do.
 //!
-//! A unix socket needs none, since its mode and group say who may open it. A client certificate is checked before this, in
-//! the TLS handshake. Whoever passes is given a name, [`Client`], for the record and for limits.
+//! Over TCP a bearer token or a client certificate says who somebody is; the certificate itself is checked before this, in
+//! the TLS handshake. Over a unix socket the kernel says it. Whoever passes is given a name, [`Client`], for the record and
+//! for limits, and its [`Scopes`], which every method asks for.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
+use nix::unistd::{Group, Uid, User};
 use sha2::{Digest, Sha256};
 use tonic::codegen::http::{Extensions, HeaderMap, Request, Response, header};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo, UdsConnectInfo};
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tower::{Layer, Service};
 
+use super::methods;
+use super::peer::Peer;
 use super::status;
-use crate::config::TokenConfig;
+use crate::config::{BrokerConfig, MemberConfig, TokenConfig};
+use crate::scope::Scopes;
 
 /// A health check tells nothing but that the broker runs, and load balancers cannot send tokens.
 const OPEN_SERVICE: &str = "/grpc.health.v1.Health/";
@@ -24,44 +29,142 @@ const OPEN_SERVICE: &str = "/grpc.health.v1.Health/";
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client(pub String);
 
-impl Client {
-    fn of(token: Option<&TokenConfig>, connection: &Extensions) -> Self {
-        if let Some(token) = token {
-            return Self(format!("token:{}", token.name));
-        }
-        let tls = connection.get::<TlsConnectInfo<TcpConnectInfo>>();
-        if let Some(certificate) = tls
-            .and_then(TlsConnectInfo::peer_certs)
-            .and_then(|chain| chain.first().cloned())
-        {
-            // 64 bits tell a handful of certificates apart, and a person can compare them.
-            let fingerprint = Sha256::digest(&certificate);
-            let digits: String = fingerprint.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
-            return Self(format!("certificate:{digits}"));
-        }
-        if let Some(peer) = connection.get::<UdsConnectInfo>().and_then(|unix| unix.peer_cred) {
-            return Self(format!("uid:{}", peer.uid()));
-        }
-        let address = tls
-            .and_then(|tls| tls.get_ref().remote_addr())
-            .or_else(|| connection.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr));
-        Self(address.map_or_else(
-            || "address:unknown".to_owned(),
-            |address| format!("address:{}", address.ip()),
-        ))
+/// Who may do what, as the configuration says. Names of users and groups are looked up once.
+#[derive(Debug, Default)]
+struct Rules {
+    tokens: Vec<TokenConfig>,
+    certificates: Vec<TokenConfig>,
+    any_certificate: Scopes,
+    loopback: Option<Scopes>,
+    socket: Scopes,
+    users: Vec<(u32, Scopes)>,
+    groups: Vec<(u32, Scopes)>,
+}
+
+/// The rules in force, which a reload replaces for every connection at once.
+#[derive(Clone, Debug, Default)]
+pub struct Access(Arc<RwLock<Arc<Rules>>>);
+
+impl Access {
+    /// The rules of a configuration.
+    pub fn new(config: &BrokerConfig) -> Self {
+        let access = Self::default();
+        access.replace(config);
+        access
+    }
+
+    /// Puts the rules of another configuration in force, for the next request of everybody.
+    pub fn replace(&self, config: &BrokerConfig) {
+        let rules = Arc::new(Rules::new(config));
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Asks every request for a token.
+impl Rules {
+    fn new(config: &BrokerConfig) -> Self {
+        let tls = config.tls.as_ref();
+        Self {
+            tokens: config.tokens.clone(),
+            certificates: config.certificates.clone(),
+            any_certificate: tls.map_or(Scopes::NONE, |tls| tls.client_scopes),
+            loopback: config.loopback_scopes,
+            socket: config.socket_scopes,
+            users: numbers(&config.users, |name| {
+                User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
+            }),
+            groups: numbers(&config.groups, |name| {
+                Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
+            }),
+        }
+    }
+
+    /// Who somebody is and what they may do; none for somebody who has to show a token and does not.
+    fn admit(&self, headers: &HeaderMap, connection: &Extensions) -> Option<(Client, Scopes)> {
+        if let Some(peer) = connection.get::<Option<Peer>>() {
+            return Some(match peer {
+                Some(peer) => (Client(format!("uid:{}", peer.uid)), self.of_peer(peer)),
+                None => (Client("uid:unknown".to_owned()), self.socket),
+            });
+        }
+        if let Some(token) = known(&self.tokens, headers) {
+            return Some((Client(format!("token:{}", token.name)), token.scopes));
+        }
+        let shows_a_token = headers.contains_key(header::AUTHORIZATION);
+        if shows_a_token && !self.tokens.is_empty() {
+            return None;
+        }
+        if self.tokens.is_empty()
+            && let Some(admitted) = self.by_certificate(connection)
+        {
+            return Some(admitted);
+        }
+        let address = address(connection);
+        let loopback = address.is_some_and(|address| address.is_loopback());
+        let scopes = self.loopback.filter(|_| loopback)?;
+        let name = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        Some((Client(format!("address:{name}")), scopes))
+    }
+
+    fn by_certificate(&self, connection: &Extensions) -> Option<(Client, Scopes)> {
+        let chain = connection.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()?;
+        let fingerprint: [u8; 32] = Sha256::digest(chain.first()?).into();
+        if let Some(certificate) = self.certificates.iter().find(|known| known.sha256 == fingerprint) {
+            return Some((Client(format!("certificate:{}", certificate.name)), certificate.scopes));
+        }
+        // 64 bits tell a handful of certificates apart, and a person can compare them.
+        let digits: String = fingerprint.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+        Some((Client(format!("certificate:{digits}")), self.any_certificate))
+    }
+
+    /// Root and the broker's own user could take everything anyway. Who is in several groups has the sum of what these have.
+    fn of_peer(&self, peer: &Peer) -> Scopes {
+        if peer.uid == 0 || peer.uid == Uid::effective().as_raw() {
+            return Scopes::ALL;
+        }
+        let users = self.users.iter().filter(|(uid, _)| *uid == peer.uid);
+        let groups = self.groups.iter().filter(|(gid, _)| peer.groups.contains(gid));
+        users
+            .chain(groups)
+            .fold(self.socket, |sum, (_, scopes)| sum.and(*scopes))
+    }
+}
+
+/// A name that nobody has gives nobody anything, so it is said and not fatal.
+fn numbers(members: &[MemberConfig], find: impl Fn(&str) -> Option<u32>) -> Vec<(u32, Scopes)> {
+    let found = members.iter().filter_map(|member| {
+        let number = find(&member.name);
+        if number.is_none() && !member.is_default {
+            tracing::warn!(
+                name = member.name,
+                "the configuration gives scopes to somebody who does not exist"
+            );
+        }
+        Some((number?, member.scopes))
+    });
+    found.collect()
+}
+
+fn address(connection: &Extensions) -> Option<std::net::IpAddr> {
+    let tls = connection.get::<TlsConnectInfo<TcpConnectInfo>>();
+    tls.and_then(|tls| tls.get_ref().remote_addr())
+        .or_else(|| connection.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr))
+        .map(|address| address.ip().to_canonical())
+}
+
+/// Asks every request who sends it, and whether it may.
 #[derive(Clone, Debug)]
 pub struct AuthenticateLayer {
-    tokens: Arc<[TokenConfig]>,
+    access: Access,
 }
 
 impl AuthenticateLayer {
-    /// With no tokens, every request passes.
-    pub fn new(tokens: &[TokenConfig]) -> Self {
-        Self { tokens: tokens.into() }
+    /// A layer that follows these rules.
+    pub fn new(access: Access) -> Self {
+        Self { access }
     }
 }
 
@@ -71,7 +174,7 @@ impl<S> Layer<S> for AuthenticateLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Authenticate {
             inner,
-            tokens: Arc::clone(&self.tokens),
+            access: self.access.clone(),
         }
     }
 }
@@ -80,7 +183,7 @@ impl<S> Layer<S> for AuthenticateLayer {
 #[derive(Clone, Debug)]
 pub struct Authenticate<S> {
     inner: S,
-    tokens: Arc<[TokenConfig]>,
+    access: Access,
 }
 
 impl<S, RequestBody, ResponseBody> Service<Request<RequestBody>> for Authenticate<S>
@@ -98,19 +201,27 @@ where
     }
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let open = self.tokens.is_empty() || request.uri().path().starts_with(OPEN_SERVICE);
-        let token = known(&self.tokens, request.headers());
-        if !open && token.is_none() {
-            tracing::warn!(
-                path = request.uri().path(),
-                "a request without a valid token was refused"
-            );
-            return Box::pin(async { Ok(status::token_invalid().into_http()) });
+        let path = request.uri().path();
+        if path.starts_with(OPEN_SERVICE) {
+            return Box::pin(self.inner.call(request));
         }
-        let client = Client::of(token, request.extensions());
+        let Some((client, scopes)) = self.access.rules().admit(request.headers(), request.extensions()) else {
+            tracing::warn!(path, "a request without a valid token was refused");
+            return Box::pin(async { Ok(status::token_invalid().into_http()) });
+        };
+        if let Some(missing) = methods::need(path).missing(scopes) {
+            tracing::info!(client = client.0, path, scope = %missing, "a request was refused: its scope is missing");
+            return Box::pin(async move { Ok(status::scope_missing(missing).into_http()) });
+        }
         request.extensions_mut().insert(client);
+        request.extensions_mut().insert(scopes);
         Box::pin(self.inner.call(request))
     }
+}
+
+/// What whoever sent a request may do. Inside the broker, without the layer, everything.
+pub(super) fn scopes_of<T>(request: &tonic::Request<T>) -> Scopes {
+    request.extensions().get::<Scopes>().copied().unwrap_or(Scopes::ALL)
 }
 
 fn known<'a>(tokens: &'a [TokenConfig], headers: &HeaderMap) -> Option<&'a TokenConfig> {
@@ -140,58 +251,4 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tokens() -> Vec<TokenConfig> {
-        ["first", "second"]
-            .map(|token| TokenConfig {
-                name: token.into(),
-                sha256: Sha256::digest(token).into(),
-            })
-            .into()
-    }
-
-    #[test]
-    fn only_a_known_token_passes() {
-        for (value, expected) in [
-            (Some("Bearer first"), Some("first")),
-            (Some("bearer second"), Some("second")),
-            (Some("Bearer third"), None),
-            (Some("Bearer "), None),
-            (Some("first"), None),
-            (Some("Basic first"), None),
-            (None, None),
-        ] {
-            let mut headers = HeaderMap::new();
-            if let Some(value) = value {
-                headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            }
-            let tokens = tokens();
-            let name = known(&tokens, &headers).map(|token| token.name.as_str());
-            assert_eq!(name, expected, "{value:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn health_needs_no_token_and_a_unix_socket_asks_for_none() {
-        let answer = tower::service_fn(|_: Request<()>| async { Ok::<_, std::convert::Infallible>(Response::new(())) });
-        for (configured, path, passes) in [
-            (tokens(), "/modembroker.v1.ModemService/ListModems", false),
-            (tokens(), "/grpc.health.v1.Health/Check", true),
-            (Vec::new(), "/modembroker.v1.ModemService/ListModems", true),
-        ] {
-            let mut service = AuthenticateLayer::new(&configured).layer(answer);
-            let response = service
-                .call(Request::builder().uri(path).body(()).unwrap())
-                .await
-                .unwrap();
-            // UNAUTHENTICATED is 16.
-            let refused = response
-                .headers()
-                .get("grpc-status")
-                .is_some_and(|status| status == "16");
-            assert_eq!(refused, !passes, "{path}");
-        }
-    }
-}
+mod tests;

@@ -18,11 +18,12 @@ use futures_util::stream;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::auth::Client;
+use super::auth::{Client, scopes_of};
 use super::budget::{Budget, Held};
-use super::{ResponseStream, convert, validate};
+use super::{ResponseStream, convert, status, validate};
 use crate::refusal::Refusal;
 use crate::resource::Sequence;
+use crate::scope::{Scope, Scopes};
 use crate::store::{Filter, Most, Store};
 
 /// Events in one message of a watch, and of a list when the caller has no wish.
@@ -82,8 +83,9 @@ impl EventService for Events {
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
+        let scopes = scopes_of(&request);
         let request = request.into_inner();
-        let filter = filter(request.filter.unwrap_or_default())?;
+        let filter = filter(permitted(request.filter.unwrap_or_default(), scopes)?)?;
         // Subscribed before the start is read, so that nothing falls in between.
         let doorbell = self.store.doorbell();
         let cursor = self.start(request.start).await?;
@@ -103,9 +105,10 @@ impl EventService for Events {
 
     async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
         let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
+        let scopes = scopes_of(&request);
         let request = request.into_inner();
         let limit = validate::page_size(request.page_size, BATCH_LIMIT)?;
-        let filter = filter(request.filter.unwrap_or_default())?;
+        let filter = filter(permitted(request.filter.unwrap_or_default(), scopes)?)?;
         let cursor = match request.cursor {
             0 => self.store.oldest().await.map_err(Refusal::from)?,
             cursor => Sequence(cursor),
@@ -236,6 +239,36 @@ async fn rang(
         _ = shutdown.wait_for(|shutdown| *shutdown) => Err(Refusal::ShuttingDown),
         () = checkpoint => Ok(false),
     }
+}
+
+/// The scope that shows a kind of events.
+fn scope(kind: EventKind) -> Scope {
+    match kind {
+        EventKind::Message | EventKind::Deleted => Scope::SmsRead,
+        EventKind::Call => Scope::CallRead,
+        // Keys are what is said in a call.
+        EventKind::Dtmf => Scope::CallAudio,
+        EventKind::Network | EventKind::Wan | EventKind::Bearer | EventKind::Ussd => Scope::NetworkRead,
+        EventKind::Modem | EventKind::Sim | EventKind::Unspecified => Scope::ModemRead,
+    }
+}
+
+/// A filter that names no kinds shows those that the caller may see; to name one that it may not is refused.
+fn permitted(mut written: EventFilter, scopes: Scopes) -> Result<EventFilter, Status> {
+    let hidden = |kind: &i32| {
+        let scope = EventKind::try_from(*kind).map(scope).ok()?;
+        Some(scope).filter(|scope| !scopes.contains(*scope))
+    };
+    if let Some(missing) = written.kinds.iter().find_map(hidden) {
+        return Err(status::scope_missing(missing));
+    }
+    if written.kinds.is_empty() && scopes != Scopes::ALL {
+        let every = (1..)
+            .map_while(|number| EventKind::try_from(number).ok())
+            .map(i32::from);
+        written.kinds = every.filter(|kind| hidden(kind).is_none()).collect();
+    }
+    Ok(written)
 }
 
 fn filter(written: EventFilter) -> Result<Filter, Refusal> {

@@ -8,17 +8,18 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
-use super::auth::AuthenticateLayer;
+use super::auth::{Access, AuthenticateLayer};
 use super::budget;
 use super::connections::Room;
+use super::peer::Local;
 use crate::config::{BrokerConfig, ListenAddress, TlsConfig};
 
 /// How long whoever owns a socket may take to accept a connection.
@@ -136,14 +137,14 @@ pub async fn bind(config: &BrokerConfig) -> Result<Vec<BoundListener>, ListenErr
 pub async fn serve(
     listeners: Vec<BoundListener>,
     routes: Routes,
-    config: &BrokerConfig,
+    access: &Access,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let shutdown = shutdown.shared();
     let room = Room::of_this_process();
     let serving = listeners
         .into_iter()
-        .map(|listener| serve_one(listener, routes.clone(), config, room.clone(), shutdown.clone()));
+        .map(|listener| serve_one(listener, routes.clone(), access.clone(), room.clone(), shutdown.clone()));
     let deadline = async {
         shutdown.clone().await;
         tokio::time::sleep(SHUTDOWN_LIMIT).await;
@@ -160,7 +161,7 @@ pub async fn serve(
 async fn serve_one(
     listener: BoundListener,
     routes: Routes,
-    config: &BrokerConfig,
+    access: Access,
     room: Room,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
@@ -173,10 +174,11 @@ async fn serve_one(
     tracing::info!(%address, "listening");
     let served = match socket {
         Socket::Unix(listener, _file) => {
-            let incoming = room.admit(UnixListenerStream::new(listener));
+            let incoming = UnixListenerStream::new(listener).map(|accepted| accepted.map(Local::new));
+            let incoming = room.admit(incoming);
             let mut server = server
                 .layer(tower::util::MapResponseLayer::new(budget::hold))
-                .layer(AuthenticateLayer::new(&[]));
+                .layer(AuthenticateLayer::new(access));
             server
                 .add_routes(routes)
                 .serve_with_incoming_shutdown(incoming, shutdown)
@@ -196,7 +198,7 @@ async fn serve_one(
                     let incoming = room.admit(incoming);
                     let mut server = server
                         .layer(tower::util::MapResponseLayer::new(budget::hold))
-                        .layer(AuthenticateLayer::new(&config.tokens));
+                        .layer(AuthenticateLayer::new(access));
                     server
                         .add_routes(routes)
                         .serve_with_incoming_shutdown(incoming, shutdown)

@@ -12,6 +12,7 @@ use super::convert;
 use crate::modem::SimCode;
 use crate::refusal::Refusal;
 use crate::resource::Persistence;
+use crate::scope::Scope;
 
 /// When to try again what is unavailable: a modem comes up in tens of seconds.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -62,6 +63,15 @@ pub(super) fn token_invalid() -> Status {
         Code::Unauthenticated,
         "a valid token is needed: authorization: Bearer TOKEN",
         error_info(ErrorReason::TokenInvalid, Vec::new()),
+    )
+}
+
+/// The status for whoever may not do this.
+pub(super) fn scope_missing(scope: Scope) -> Status {
+    Status::with_error_details(
+        Code::PermissionDenied,
+        format!("the scope {scope} is missing"),
+        error_info(ErrorReason::ScopeMissing, vec![("scope", scope.name().to_owned())]),
     )
 }
 

@@ -20,11 +20,13 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Context, ResponseStream, convert, validate};
+use super::auth::scopes_of;
+use super::{Context, ResponseStream, convert, status, validate};
 use crate::audio::{AttachOptions, Downlink, PREBUFFER_MAX_MS};
 use crate::modem::{self, Attachment, CallUpdate, ModemHandle, Reply};
 use crate::refusal::Refusal;
 use crate::resource::{Call, CallState};
+use crate::scope::Scope;
 use crate::store::CallQuery;
 
 /// Responses that may wait for a client. Audio is trimmed before this, where the oldest can still be dropped.
@@ -178,6 +180,7 @@ impl VoiceService for Context {
         &self,
         request: Request<Streaming<StreamCallRequest>>,
     ) -> Result<Response<Self::StreamCallStream>, Status> {
+        let scopes = scopes_of(&request);
         let mut requests = request.into_inner();
         let first = requests.message().await?.and_then(|message| message.request);
         let Some(FromClient::Attach(attach)) = first else {
@@ -188,6 +191,9 @@ impl VoiceService for Context {
             }
             .into());
         };
+        if attach.answer && !scopes.contains(Scope::CallControl) {
+            return Err(status::scope_missing(Scope::CallControl));
+        }
         let options = attach_options(&attach)?;
         let call = self.call(&attach.call_id).await?;
         let modem = self.modems.find(&call.modem)?.clone();

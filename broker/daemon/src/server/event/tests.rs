@@ -201,3 +201,24 @@ async fn watches_that_are_never_read_take_a_bounded_memory_together() {
     let mut watch = fixture.watch(Start::Cursor(0)).await.unwrap();
     assert!(!watch.next().await.unwrap().unwrap().events.is_empty());
 }
+
+#[test]
+fn a_caller_sees_the_kinds_that_its_scopes_show_and_is_told_of_one_that_they_do_not() {
+    let voice = Scopes::of(&[Scope::CallRead]);
+    let of = |kinds: &[EventKind], scopes| {
+        let kinds = kinds.iter().copied().map(i32::from).collect();
+        permitted(
+            EventFilter {
+                kinds,
+                modems: Vec::new(),
+            },
+            scopes,
+        )
+    };
+    assert_eq!(of(&[], voice).unwrap().kinds, [i32::from(EventKind::Call)]);
+    assert_eq!(of(&[], Scopes::ALL).unwrap().kinds, [] as [i32; 0]);
+    assert!(of(&[EventKind::Call], voice).is_ok());
+    let refused = of(&[EventKind::Call, EventKind::Message], voice).unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("sms.read"), "{}", refused.message());
+}

@@ -6,7 +6,10 @@ use crate::config::Config;
 fn config(listen: &[String]) -> BrokerConfig {
     let listen: Vec<_> = listen.iter().map(|address| format!("{address:?}")).collect();
     Config::parse(
-        &format!("[broker]\nlisten = [{}]\nsocket_mode = \"0600\"", listen.join(", ")),
+        &format!(
+            "[broker]\nlisten = [{}]\nsocket_mode = \"0600\"\nloopback_scopes = [\"all\"]",
+            listen.join(", ")
+        ),
         "test",
     )
     .unwrap()
@@ -93,6 +96,7 @@ async fn an_unknown_group_and_a_missing_certificate_say_which() {
         certificate: "/nowhere/cert.pem".into(),
         key: "/nowhere/key.pem".into(),
         client_ca: None,
+        client_scopes: crate::scope::Scopes::ALL,
     });
     assert!(
         bind(&config)
@@ -108,9 +112,10 @@ async fn serving_ends_in_bounded_time_although_a_client_stays_connected() {
     let directory = TempDir::new().unwrap();
     let (path, config) = unix(&directory);
     let listeners = bind(&config).await.unwrap();
+    let access = Access::new(&config);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async move { drop(stopped.await) };
-    let serving = serve(listeners, Routes::default(), &config, shutdown);
+    let serving = serve(listeners, Routes::default(), &access, shutdown);
     let client = async {
         let stream = UnixStream::connect(&path).await.unwrap();
         stop.send(()).unwrap();
@@ -141,7 +146,10 @@ async fn over_tcp_a_token_is_asked_for_and_over_a_unix_socket_none() {
     config.tokens = vec![TokenConfig {
         name: "vps".into(),
         sha256: Sha256::digest("secret").into(),
+        scopes: crate::scope::Scopes::READ,
     }];
+    config.loopback_scopes = None;
+    let access = Access::new(&config);
     let store = Store::open(&directory.path().join("broker.db")).await.unwrap();
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let routes = Routes::new(EventServiceServer::new(Events::new(
@@ -154,7 +162,7 @@ async fn over_tcp_a_token_is_asked_for_and_over_a_unix_socket_none() {
         panic!("not TCP")
     };
     let mut shutdown = stopped;
-    let serving = serve(listeners, routes, &config, async move {
+    let serving = serve(listeners, routes, &access, async move {
         let _ = shutdown.wait_for(|stop| *stop).await;
     });
     let clients = async {
