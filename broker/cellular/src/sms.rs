@@ -10,6 +10,7 @@
 //! | [`timestamp`], [`validity`], [`status`] | the smaller fields that have a meaning of their own |
 //! | [`compose`], [`transliteration`] | a text or octets in, as few SMS-SUBMITs as possible out |
 //! | [`reassembly`] | parts in any order in, whole messages out |
+//! | [`stored`] | whether what a module hands out of its storage is whole |
 //! | [`refusal`] | whether the network may have a message although it was answered with an error |
 //! | [`identity`] | a name for a received PDU that stays the same however often it is read |
 
@@ -22,6 +23,7 @@ pub mod pdu;
 pub mod reassembly;
 pub mod refusal;
 pub mod status;
+pub mod stored;
 pub mod timestamp;
 pub mod transliteration;
 pub mod user_data;

@@ -94,6 +94,10 @@ pub(super) struct Messages {
     failed_sweeps: u32,
     /// Places that hold what is no message for us.
     foreign: HashSet<Place>,
+    /// Places whose message does not come out whole.
+    unreadable: HashSet<Place>,
+    /// Places that the module said to have freed although they still hold their message.
+    stuck: HashSet<Place>,
     /// How full the storages were when they were last emptied.
     storages: Vec<StorageUse>,
     /// The module said that its storage is full, and it has not been emptied since.
@@ -126,6 +130,8 @@ impl Messages {
             resume_receiving: None,
             failed_sweeps: 0,
             foreign: HashSet::new(),
+            unreadable: HashSet::new(),
+            stuck: HashSet::new(),
             storages: Vec::new(),
             is_full: false,
             waiting: Vec::new(),
@@ -177,6 +183,8 @@ impl Messages {
         self.resume_receiving = None;
         self.places.clear();
         self.foreign.clear();
+        self.unreadable.clear();
+        self.stuck.clear();
         self.storages.clear();
     }
 
@@ -291,7 +299,19 @@ impl Messages {
                     .to_owned(),
             );
         }
-        storages::alarm(&self.storages)
+        let stays = [
+            storages::places_alarm(
+                &self.unreadable,
+                "cannot be read as a whole; it stays there and is read again: take the SIM out and look at it if this lasts",
+            ),
+            storages::places_alarm(
+                &self.stuck,
+                "is kept, and the module does not delete it although it says so: delete it by another means if this lasts",
+            ),
+            storages::alarm(&self.storages),
+        ];
+        let stays: Vec<String> = stays.into_iter().flatten().collect();
+        (!stays.is_empty()).then(|| stays.join("; "))
     }
 
     /// When something is to be done that nothing announces.
@@ -363,6 +383,7 @@ impl Messages {
             modem: self.modem.clone(),
             sim: self.sim.clone(),
             at: self.at.clone(),
+            stuck: self.stuck.clone(),
         };
         let places = std::mem::take(&mut self.places);
         let direct = std::mem::take(&mut self.direct);
@@ -401,10 +422,17 @@ impl Messages {
             self.failed_sweeps = 0;
         }
         if report.storages.is_empty() {
+            self.unreadable.extend(report.unreadable);
+            self.stuck.extend(report.stuck);
             return;
         }
         self.is_full = false;
         self.storages = report.storages;
+        // A sweep has looked at every place.
+        self.unreadable.clear();
+        self.stuck.clear();
+        self.unreadable.extend(report.unreadable);
+        self.stuck.extend(report.stuck);
         for reply in self.waiting.drain(..) {
             // Whoever asked may be gone.
             let _ = reply.send(Ok(self.storages.clone()));

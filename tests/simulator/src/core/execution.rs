@@ -151,12 +151,18 @@ impl Modem {
             strikes: self.script.strike(port.function(), &command.text),
             abortable,
         };
-        let mut refused = None;
+        let mut answer = None;
         let mut later = Vec::new();
         for (phase, action) in std::mem::take(&mut running.strikes) {
             match action {
-                FaultAction::Refuse { code } if phase == Phase::Before => refused = Some(code),
-                FaultAction::RefuseUntilRadioCycled { code } => refused = Some(code),
+                FaultAction::Refuse { code } if phase == Phase::Before => answer = Some(Reply::code(code)),
+                FaultAction::RefuseUntilRadioCycled { code } => answer = Some(Reply::code(code)),
+                FaultAction::Answer { lines, code } => {
+                    answer = Some(Reply {
+                        code,
+                        ..Reply::lines(lines)
+                    });
+                }
                 FaultAction::EchoTwice => {
                     let echo = format!("{}\r", self.port(port).last_line);
                     self.emit(port.function(), echo.as_bytes());
@@ -179,8 +185,8 @@ impl Modem {
             return;
         }
         self.port(port).running = Some(running);
-        let outcome = match refused {
-            Some(code) => Reply::code(code).into(),
+        let outcome = match answer {
+            Some(reply) => reply.into(),
             None => self.execute(port, command),
         };
         self.lead_on(port, outcome);
@@ -412,6 +418,7 @@ impl Modem {
             | FaultAction::Delay { .. }
             | FaultAction::Refuse { .. }
             | FaultAction::RefuseUntilRadioCycled { .. }
+            | FaultAction::Answer { .. }
             | FaultAction::LosePrompt
             | FaultAction::ResetAfterPrompt
             | FaultAction::EchoTwice => {}

@@ -119,6 +119,14 @@ pub enum FaultAction {
         /// With this one.
         code: Code,
     },
+    /// The command is answered with these lines instead of being executed: what another firmware says, or what noise made
+    /// of a reply.
+    Answer {
+        /// Information text, without line ends.
+        lines: Vec<String>,
+        /// The result code behind it.
+        code: Code,
+    },
     /// The same at every fitting command, until the radio is switched off and on again.
     RefuseUntilRadioCycled {
         /// With this one.

@@ -1,6 +1,6 @@
 //! Replies about short messages (27.005).
 
-use super::super::line::{Arguments, arguments_after, is_hex};
+use super::super::line::{Argument, Arguments, arguments_after, is_hex};
 use super::{UnexpectedReply, last};
 
 /// One of the three preferred storages.
@@ -87,16 +87,76 @@ pub struct ListedMessage {
     pub status: Option<MessageStatus>,
     /// `<length>` of the TPDU in octets, without the service centre address.
     pub tpdu_length: Option<u16>,
-    /// The PDU in hexadecimal, service centre address first. Empty if the storage holds an empty message.
+    /// The PDU in hexadecimal, service centre address first. Empty if it did not come.
     pub pdu: String,
+    /// The header is one of text mode (27.005 3.4.3): the module has left PDU mode, and what follows is no PDU.
+    pub in_text_mode: bool,
 }
 
 impl ListedMessage {
-    /// True if the PDU has the length that its header announces.
+    /// True if the PDU has the length that its header announces. Some modules leave the service centre address out, and
+    /// some count it. Without a length nobody knows.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tpdu_length.is_none_or(|length| pdu_fits(length, &self.pdu))
+        let fits = |length| pdu_fits(length, &self.pdu) || self.pdu.len() == 2 * usize::from(length);
+        !self.is_empty() && self.tpdu_length.is_some_and(fits)
     }
+
+    /// True if the place is empty: some modules answer it with a length of 0.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tpdu_length == Some(0) && !self.in_text_mode && self.pdu.len() <= 2
+    }
+
+    /// Reads a header whose `<stat>` is at `status`.
+    fn of_header(index: Option<u16>, header: &Arguments<'_>, status: usize) -> Self {
+        let lone_length = || header.at(0).number().filter(|length| *length > 3);
+        Self {
+            index,
+            status: MessageStatus::read(header, status),
+            // `<alpha>` stands before the length, and some modems leave out even its comma, or all but the length.
+            tpdu_length: match header.len() {
+                1 => lone_length(),
+                _ => last_number(header, status + 1),
+            },
+            pdu: String::new(),
+            in_text_mode: is_text_mode(header, status),
+        }
+    }
+
+    /// Takes what stands in the line of the header or in those behind it. A long PDU may be broken into several lines.
+    fn append(&mut self, text: &str) {
+        // A quote behind the last digit was seen in the field.
+        let text = text.trim().trim_end_matches('"');
+        if self.in_text_mode
+            || !is_hex(text)
+            || (!self.pdu.is_empty() && (self.tpdu_length.is_none() || self.is_complete()))
+        {
+            return;
+        }
+        self.pdu.push_str(&text.to_ascii_uppercase());
+    }
+}
+
+/// In text mode the status is a word with a sender or a time behind it; in PDU mode, also where the status is a word, a
+/// length comes last and nothing but a name before it.
+fn is_text_mode(header: &Arguments<'_>, status: usize) -> bool {
+    let is_word = header.at(status).number::<u8>().is_none() && !header.at(status).is_empty();
+    let mut fields = header.iter().skip(status + 1);
+    let is_time = |field: Argument<'_>| is_time(field.text());
+    let is_text = |field: Argument<'_>| field.non_empty().is_some() && field.number::<u16>().is_none();
+    is_word
+        && match last_number(header, status + 1) {
+            Some(_) => fields.any(is_time),
+            None => fields.any(is_text),
+        }
+}
+
+/// `yy/MM/dd,hh:mm:ss±zz`, as far as a firmware keeps to it.
+fn is_time(text: &str) -> bool {
+    let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = text.split(['/', ',', ':']);
+    parts.by_ref().take(3).filter(|part| digits(part)).count() == 3 && parts.next().is_some()
 }
 
 /// `+CMGL` in PDU mode (27.005 3.4.2). Messages without a readable index are left out: they could not be deleted.
@@ -110,15 +170,13 @@ pub fn listed_messages(lines: &[impl AsRef<str>]) -> Vec<ListedMessage> {
                 let Some(index) = arguments.at(0).number() else {
                     continue;
                 };
-                messages.push(ListedMessage {
-                    index: Some(index),
-                    status: MessageStatus::read(&arguments, 1),
-                    // `<alpha>` stands before the length, and some modems leave out even its comma.
-                    tpdu_length: last_number(&arguments, 2),
-                    pdu: String::new(),
-                });
+                messages.push(ListedMessage::of_header(Some(index), &arguments, 1));
             }
-            None => append_body(messages.last_mut(), line),
+            None => {
+                if let Some(message) = messages.last_mut() {
+                    message.append(line);
+                }
+            }
         }
     }
     messages
@@ -137,28 +195,17 @@ pub fn read_message(lines: &[impl AsRef<str>]) -> Option<ListedMessage> {
                 let tail = line.rsplit(' ').next().filter(|tail| tail.len() >= 18 && is_hex(tail));
                 let header = tail.map_or(line, |tail| line[..line.len() - tail.len()].trim_end());
                 let header = arguments_after(header, "+CMGR").unwrap_or(arguments);
-                message = Some(ListedMessage {
-                    index: None,
-                    status: MessageStatus::read(&header, 0),
-                    tpdu_length: last_number(&header, 1),
-                    pdu: tail.unwrap_or_default().to_ascii_uppercase(),
-                });
+                let message = message.insert(ListedMessage::of_header(None, &header, 0));
+                message.append(tail.unwrap_or_default());
             }
-            None => append_body(message.as_mut(), line),
+            None => {
+                if let Some(message) = &mut message {
+                    message.append(line);
+                }
+            }
         }
     }
     message
-}
-
-fn append_body(message: Option<&mut ListedMessage>, line: &str) {
-    // A quote behind the last digit was seen in the field.
-    let line = line.trim().trim_end_matches('"');
-    if let Some(message) = message
-        && message.pdu.is_empty()
-        && is_hex(line)
-    {
-        message.pdu = line.to_ascii_uppercase();
-    }
 }
 
 fn last_number(arguments: &Arguments<'_>, from: usize) -> Option<u16> {

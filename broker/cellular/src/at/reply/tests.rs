@@ -133,7 +133,7 @@ fn ussd_texts_are_decoded_in_the_forms_that_modems_send() {
 #[test]
 fn stored_messages_survive_what_modems_do_to_them() {
     let listed = listed_messages(&[
-        "+CMGL: 3,1,,5",
+        "+CMGL: 3,1,,6",
         "0001020304",
         "+CMGL: x,1,,5",
         "+CMGL: 4,0,\"Ann\",0",
@@ -156,6 +156,47 @@ fn stored_messages_survive_what_modems_do_to_them() {
     assert_eq!(read_message(&[] as &[&str]), None);
     let quoted = read_message(&["+CMGR: 1,,4", "0001020304\""]).expect("a message");
     assert!(quoted.is_complete());
+}
+
+#[test]
+fn what_is_wrong_with_a_stored_message_is_seen() {
+    // Made for these tests: "he" from +447700900123.
+    const PDU: &str = "00040C91447700091032000062112140820500026834";
+    let whole = |lines: &[&str]| read_message(lines).is_some_and(|message| message.is_complete() && message.pdu == PDU);
+    for lines in [
+        &["+CMGR: 0,,21", PDU] as &[&str],
+        &["+CMGR: \"REC UNREAD\",,21", PDU],
+        &["+CMGR: 0,\"Smith, \"Bob\"\",21", PDU],
+        &["+CMGR: 21", PDU],
+        &["+CMGR: 0,,21", &PDU[..30], &PDU[30..]],
+        &["+CMGR: 0,,22", PDU],
+        &["+CMGR: 0,,21", &PDU.to_ascii_lowercase()],
+    ] {
+        assert!(whole(lines), "{lines:?}");
+    }
+    for lines in [
+        &["+CMGR: 0,,21"] as &[&str],
+        &["+CMGR: 0,,21", &PDU[..40]],
+        &["+CMGR: 0,,21", "0004\u{FFFD}C91447700091032000062112140820500026834"],
+        &["+CMGR: 0,,", PDU],
+        &["+CMGR: 0,,0"],
+    ] {
+        let message = read_message(lines).expect("a header");
+        assert!(!message.is_complete() && !message.in_text_mode, "{lines:?}");
+        assert_eq!(message.is_empty(), lines == ["+CMGR: 0,,0"], "{lines:?}");
+    }
+    for header in [
+        "+CMGR: \"REC UNREAD\",\"+447700900123\",\"\",\"26/11/30,21:00:00+04\"",
+        "+CMGR: \"REC READ\",\"+447700900123\",,\"26/11/30,21:00:00+04\",145,4,0,0,\"+447785016005\",145,21",
+        "+CMGR: \"REC READ\",6,1,\"+447700900123\",145,\"26/11/30,21:00:00+04\",\"26/11/30,21:00:09+04\",0",
+        "+CMGR: \"STO UNSENT\",\"+447700900123\",",
+    ] {
+        let message = read_message(&[header, "00680065"]).expect("a header");
+        assert!(
+            message.in_text_mode && !message.is_empty() && message.pdu.is_empty(),
+            "{header}"
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use cellular::at::reply::{self, ListedMessage, MessageStatus};
 use cellular::at::{Response, ResultCode};
 use cellular::sms::identity::MessageIdentity;
 use cellular::sms::pdu::{DecodeError, Deliver, StatusReport};
+use cellular::sms::stored;
 use cellular::sms::timestamp::TimestampOctets;
 use cellular::sms::user_data::ConcatenationReference;
 use cellular::sms::{Direction, Pdu, Tpdu};
@@ -24,14 +25,16 @@ use crate::store::{self, Concatenation, IncomingPart, Received, Store, StoredPla
 /// Messages that are being made durable while the next is read.
 const COMMITS_AT_ONCE: usize = 64;
 
-/// How often a message is read whose PDU came out shorter or longer than the module says it is.
-const READINGS: u32 = 2;
+/// How often a message is read that does not come out whole.
+const READINGS: u32 = 3;
 
 pub(super) struct Receiver {
     pub(super) store: Store,
     pub(super) modem: String,
     pub(super) sim: String,
     pub(super) at: AtHandle,
+    /// Places that the module said to have freed although they still hold their message.
+    pub(super) stuck: HashSet<Place>,
 }
 
 /// What became of everything that was there to receive.
@@ -41,8 +44,12 @@ pub(in crate::modem) struct Report {
     pub(super) storages: Vec<StorageUse>,
     /// Places that hold what is no received message, and that a sweep need not read again.
     pub(super) foreign: HashSet<Place>,
-    /// Messages that stayed in the module although they should not: they could not be stored, or not be deleted.
+    /// Messages that stayed in the module although they should not: they could not be read, stored, or deleted.
     pub(super) kept_back: usize,
+    /// Places whose message did not come out whole. It stays there and is tried again.
+    pub(super) unreadable: HashSet<Place>,
+    /// Places that the module said to have freed although they still hold their message.
+    pub(super) stuck: HashSet<Place>,
     /// The module may have stored messages without announcing them.
     pub(super) unannounced: bool,
     /// Not everything that was to be looked at was: the module was busy, or did not answer.
@@ -51,8 +58,8 @@ pub(in crate::modem) struct Report {
 
 /// What became of a stored message.
 enum Fate {
-    /// It is durable here and gone there.
-    Freed,
+    /// It is durable here, under this identity, and the module says that it is gone there.
+    Freed(String),
     /// It is none of ours.
     Foreign,
     /// It is still there and has to be tried again.
@@ -61,7 +68,7 @@ enum Fate {
 
 /// What a place was found to hold.
 enum Reading {
-    /// A message, as far as it could be read.
+    /// A message as the module stores it.
     Message(ListedMessage),
     /// No message.
     Nothing,
@@ -228,6 +235,7 @@ impl Receiver {
     async fn fetch(&self, mut places: VecDeque<Place>, count: usize, report: &mut Report) {
         let mut finishing = FuturesUnordered::new();
         let mut occupied: HashSet<u16> = HashSet::new();
+        let mut freed: Vec<(Place, String)> = Vec::new();
         let mut found = 0;
         loop {
             if found >= count {
@@ -236,8 +244,8 @@ impl Receiver {
             let is_free = places.front().is_some_and(|place| !occupied.contains(&place.index));
             if !is_free || finishing.len() >= COMMITS_AT_ONCE {
                 match finishing.next().await {
-                    Some((place, fate)) => report.note(place, fate, &mut occupied),
-                    None => return,
+                    Some((place, fate)) => report.note(place, fate, &mut occupied, &mut freed),
+                    None => break,
                 }
                 continue;
             }
@@ -248,7 +256,7 @@ impl Receiver {
                 tokio::select! {
                     message = &mut read => break message,
                     Some((place, fate)) = finishing.next(), if !finishing.is_empty() => {
-                        report.note(place, fate, &mut occupied);
+                        report.note(place, fate, &mut occupied, &mut freed);
                     }
                 }
             };
@@ -258,7 +266,10 @@ impl Receiver {
                     occupied.insert(place.index);
                     finishing.push(self.finish(place, message));
                 }
-                Reading::Unread => report.kept_back += 1,
+                Reading::Unread => {
+                    report.kept_back += 1;
+                    report.unreadable.insert(place);
+                }
                 Reading::Unanswered => {
                     report.cut_short = true;
                     places.clear();
@@ -266,10 +277,77 @@ impl Receiver {
                 Reading::Nothing => {}
             }
         }
+        drop(finishing);
+        self.release_freed(freed, report).await;
     }
 
+    /// Releases the identities of what was deleted, once its place was seen empty: an equal message that comes later is
+    /// another one, and a message that the module says to have deleted and still holds is the same. One question answers it
+    /// for an empty storage.
+    async fn release_freed(&self, freed: Vec<(Place, String)>, report: &mut Report) {
+        let Some((first, _)) = freed.first() else { return };
+        let storage = self.storage_name(first.storage);
+        let is_empty = match self.at.execute(Lane::Normal, command::message_storage_query()).await {
+            Ok(response) => reply::storage_states(&response.lines)
+                .is_ok_and(|states| states.first().is_some_and(|state| state.used == 0)),
+            Err(_) => false,
+        };
+        for (place, identity) in freed {
+            let gone = is_empty
+                || match self.still_holds(place.index, &identity).await {
+                    Some(still) => !still,
+                    None => {
+                        report.cut_short = true;
+                        continue;
+                    }
+                };
+            if gone {
+                let place = StoredPlace {
+                    storage: storage.clone(),
+                    index: place.index,
+                    unread: false,
+                };
+                self.release(&identity, Some(place)).await;
+            } else {
+                tracing::warn!(
+                    modem = self.modem,
+                    index = place.index,
+                    "the module says that it deleted a message and still holds it"
+                );
+                report.kept_back += 1;
+                report.stuck.insert(place);
+            }
+        }
+    }
+
+    /// Whether a place still holds a message that was read and deleted; none if nobody knows. An equal one that nobody has
+    /// read is another, unless this module does not change the status of what is read.
+    async fn still_holds(&self, index: u16, identity: &str) -> Option<bool> {
+        let found = self.look_at(index, identity).await?;
+        if found != Some(MessageStatus::Unread) {
+            return Some(found.is_some());
+        }
+        Some(self.look_at(index, identity).await? == Some(MessageStatus::Unread))
+    }
+
+    /// The status of this very message at a place, if it is there; none if nobody knows.
+    async fn look_at(&self, index: u16, identity: &str) -> Option<Option<MessageStatus>> {
+        let response = self.at.execute(Lane::Normal, command::read_message(index)).await.ok()?;
+        let Some(found) = reply::read_message(&response.lines) else {
+            return is_empty_place(&response).then_some(None);
+        };
+        if found.is_empty() {
+            return Some(None);
+        }
+        let same = self.identity_of(&found)? == identity;
+        Some(same.then_some(found.status.unwrap_or(MessageStatus::Read)))
+    }
+
+    /// Reads a place until its message comes out whole: what is damaged on its way here is whole in the module. What is
+    /// strange and comes out the same twice is what the module stores, if nothing of it can be missing.
     async fn read(&self, index: u16) -> Reading {
-        let mut reading = Reading::Unread;
+        let mut first_status = None;
+        let mut last: Option<ListedMessage> = None;
         for _ in 0..READINGS {
             let response = match self.at.execute(Lane::Normal, command::read_message(index)).await {
                 Ok(response) => response,
@@ -278,32 +356,63 @@ impl Receiver {
                     return Reading::Unanswered;
                 }
             };
-            // What is damaged on its way here is whole in the module.
-            match reply::read_message(&response.lines) {
-                Some(message) if message.is_complete() => return Reading::Message(message),
-                Some(message) => reading = Reading::Message(message),
+            let mut message = match reply::read_message(&response.lines) {
+                Some(message) if message.in_text_mode => {
+                    self.set_pdu_mode().await;
+                    continue;
+                }
+                Some(message) if message.is_empty() => return Reading::Nothing,
+                Some(message) => message,
                 None if is_empty_place(&response) => return Reading::Nothing,
-                None => {}
+                None => continue,
+            };
+            // To read a message changes its status.
+            message.status = *first_status.get_or_insert(message.status);
+            let readable = stored::is_readable(&stored::with_service_centre(&message.pdu, message.tpdu_length));
+            let is_repeated = last.as_ref() == Some(&message);
+            if message.is_complete() && readable || is_repeated && (message.is_complete() || readable) {
+                return Reading::Message(message);
             }
+            last = Some(message);
         }
-        if matches!(reading, Reading::Unread) {
-            tracing::warn!(modem = self.modem, index, "a message was not read; it is tried again");
+        tracing::warn!(
+            modem = self.modem,
+            index,
+            "a message did not come out whole; it stays in the module and is read again"
+        );
+        Reading::Unread
+    }
+
+    /// Somebody, or a restart that nobody saw, left the module in text mode.
+    async fn set_pdu_mode(&self) {
+        tracing::warn!(modem = self.modem, "the module was in text mode; PDU mode is set again");
+        if let Err(error) = self.at.execute(Lane::Normal, command::message_format_pdu()).await {
+            tracing::warn!(modem = self.modem, %error, "PDU mode could not be set");
         }
-        reading
+    }
+
+    /// What names the message of a reply; none if it cannot be read.
+    fn identity_of(&self, message: &ListedMessage) -> Option<String> {
+        let hex = stored::with_service_centre(&message.pdu, message.tpdu_length);
+        match Pdu::decode_hex(&hex, Direction::FromNetwork) {
+            Ok(decoded) => Some(MessageIdentity::new(&self.sim, &decoded).to_string()),
+            Err(_) if message.is_complete() => {
+                Some(MessageIdentity::of_undecodable(&self.sim, hex.as_bytes()).to_string())
+            }
+            Err(_) => None,
+        }
     }
 
     /// Makes a message durable, then frees its place. A crash in between shows the message again, and it is recognised by
-    /// its identity and its place. Once the place is free the identity is released, because an equal PDU that comes later is
-    /// another message.
+    /// its identity and its place.
     async fn finish(&self, place: Place, message: ListedMessage) -> (Place, Fate) {
         let stored_place = StoredPlace {
             storage: self.storage_name(place.storage),
             index: place.index,
-            unread: message.status == Some(MessageStatus::Unread),
+            // A place that is never freed holds the message from before, whatever its status says.
+            unread: message.status == Some(MessageStatus::Unread) && !self.stuck.contains(&place),
         };
-        let kept = self
-            .keep(&message.pdu, message.tpdu_length, Some(stored_place.clone()))
-            .await;
+        let kept = self.keep(&message.pdu, message.tpdu_length, Some(stored_place)).await;
         let identity = match kept {
             Kept::Durable(identity) => identity,
             Kept::Foreign => return (place, Fate::Foreign),
@@ -311,10 +420,7 @@ impl Receiver {
         };
         let index = place.index;
         match self.at.execute(Lane::Normal, command::delete_message(index)).await {
-            Ok(response) if response.result.is_ok() => {
-                self.release(&identity, Some(stored_place)).await;
-                (place, Fate::Freed)
-            }
+            Ok(response) if response.result.is_ok() => (place, Fate::Freed(identity)),
             Ok(response) => {
                 tracing::warn!(modem = self.modem, index, result = %response.result, "a stored message was not deleted from the module");
                 (place, Fate::KeptBack)
@@ -347,7 +453,7 @@ impl Receiver {
 
     /// Makes a PDU durable, whatever it is. `length` is what the module says the TPDU has.
     async fn keep(&self, hex: &str, length: Option<u16>, place: Option<StoredPlace>) -> Kept {
-        let hex = with_service_centre(hex, length);
+        let hex = stored::with_service_centre(hex, length);
         let decoded = match Pdu::decode_hex(&hex, Direction::FromNetwork) {
             Ok(decoded) => decoded,
             Err(_) if Pdu::decode_hex(&hex, Direction::ToNetwork).is_ok() => return Kept::Foreign,
@@ -475,24 +581,15 @@ impl Receiver {
 }
 
 impl Report {
-    fn note(&mut self, place: Place, fate: Fate, occupied: &mut HashSet<u16>) {
+    fn note(&mut self, place: Place, fate: Fate, occupied: &mut HashSet<u16>, freed: &mut Vec<(Place, String)>) {
         occupied.remove(&place.index);
         match fate {
-            Fate::Freed => {}
+            Fate::Freed(identity) => freed.push((place, identity)),
             Fate::Foreign => {
                 self.foreign.insert(place);
             }
             Fate::KeptBack => self.kept_back += 1,
         }
-    }
-}
-
-/// The PDU with a service centre address in front, as all others have it. Some modules leave it out for status reports; the
-/// length of the TPDU then is that of the whole (27.005 3.1).
-fn with_service_centre(hex: &str, length: Option<u16>) -> String {
-    match length {
-        Some(length) if hex.len() == 2 * usize::from(length) => format!("00{hex}"),
-        _ => hex.to_owned(),
     }
 }
 

@@ -1,9 +1,12 @@
 //! The module's message storages (27.005 3.1): which there are, how full they are, and what is told about new messages.
 
+use std::collections::HashSet;
+
 use cellular::at::command::{self, Storage};
 use cellular::at::reply;
 use cellular::at::{Response, ResultCode};
 
+use super::Place;
 use crate::modem::StorageUse;
 use crate::modem::reliance::message_indication;
 use crate::port::at::{AtError, AtHandle, Lane};
@@ -116,6 +119,20 @@ pub(super) fn alarm(storages: &[StorageUse]) -> Option<String> {
             filling.join(", ")
         )
     })
+}
+
+/// What is wrong with the messages at these places, for people.
+pub(super) fn places_alarm(places: &HashSet<Place>, what: &str) -> Option<String> {
+    let mut named: Vec<_> = places
+        .iter()
+        .map(|place| (place.storage.as_str(), place.index))
+        .collect();
+    named.sort_unstable();
+    let named: Vec<String> = named
+        .iter()
+        .map(|(storage, index)| format!("{storage} {index}"))
+        .collect();
+    (!named.is_empty()).then(|| format!("the message at {} {what}", named.join(", ")))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::receiving::{Receiver, Report};
 use super::sending::{Resume, Sender};
-use super::{Direct, retry_pause, storages};
+use super::{Direct, Place, retry_pause, storages};
 use crate::port::OpenPort;
 use crate::port::at::{AtEvent, AtHandle, AtPort, Lane};
 use crate::port::trace::Trace;
@@ -117,7 +117,12 @@ impl Bench {
     }
 
     fn receiver(&self) -> Receiver {
+        self.receiver_knowing(HashSet::new())
+    }
+
+    fn receiver_knowing(&self, stuck: HashSet<Place>) -> Receiver {
         Receiver {
+            stuck,
             store: self.store.clone(),
             modem: "sim1".into(),
             sim: "card".into(),
@@ -275,6 +280,119 @@ async fn a_message_that_noise_damaged_on_its_way_is_read_again_and_stored_whole(
         let told = (message.state, message.pdus);
         assert_eq!(told, (MessageState::Received, vec![PDU.to_owned()]), "{phase:?}");
         assert_eq!(bench.fates().await, [Fate::Deleted], "{phase:?}");
+    }
+}
+
+/// What the broker has of one message, and whether the module still has it.
+async fn kept(bench: &Bench) -> (Vec<(MessageState, Vec<String>)>, Vec<Fate>) {
+    let query = MessageQuery {
+        page_size: 10,
+        ..MessageQuery::default()
+    };
+    let messages = bench.store.messages(query).await.unwrap().items;
+    let told = messages.into_iter().map(|message| (message.state, message.pdus));
+    (told.collect(), bench.fates().await)
+}
+
+fn reply(lines: &[&str]) -> FaultAction {
+    FaultAction::Answer {
+        lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+        code: Code::Ok,
+    }
+}
+
+/// Its place is freed only when its octets are here: the content of more than one message was lost for good.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_come_out_whole_stays_in_the_module_until_it_does() {
+    let (half, damaged) = (&PDU[..40], format!("{}\u{FFFD}{}", &PDU[..9], &PDU[10..]));
+    for lines in [
+        &["+CMGR: 0,,21"] as &[&str],
+        &["+CMGR: 0,,21", ""],
+        &["+CMGR: 0,,21", half],
+        &["+CMGR: 0,,21", &damaged],
+        &["+CMGR: 0,,", half],
+    ] {
+        let bench = Bench::new().await;
+        bench.deliver(&[PDU]).await;
+        let fault = Fault::on_command("+CMGR", Phase::Before, reply(lines)).times(3);
+        bench.sim().inject(fault).await.unwrap();
+        let report = bench.sweep().await;
+        assert_eq!((report.kept_back, report.unreadable.len()), (1, 1), "{lines:?}");
+        let (told, fates) = kept(&bench).await;
+        assert!(told.is_empty(), "{lines:?}: {told:?}");
+        assert!(matches!(fates[..], [Fate::Stored { .. }]), "{lines:?}: {fates:?}");
+        let report = bench.sweep().await;
+        assert_eq!((report.kept_back, report.unreadable.len()), (0, 0), "{lines:?}");
+        let whole = vec![(MessageState::Received, vec![PDU.to_owned()])];
+        assert_eq!(kept(&bench).await, (whole, vec![Fate::Deleted]), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_a_form_of_its_own_is_received_at_once() {
+    let (begin, end) = PDU.split_at(24);
+    for lines in [
+        &["+CMGR: 0,,21", begin, end] as &[&str],
+        &["+CMGR: 0,,22", PDU],
+        &["+CMGR: 0,,", PDU],
+        &["+CMGR: 21", PDU],
+        &["+CMGR: 0,,30", PDU],
+        &["+CMGR: \"REC UNREAD\",,21", PDU],
+    ] {
+        let bench = Bench::new().await;
+        bench.deliver(&[PDU]).await;
+        let fault = Fault::on_command("+CMGR", Phase::Before, reply(lines)).times(3);
+        bench.sim().inject(fault).await.unwrap();
+        bench.sweep().await;
+        let whole = vec![(MessageState::Received, vec![PDU.to_owned()])];
+        assert_eq!(kept(&bench).await, (whole, vec![Fate::Deleted]), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_in_text_mode_is_set_back_to_pdu_mode_before_anything_is_deleted() {
+    let bench = Bench::new().await;
+    bench.deliver(&[PDU]).await;
+    bench.sim().execute("AT+CMGF=1").await.unwrap();
+    bench.sweep().await;
+    let whole = vec![(MessageState::Received, vec![PDU.to_owned()])];
+    assert_eq!(kept(&bench).await, (whole, vec![Fate::Deleted]));
+}
+
+/// One became eleven in twenty minutes.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_not_deleted_although_the_module_says_so_is_told_and_does_not_multiply() {
+    for status in [0, 1] {
+        let bench = Bench::new().await;
+        bench.deliver(&[PDU, PDU]).await;
+        for (command, lines) in [
+            ("+CMGD=1", vec![]),
+            // Some modules do not change the status of what was read.
+            ("+CMGR=1", vec![format!("+CMGR: {status},,21"), PDU.to_owned()]),
+        ] {
+            let claim = FaultAction::Answer { lines, code: Code::Ok };
+            let fault = Fault::on_command(command, Phase::Before, claim).times(0);
+            bench.sim().inject(fault).await.unwrap();
+        }
+        let mut stuck = HashSet::new();
+        for _ in 0..5 {
+            let (places, direct) = (VecDeque::new(), VecDeque::new());
+            let receiver = bench.receiver_knowing(stuck);
+            let report = receiver.receive(true, places, direct, HashSet::new()).await;
+            assert_eq!(report.kept_back, 1);
+            assert_eq!(report.stuck.iter().map(|place| place.index).collect::<Vec<_>>(), [1]);
+            stuck = report.stuck;
+        }
+        assert_eq!(bench.listed().await, 2);
+        bench.sim().clear_faults().await.unwrap();
+        let (places, direct) = (VecDeque::new(), VecDeque::new());
+        let receiver = bench.receiver_knowing(stuck);
+        let report = receiver.receive(true, places, direct, HashSet::new()).await;
+        assert_eq!((report.kept_back, report.stuck.len(), bench.listed().await), (0, 0, 2));
+        // The place was seen empty: an equal message there is another one.
+        bench.deliver(&[PDU, PDU]).await;
+        bench.sweep().await;
+        assert_eq!(bench.listed().await, 4);
     }
 }
 
