@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Shows with programs that share nothing with the broker that its contract is what it says.
 
-    tests/conformance/run.py --tools BIN_DIR [--target DIR]
+    tests/conformance/run.py --tools BIN_DIR [--programs DIR]
 
-BIN_DIR holds grpcurl, buf and the Python that runs this, from requirements.txt. DIR is Cargo's target directory with a
-release build. One line for each check: "ok NAME", "FAILED NAME: why" or "skipped NAME: why"; status 1 if one failed.
+BIN_DIR holds grpcurl, buf and the Python that runs this, from requirements.txt. DIR holds the built programs, otherwise
+those of `cargo build` are taken. One line for each check: "ok NAME", "FAILED NAME: why" or "skipped NAME: why"; status 1 if one failed.
 """
 
 import argparse
@@ -71,12 +71,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tools", type=Path, required=True, metavar="BIN_DIR")
     target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-    parser.add_argument("--target", type=Path, default=target, metavar="DIR")
+    parser.add_argument("--programs", type=Path, default=target / "debug", metavar="DIR")
     arguments = parser.parse_args()
-    programs = arguments.target.absolute() / "release"
+    programs = arguments.programs.absolute()
     for program in ("modem-broker", "modem-sim"):
         if not (programs / program).exists():
-            print(f"FAILED conformance: {programs / program} is missing: cargo build --release")
+            print(f"FAILED conformance: {programs / program} is missing: cargo build")
             return 1
 
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP):

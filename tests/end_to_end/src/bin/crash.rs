@@ -2,7 +2,7 @@
 //!
 //! Every run is drawn from a seed, which a failure names: `crash --runs 1 --seed SEED` draws the same plan again (what the
 //! operating system makes of the same moments is its own). Build it with the programs it runs:
-//! `cargo build --release --workspace`.
+//! `cargo build --release -p broker -p simulator -p end_to_end`.
 
 #![forbid(unsafe_code)]
 

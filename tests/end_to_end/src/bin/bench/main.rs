@@ -1,7 +1,8 @@
 //! What the broker costs, measured against the instant virtual modem: latencies, memory, start-up, idle load, throughput.
 //!
 //! The broker is a process of its own, as in service. Whatever is compared is measured in turns within one run, so that the
-//! machine's mood hits both sides. Build both with the same profile: `cargo build --release -p broker -p end_to_end`.
+//! machine's mood hits both sides. Build both as packages are built: `cargo build --profile dist -p broker -p end_to_end`,
+//! then `target/dist/bench`.
 
 #![forbid(unsafe_code)]
 
