@@ -6,6 +6,37 @@
 //! ```
 //! The rings are wait-free, so nothing that happens on the asynchronous side can delay the thread. What must be immediate
 //! crosses as an atomic position: `clear` tells the thread up to where queued audio is to be dropped.
+//!
+//! # The clock
+//!
+//! The modem's clock is the only one: the thread writes one frame of 20 ms for each frame that the modem sent. Bursts
+//! are spread out again, because what the kernel and the module hold cannot be taken back. When the modem sends nothing,
+//! frames go out on a schedule and count against what comes later.
+//!
+//! # Who has the port
+//!
+//! The port belongs to one call at a time, from before it is opened until it is closed (`AudioTurn`). A call that
+//! becomes active takes it from one that is held.
+//!
+//! # Queues
+//!
+//! Audio beyond the prebuffer is delay for a live speaker and harmless for a file. The client says which it sends
+//! (`pcm::Supply`); a live queue shrinks in pauses to the prebuffer. An owner's frames are dropped by how long they have
+//! waited, not by how many there are: what the machine held back is late already, and an owner that reads gets it whole.
+//!
+//! A recording is a listener with a thread of its own. It writes samples first, then the sizes in the WAV header.
+//!
+//! # What ordinary programs can do to it
+//!
+//! The thread beats every ordinary program, but a thread of the kernel with ordinary priority carries what a terminal
+//! receives. Where a kernel leaves that one unserved (2.8 s were seen, beside a processor hog whose session or control
+//! group is scheduled as one), the audio stands still, is counted as a gap and as stalled writes, and goes on.
+//!
+//! # Rates
+//!
+//! A call has the rate that its module passes. Only a restart of the module leads back from 16 kHz, so the broker asks
+//! before each call. A client that wants 8 kHz of a call with 16 gets them filtered (`pcm::rate`); the other way round
+//! is refused.
 
 mod bell;
 mod buffering;

@@ -1,4 +1,10 @@
 //! The gRPC side: requests become domain values, domain values become responses. The only place that knows the contract.
+//!
+//! # From a call to a byte
+//!
+//! A request becomes a valid domain value here (`validate`), or is refused with the field and the cure. The actor of the
+//! modem then checks what must hold, makes the intent durable where the network is reached, and sends the command in its
+//! lane. A refusal is one closed type (`crate::refusal`); `status` gives each its code and its reason of the contract.
 
 pub mod auth;
 pub mod budget;

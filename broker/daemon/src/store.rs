@@ -6,6 +6,17 @@
 //!
 //! To follow the journal: mark the doorbell seen, read after the cursor until nothing is left, then wait for the doorbell.
 //! Marking *after* reading would lose what was committed in between.
+//!
+//! # From a byte to an event
+//!
+//! What a port says on its own reaches the actor through a bounded queue. The actor folds it in without waiting. What
+//! changed there goes by way of `modem::recorder`, in its order; messages, dials, USSD sessions, PIN attempts and
+//! recovery steps write here themselves, because they must be durable before the next byte goes out. Both roads end in
+//! one transaction with row and journal entry. After the commit the snapshot is published, whoever waits is answered,
+//! and the doorbell rings.
+//!
+//! The newest events are also kept in memory, after their commit, so that a thousand watches cost no read of the disk
+//! each. Replay and live are one path: there is no gap and no duplicate, and a slow client costs disk only.
 
 mod attempt;
 mod call;

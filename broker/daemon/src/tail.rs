@@ -2,6 +2,11 @@
 //!
 //! What is too old leaves, whether it was read or not. A reader that is slow loses its own part and is told how much; the
 //! writer never waits, and nobody else notices.
+//!
+//! Traces are one use: port tasks append what they read and write, at the price of a copy. The lock is held for that and
+//! never across an await. A trace is redacted when it is read, line by line, and what is not known to be harmless is
+//! masked; of QMI frames it shows headers, types, results and end reasons. So traces are on by default, since a bug is
+//! seldom announced.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
