@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::Options;
-use crate::teller::Teller;
+use crate::fold::Fold;
+use crate::teller::{self, Teller};
 
 /// Lines of a story that may wait to be told.
 const STORY_DEPTH: usize = 256;
@@ -39,6 +40,7 @@ impl Cast {
         std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
         tracing_subscriber::fmt()
             .with_env_filter("warn")
+            .with_ansi(teller::has_colours(&std::io::stderr()))
             .with_writer(std::io::stderr)
             .try_init()
             .ok();
@@ -288,6 +290,9 @@ async fn tell_bot(
     Ok(())
 }
 
+/// How long the ports are silent before a count of repetitions is told. Longer than the broker's pauses between its polls.
+const PAUSE: Duration = Duration::from_millis(1500);
+
 /// The AT dialogue, line by line, as the modem saw it.
 async fn tell_dialogue(
     control: simulator::Control,
@@ -295,17 +300,19 @@ async fn tell_dialogue(
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let mut follower = control.transcript(None);
+    let mut folds = [("at  ", Fold::default()), ("call", Fold::default())];
     while !*stopping.borrow() {
-        let Some(entry) = follower.next(Duration::from_millis(500)).await? else {
+        let Some(entry) = follower.next(PAUSE).await? else {
+            for (port, fold) in &mut folds {
+                for line in fold.pause() {
+                    tell_line(&teller, port, &line);
+                }
+            }
             continue;
         };
-        let arrow = match entry.way {
-            simulator::Way::ToModem => "◀",
-            simulator::Way::ToHost => "▶",
-        };
-        let port = match entry.port {
-            simulator::Function::At => "at  ",
-            simulator::Function::Modem => "call",
+        let (port, fold) = match entry.port {
+            simulator::Function::At => &mut folds[0],
+            simulator::Function::Modem => &mut folds[1],
             _ => continue,
         };
         let text = entry.text.replace("\\\"", "\"");
@@ -315,18 +322,18 @@ async fn tell_dialogue(
             .map(str::trim)
             .filter(|line| !line.is_empty())
         {
-            teller.say("modem", &format!("{port} {arrow} {}", shorten(line)));
+            let news = match entry.way {
+                simulator::Way::ToModem => fold.command(&format!("◀ {line}")),
+                simulator::Way::ToHost => fold.answer(&format!("▶ {line}")),
+            };
+            for line in news {
+                tell_line(&teller, port, &line);
+            }
         }
     }
     Ok(())
 }
 
-/// A PDU is longer than a terminal is wide, and its end says nothing to a person.
-fn shorten(line: &str) -> String {
-    const WIDTH: usize = 72;
-    if line.chars().count() <= WIDTH {
-        line.to_owned()
-    } else {
-        line.chars().take(WIDTH).chain("…".chars()).collect()
-    }
+fn tell_line(teller: &Teller, port: &str, line: &str) {
+    teller.say_shortened("modem", &format!("{port} {line}"));
 }

@@ -6,6 +6,7 @@
 
 mod caller;
 mod cast;
+mod fold;
 mod story;
 mod teller;
 
@@ -60,7 +61,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let directory = options.directory.clone().unwrap_or_else(|| temporary.path().to_owned());
     let teller = Teller::new(options.json);
     let cast = Cast::start(&options, &directory, &teller).await?;
-    let mut story = Story::new(&cast, &teller, &directory);
+    let heard_stays = options.directory.is_some() || !options.once;
+    let mut story = Story::new(&cast, &teller, &directory, heard_stays);
     let told = tokio::select! {
         told = tokio::time::timeout(STORY_LIMIT, story.tell()) => match told {
             Ok(told) => told,
@@ -76,7 +78,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
     if told.is_ok() && !options.once {
         teller.how_to_reach(&cast);
-        let _ = tokio::signal::ctrl_c().await;
+        tokio::select! {
+            ended = story.go_on() => teller.say("demo", &format!("events are no longer told: {ended:#}; Ctrl-C ends the demo")),
+            _ = tokio::signal::ctrl_c() => {}
+        }
         teller.say("demo", "stopping");
     }
     cast.stop().await;

@@ -1,4 +1,4 @@
-//! `cargo run --release --bin demo`
+//! `cargo run --bin demo`
 
 use std::process::ExitCode;
 

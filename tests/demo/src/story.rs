@@ -45,15 +45,20 @@ pub(crate) struct Story<'a> {
     cast: &'a Cast,
     teller: &'a Teller,
     directory: &'a Path,
+    /// Whether the directory is still there when the story is over.
+    heard_stays: bool,
+    watch: Watch,
     summary: Summary,
 }
 
 impl<'a> Story<'a> {
-    pub(crate) fn new(cast: &'a Cast, teller: &'a Teller, directory: &'a Path) -> Self {
+    pub(crate) fn new(cast: &'a Cast, teller: &'a Teller, directory: &'a Path, heard_stays: bool) -> Self {
         Story {
             cast,
             teller,
             directory,
+            heard_stays,
+            watch: Watch::new(cast.broker.clone(), Start::Beginning, EventFilter::default()),
             summary: Summary::default(),
         }
     }
@@ -63,38 +68,32 @@ impl<'a> Story<'a> {
     }
 
     pub(crate) async fn tell(&mut self) -> anyhow::Result<()> {
-        let mut watch = Watch::new(self.cast.broker.clone(), Start::Beginning, EventFilter::default());
         self.teller.act("the modem comes up");
-        self.come_up(&mut watch).await.context("the modem comes up")?;
+        self.come_up().await.context("the modem comes up")?;
         self.teller.act("the network");
         self.network().await.context("the network status")?;
         self.teller.act("a message arrives");
-        self.receive(&mut watch).await.context("a message arrives")?;
+        self.receive().await.context("a message arrives")?;
         self.teller.act("a message is sent, over HTTP");
-        self.send(&mut watch).await.context("a message is sent")?;
+        self.send().await.context("a message is sent")?;
         self.teller.act("somebody calls and speaks");
-        self.call(&mut watch).await.context("somebody calls")
+        self.call().await.context("somebody calls")
+    }
+
+    /// Tells every event until the stream ends, and gives back why it did.
+    pub(crate) async fn go_on(&mut self) -> anyhow::Error {
+        loop {
+            if let Err(error) = self.next(|_| None::<()>).await {
+                return error;
+            }
+        }
     }
 
     /// Reads events until one is what the act waits for, telling each.
-    async fn until<T>(&self, watch: &mut Watch, mut wanted: impl FnMut(&Change) -> Option<T>) -> anyhow::Result<T> {
+    async fn until<T>(&mut self, mut wanted: impl FnMut(&Change) -> Option<T>) -> anyhow::Result<T> {
         let reading = async {
             loop {
-                let batch = match watch.next().await? {
-                    Update::Batch(batch) => batch,
-                    Update::Interrupted { status, .. } => {
-                        bail!("the event stream broke: {}", client::status::describe(&status))
-                    }
-                };
-                let mut found = None;
-                for event in batch.events {
-                    let Some(change) = event.change else { continue };
-                    self.narrate(event.sequence, &change);
-                    if found.is_none() {
-                        found = wanted(&change);
-                    }
-                }
-                if let Some(found) = found {
+                if let Some(found) = self.next(&mut wanted).await? {
                     return Ok(found);
                 }
             }
@@ -102,6 +101,25 @@ impl<'a> Story<'a> {
         tokio::time::timeout(ACT_LIMIT, reading)
             .await
             .context("nothing came within a minute")?
+    }
+
+    /// Tells the next events, and gives back the first that is wanted.
+    async fn next<T>(&mut self, mut wanted: impl FnMut(&Change) -> Option<T>) -> anyhow::Result<Option<T>> {
+        let batch = match self.watch.next().await? {
+            Update::Batch(batch) => batch,
+            Update::Interrupted { status, .. } => {
+                bail!("the event stream broke: {}", client::status::describe(&status))
+            }
+        };
+        let mut found = None;
+        for event in batch.events {
+            let Some(change) = event.change else { continue };
+            self.narrate(event.sequence, &change);
+            if found.is_none() {
+                found = wanted(&change);
+            }
+        }
+        Ok(found)
     }
 
     fn narrate(&self, sequence: u64, change: &Change) {
@@ -151,9 +169,9 @@ impl<'a> Story<'a> {
         self.teller.say("broker", &format!("event {sequence}: {line}"));
     }
 
-    async fn come_up(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
+    async fn come_up(&mut self) -> anyhow::Result<()> {
         let modem = self
-            .until(watch, |change| match change {
+            .until(|change| match change {
                 Change::ModemChanged(modem) if modem.stage() == ModemStage::Ready => Some(modem.clone()),
                 _ => None,
             })
@@ -210,13 +228,11 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn receive(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
+    async fn receive(&mut self) -> anyhow::Result<()> {
         self.teller.say("world", "the service centre delivers a message");
         self.cast.simulator.control().deliver_pdu(INCOMING_PDU).await?;
-        self.until(watch, |change| {
-            message(change, MessageDirection::Incoming, MessageState::Received)
-        })
-        .await?;
+        self.until(|change| message(change, MessageDirection::Incoming, MessageState::Received))
+            .await?;
         let mut hooked = self.cast.hooked.clone();
         tokio::time::timeout(ACT_LIMIT, hooked.wait_for(|count| *count >= 1))
             .await
@@ -225,7 +241,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn send(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
+    async fn send(&mut self) -> anyhow::Result<()> {
         let url = format!("http://127.0.0.1:{}/send", self.cast.http_port);
         let body = serde_json::json!({ "to": SOMEBODY, "message": "Grüße vom Raspberry Pi ✓" });
         self.teller.say("world", &format!("POST {url} {body}"));
@@ -234,10 +250,8 @@ impl<'a> Story<'a> {
         })
         .await??;
         self.teller.say("bridge", &format!("answered {}", answer.trim()));
-        self.until(watch, |change| {
-            message(change, MessageDirection::Outgoing, MessageState::Sent)
-        })
-        .await?;
+        self.until(|change| message(change, MessageDirection::Outgoing, MessageState::Sent))
+            .await?;
         let books = self
             .cast
             .simulator
@@ -256,7 +270,7 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn call(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
+    async fn call(&mut self) -> anyhow::Result<()> {
         let wav = self.directory.join("caller.wav");
         let speaks_ms = caller::write(&wav)?;
         let heard = self.directory.join("heard-by-the-caller.wav");
@@ -270,7 +284,7 @@ impl<'a> Story<'a> {
             ..simulator::RingOptions::default()
         };
         self.cast.simulator.control().ring(ring).await?;
-        let call = self.until(watch, ended_call).await?;
+        let call = self.until(ended_call).await?;
         self.summary.call_turns = *self.cast.turns.borrow();
         self.summary.call_answered = call.answer_time.is_some();
         self.summary.call_seconds = seconds_between(&call);
@@ -279,10 +293,12 @@ impl<'a> Story<'a> {
         self.summary.pcm_frames_up = audio.uplink_frames;
         self.summary.pcm_discontinuities = audio.downlink_discontinuities;
         self.summary.pcm_underruns = audio.uplink_underruns;
-        self.teller.say(
-            "world",
-            &format!("the caller hung up; what they heard is in {}", heard.display()),
-        );
+        let heard = if self.heard_stays {
+            format!("; what they heard is in {}", heard.display())
+        } else {
+            String::new()
+        };
+        self.teller.say("world", &format!("the caller hung up{heard}"));
         if !self.summary.call_answered {
             bail!("the call was not answered");
         }

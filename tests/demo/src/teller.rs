@@ -1,6 +1,6 @@
 //! Who tells the story, and how it looks.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +15,19 @@ struct Look {
     began: Instant,
     to_stderr: bool,
     colours: bool,
+    /// Columns of the terminal; a file has room for everything.
+    width: Option<usize>,
+}
+
+/// Columns in front of what is said: the time and the speaker.
+const MARGIN: usize = 15;
+
+/// Where nothing says how wide it is, a PDU is cut here: its end says nothing to a person.
+const LONG_LINE: usize = 80;
+
+/// Whether a stream shows colours: never in a file, and not where `NO_COLOR` forbids them.
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Colours of the speakers: who acts is easier to follow than what is said.
@@ -29,21 +42,39 @@ const SPEAKERS: &[(&str, &str)] = &[
 
 impl Teller {
     pub(crate) fn new(to_stderr: bool) -> Self {
-        let terminal = if to_stderr {
-            std::io::stderr().is_terminal()
+        let (colours, size) = if to_stderr {
+            (
+                has_colours(&std::io::stderr()),
+                terminal_size::terminal_size_of(std::io::stderr()),
+            )
         } else {
-            std::io::stdout().is_terminal()
+            (
+                has_colours(&std::io::stdout()),
+                terminal_size::terminal_size_of(std::io::stdout()),
+            )
         };
-        let colours = terminal && std::env::var_os("NO_COLOR").is_none();
         Teller(Arc::new(Look {
             began: Instant::now(),
             to_stderr,
             colours,
+            width: size.map(|(width, _)| usize::from(width.0)),
         }))
     }
 
-    /// One line of the story.
+    /// One line of the story, cut where the terminal ends.
+    pub(crate) fn say_shortened(&self, speaker: &str, text: &str) {
+        let room = self.0.width.map_or(LONG_LINE, |width| width.saturating_sub(MARGIN + 1));
+        if text.chars().count() <= room {
+            self.say(speaker, text);
+        } else {
+            let kept: String = text.chars().take(room).collect();
+            self.say(speaker, &format!("{kept}…"));
+        }
+    }
+
+    /// One line of the story, or several below each other where the terminal is narrow.
     pub(crate) fn say(&self, speaker: &str, text: &str) {
+        let text = &self.wrap(text);
         let seconds = self.0.began.elapsed().as_secs_f64();
         let line = if self.0.colours {
             let colour = SPEAKERS
@@ -58,6 +89,30 @@ impl Teller {
             format!("{seconds:7.3} {speaker:<6} {text}")
         };
         self.line(&line);
+    }
+
+    fn wrap(&self, text: &str) -> String {
+        let Some(room) = self.0.width.map(|width| width.saturating_sub(MARGIN).max(20)) else {
+            return text.to_owned();
+        };
+        let mut lines = vec![String::new()];
+        let mut taken = 0;
+        for word in text.split(' ') {
+            let columns = word.chars().count();
+            if taken > 0 && taken + 1 + columns > room {
+                lines.push(String::new());
+                taken = 0;
+            }
+            if let Some(line) = lines.last_mut() {
+                if taken > 0 {
+                    line.push(' ');
+                    taken += 1;
+                }
+                line.push_str(word);
+                taken += columns;
+            }
+        }
+        lines.join(&format!("\n{:MARGIN$}", ""))
     }
 
     fn tint(&self, colour: &str, text: &str) -> String {
@@ -133,20 +188,20 @@ impl Teller {
                 "grpcurl -plaintext 127.0.0.1:{} modembroker.v1.ModemService/ListModems",
                 cast.grpc_port
             ),
-            format!("cargo run --release --bin modemctl -- --broker unix:{socket} status"),
-            format!("cargo run --release --bin modemctl -- --broker unix:{socket} watch"),
+            format!("cargo run --quiet --bin modemctl -- --broker unix:{socket} status"),
+            format!("cargo run --quiet --bin modemctl -- --broker unix:{socket} watch"),
             format!("curl -s http://127.0.0.1:{}/status", cast.http_port),
             format!(
                 "curl -s -X POST http://127.0.0.1:{}/send -H 'content-type: application/json' -d '{{\"to\":\"+447700900123\",\"message\":\"hello\"}}'",
                 cast.http_port
             ),
             format!(
-                "cargo run --release --bin modem-sim -- ctl --dir {directory} sms --from +447700900123 --text 'hello'"
+                "cargo run --quiet --bin modem-sim -- ctl --dir {directory} sms --from +447700900123 --text 'hello'"
             ),
             format!(
-                "cargo run --release --bin modem-sim -- ctl --dir {directory} ring --from +447700900123 --wav {directory}/caller.wav"
+                "cargo run --quiet --bin modem-sim -- ctl --dir {directory} ring --from +447700900123 --wav {directory}/caller.wav"
             ),
-            format!("cargo run --release --bin modem-sim -- ctl --dir {directory} unplug"),
+            format!("cargo run --quiet --bin modem-sim -- ctl --dir {directory} unplug"),
         ] {
             self.line(&format!("  {line}"));
         }
