@@ -28,7 +28,7 @@ pub enum Refusal {
     MessageNotFound { message_id: String },
     #[error("no such USSD session: {session_id}")]
     UssdSessionNotFound { session_id: String },
-    #[error("the USSD session is {state:?}")]
+    #[error("the USSD session {state}")]
     UssdState { state: UssdState },
     #[error("USSD session {session_id} is under way; cancel it or wait for its end")]
     UssdBusy { session_id: String },
@@ -40,13 +40,13 @@ pub enum Refusal {
     TerminalTaken { modem: String },
     #[error("the terminal was closed: {detail}")]
     TerminalClosed { cause: &'static str, detail: String },
-    #[error("no SIM is in modem {modem}")]
+    #[error("no SIM is in modem {modem}; insert one")]
     SimAbsent { modem: String },
-    #[error("the SIM of modem {modem} waits for its PIN or PUK")]
+    #[error("the SIM of modem {modem} waits for its PIN or PUK; enter it with EnterPin or `modemctl sim pin`")]
     SimPinRequired { modem: String, attempts_left: Option<u32> },
     #[error("the SIM is blocked and waits for its PUK: unblock it with UnblockPin or `modemctl sim puk`")]
     SimPukRequired { attempts_left: Option<u32> },
-    #[error("{problem} (it is {state:?})")]
+    #[error("{problem}; the SIM {state}")]
     SimState { state: SimState, problem: String },
     #[error(
         "the SIM refused the {code}; attempts left: {left}",
@@ -59,11 +59,11 @@ pub enum Refusal {
         code = code.name(), left = left_in_words(*attempts_left)
     )]
     SimLastAttempt { code: SimCode, attempts_left: Option<u32> },
-    #[error("the modem is not registered with a network ({registration})")]
+    #[error("the modem is not registered with a network; `modemctl status` says why")]
     NotRegistered { registration: String },
-    #[error("the call is {state:?}")]
+    #[error("the call {state}")]
     CallState { state: CallState },
-    #[error("the message is {state:?}")]
+    #[error("the message {state}")]
     MessageState { state: MessageState },
     #[error("the call has no audio: {cause}")]
     AudioNotAvailable { cause: String },
@@ -76,13 +76,13 @@ pub enum Refusal {
         number: String,
         name: String,
     },
-    #[error("not enabled: set {key} in the configuration")]
+    #[error("this is not enabled; set {key} in the configuration")]
     NotEnabled { key: &'static str },
-    #[error("no call slot is free, at most {limit} at once")]
+    #[error("{limit} calls are alive, and no more are possible at once; end one first")]
     CallLimit { limit: usize },
     #[error("the modem is busy with {what}; try again when that is over")]
     NetworkBusy { what: &'static str },
-    #[error("the disk of the broker's store is full")]
+    #[error("the disk of the broker's store is full; free space on it")]
     StorageFull,
     #[error(
         "{key} allows {allowed} parts: {}",
@@ -106,7 +106,7 @@ pub enum Refusal {
     RoamingNotAllowed,
     #[error("QMI is not available: {detail}")]
     QmiNotAvailable { detail: String },
-    #[error("{what} is not for requests made by hand: {instead}")]
+    #[error("{what} cannot be sent with ExecuteQmiRequest: {instead}")]
     QmiRequestDenied { what: String, instead: &'static str },
     #[error("the data bearer was not connected: {detail}")]
     BearerFailed {
@@ -114,13 +114,13 @@ pub enum Refusal {
         reason: Option<cellular::qmi::EndReason>,
         persistence: Persistence,
     },
-    #[error("the modem is coming up ({stage:?}: {detail}); try again")]
+    #[error("the modem is not ready ({}: {detail}); try again", stage.name())]
     ModemStarting { stage: Stage, detail: String },
     #[error("the modem is not there: {detail}")]
     ModemDisconnected { detail: String },
     #[error("the modem is being reset: {detail}; try again")]
     ModemResetting { detail: String },
-    #[error("the broker is shutting down")]
+    #[error("the broker is shutting down; try again when it is back")]
     ShuttingDown,
     #[error("the modem did not answer {command}")]
     ModemTimeout { command: String },
@@ -130,7 +130,7 @@ pub enum Refusal {
     OutcomeUnknown { what: String },
     #[error("the modem said something that cannot be read: {line:?}")]
     ModemProtocol { line: String },
-    #[error("the store failed")]
+    #[error("the broker's store failed; its log says why")]
     StoreFailed(#[source] std::sync::Arc<dyn std::error::Error + Send + Sync>),
     #[error(
         "cursor {cursor} is beyond the newest event {latest}: it is of another journal; start at {oldest}",

@@ -63,15 +63,15 @@ pub enum Update {
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// Events after the cursor are gone from the journal: whoever needs the state has to list it again.
-    #[error(
-        "events were missed: the broker has none older than {oldest:?} any more; start from the beginning or list again"
-    )]
+    #[error("events were missed: {message}", message = status::describe(.refusal))]
     CursorExpired {
         /// The oldest stored event, when the broker told.
         oldest: Option<u64>,
+        /// What the broker said: events are gone, or the journal is another one.
+        refusal: Box<Status>,
     },
     /// The broker refused, and would refuse again.
-    #[error("failed to watch events: {message}", message = status::describe(.0))]
+    #[error("events cannot be watched: {message}", message = status::describe(.0))]
     Refused(#[source] Box<Status>),
 }
 
@@ -129,7 +129,10 @@ impl Watch {
                 let oldest = status::metadata(&status)
                     .get("oldest_cursor")
                     .and_then(|text| text.parse().ok());
-                return Err(WatchError::CursorExpired { oldest });
+                return Err(WatchError::CursorExpired {
+                    oldest,
+                    refusal: Box::new(status),
+                });
             }
             if !status::is_temporary(&status) {
                 return Err(WatchError::Refused(Box::new(status)));

@@ -67,7 +67,7 @@ async fn an_expired_cursor_is_told_and_not_retried() {
     let mut watch = Watch::new(broker.clone(), Start::Cursor(5), EventFilter::default());
     let error = watch.next().await.unwrap_err();
     assert!(
-        matches!(error, WatchError::CursorExpired { oldest: Some(101) }),
+        matches!(error, WatchError::CursorExpired { oldest: Some(101), .. }),
         "{error}"
     );
     let mut watch = Watch::new(broker, Start::Beginning, EventFilter::default());

@@ -129,11 +129,11 @@ async fn what_cannot_be_decoded_is_told_with_what_can() {
         service centre time  2026-11-12T04:28:50+00:00
         length               2 septets
         text                 he
-        problem              read 5 octets of user data where 2 follow
+        problem              5 octets of user data are announced, and only 2 follow
 
-        problem              read 'G' at position 1 as a hexadecimal digit
+        problem              'G' at position 1 is no hexadecimal digit
 
-        problem              read the message reference at octet 2 before the end of the PDU
+        problem              the PDU ends too early: the message reference at octet 2 is not whole
 
         [1] 3 of 3 PDUs cannot be decoded as a whole
     "#]],
@@ -239,14 +239,14 @@ async fn a_message_is_encoded_with_every_field() {
     check(
         &["sms", "encode", to, "日本", "--coding", "gsm7"],
         expect![[r#"
-            [1] the 7-bit alphabet has no '日': choose another --coding or allow --transliterate
+            [1] the 7-bit alphabet has no '日'; choose another coding or allow transliteration
         "#]],
     )
     .await;
     check(
         &["sms", "encode", "nobody", "x"],
         expect![[r#"
-        [64] the destination is no number: read 'n' at position 1 of a telephone number
+        [64] to: 'n' at position 1 is not part of a telephone number; use digits, with + in front of a country code
     "#]],
     )
     .await;

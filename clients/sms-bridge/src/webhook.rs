@@ -153,7 +153,7 @@ impl<'a> Forwarder<'a> {
                 Ok(Update::Interrupted { status, retry_in }) => {
                     tracing::warn!(problem = status::describe(&status), ?retry_in, "lost the broker");
                 }
-                Err(WatchError::CursorExpired { oldest }) => {
+                Err(WatchError::CursorExpired { oldest, .. }) => {
                     tracing::error!(
                         oldest,
                         "messages are gone that were never forwarded; continuing with the oldest"

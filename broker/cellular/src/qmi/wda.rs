@@ -14,6 +14,16 @@ pub enum LinkLayer {
     Other(u32),
 }
 
+impl std::fmt::Display for LinkLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ethernet => f.write_str("Ethernet frames"),
+            Self::RawIp => f.write_str("raw IP"),
+            Self::Other(number) => write!(f, "link layer {number}"),
+        }
+    }
+}
+
 impl LinkLayer {
     const fn number(self) -> u32 {
         match self {

@@ -76,20 +76,20 @@ impl TypeOfAddress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// More semi-octets than an address holds.
-    #[error("fit {semi_octets} semi-octets into an address of {MAX_DIGITS}")]
+    #[error("an address of {semi_octets} semi-octets is longer than {MAX_DIGITS}")]
     TooLong {
         /// How many there are.
         semi_octets: usize,
     },
     /// A character that is no semi-octet.
-    #[error("write {character:?} as a digit of an address")]
+    #[error("{character:?} is no digit of an address: use 0-9, *, #, a, b or c")]
     NotADigit {
         /// The character.
         character: char,
     },
     /// A letter that the default alphabet lacks.
-    #[error("write an alphanumeric address")]
-    Unencodable(#[from] UnencodableCharacter),
+    #[error("the name cannot be an address: {0}")]
+    Unencodable(UnencodableCharacter),
 }
 
 /// The originating, destination, recipient or service centre address of a PDU.
@@ -146,7 +146,8 @@ impl Address {
     /// The value as octets with its length in semi-octets.
     pub(super) fn value_octets(&self) -> Result<(u8, Vec<u8>), AddressError> {
         let (semi_octets, octets) = if self.is_alphanumeric() {
-            let septets = ShiftTables::default().encode(&self.value)?;
+            let encoded = ShiftTables::default().encode(&self.value);
+            let septets = encoded.map_err(AddressError::Unencodable)?;
             ((septets.len() * 7).div_ceil(4), septets::pack(&septets, 0))
         } else {
             let digits: Vec<u8> = self.value.chars().map(semi_octet).collect::<Result<_, _>>()?;
@@ -182,10 +183,12 @@ impl fmt::Display for Address {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PhoneNumberError {
     /// Nothing, or a plus alone.
-    #[error("read a telephone number without digits")]
+    #[error("no digits; write a number such as +447700900123")]
     NoDigits,
     /// A character that no dialling pad has, or a plus that is not the first character.
-    #[error("read {character:?} at position {position} of a telephone number")]
+    #[error(
+        "{character:?} at position {position} is not part of a telephone number; use digits, with + in front of a country code"
+    )]
     InvalidCharacter {
         /// The character.
         character: char,
@@ -193,16 +196,19 @@ pub enum PhoneNumberError {
         position: usize,
     },
     /// A star or hash in an international number, which has digits only.
-    #[error("read {character:?} in an international number")]
+    #[error("{character:?} does not go with a country code; use digits only, or leave out the +")]
     NotInternational {
         /// The character.
         character: char,
     },
     /// An international number that starts with a zero: no country code does.
-    #[error("find a country code that starts with zero")]
+    #[error("no country code starts with 0; write +44…, not +044… or +0044…")]
     CountryCodeZero,
+    /// The zero in parentheses that is dialled inside the country only, as in `+44 (0)7700 900123`.
+    #[error("the (0) is not dialled after a country code; leave it out")]
+    TrunkPrefix,
     /// More digits than the numbering plan or an address has.
-    #[error("accept {digits} digits where at most {limit} are possible")]
+    #[error("{digits} digits are too many; at most {limit} are possible")]
     TooLong {
         /// How many there are.
         digits: usize,
@@ -213,14 +219,15 @@ pub enum PhoneNumberError {
 
 /// A telephone number or short code: an optional plus, then digits; `*` and `#` only without the plus.
 ///
-/// Parsing is strict on purpose. A number with a space or a letter in it is a slip, and a slip that is repaired silently
-/// sends the message to somebody else.
+/// Parsing removes what people put between digits to read them: spaces, dashes, parentheses, slashes, full stops, and the
+/// invisible marks of direction that telephones copy along. Everything else is refused: a letter is a slip, and a slip that
+/// is repaired silently sends the message to somebody else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PhoneNumber(String);
 
 impl PhoneNumber {
-    /// The number as typed.
+    /// The number without separators.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -235,17 +242,19 @@ impl FromStr for PhoneNumber {
     type Err = PhoneNumberError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let international = text.strip_prefix('+');
-        let first_position = if international.is_some() { 2 } else { 1 };
-        let digits = international.unwrap_or(text);
-        for (position, character) in (first_position..).zip(digits.chars()) {
+        let mut number = String::with_capacity(text.len());
+        for (position, character) in (1..).zip(text.chars()) {
             match character {
-                '0'..='9' => {}
-                '*' | '#' if international.is_some() => return Err(PhoneNumberError::NotInternational { character }),
-                '*' | '#' => {}
+                '+' if number.is_empty() => number.push(character),
+                '0'..='9' => number.push(character),
+                '*' | '#' if number.starts_with('+') => return Err(PhoneNumberError::NotInternational { character }),
+                '*' | '#' => number.push(character),
+                _ if is_separator(character) => {}
                 _ => return Err(PhoneNumberError::InvalidCharacter { character, position }),
             }
         }
+        let international = number.strip_prefix('+');
+        let digits = international.unwrap_or(&number);
         let limit = if international.is_some() {
             MAX_INTERNATIONAL_DIGITS
         } else {
@@ -254,10 +263,22 @@ impl FromStr for PhoneNumber {
         match digits.len() {
             0 => Err(PhoneNumberError::NoDigits),
             _ if international.is_some() && digits.starts_with('0') => Err(PhoneNumberError::CountryCodeZero),
+            _ if international.is_some() && text.contains("(0)") => Err(PhoneNumberError::TrunkPrefix),
             count if count > limit => Err(PhoneNumberError::TooLong { digits: count, limit }),
-            _ => Ok(Self(text.to_owned())),
+            _ => Ok(Self(number)),
         }
     }
+}
+
+/// What stands between digits for the eye alone.
+fn is_separator(character: char) -> bool {
+    matches!(
+        character,
+        ' ' | '-' | '(' | ')' | '/' | '.'
+            | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}'
+            | '\u{2010}'..='\u{2014}' | '\u{2212}'
+            | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 impl TryFrom<String> for PhoneNumber {
@@ -358,8 +379,26 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_taken_as_typed_or_refused() {
-        use PhoneNumberError::{CountryCodeZero, InvalidCharacter, NoDigits, NotInternational, TooLong};
+    fn what_people_put_between_digits_is_removed() {
+        for (text, number) in [
+            ("+44 7700 900123", "+447700900123"),
+            ("(030) 90 18-20", "030901820"),
+            (" 030/901.820 ", "030901820"),
+            ("+49\u{a0}30\u{202f}90\u{2011}18\u{2013}20", "+4930901820"),
+            ("\u{202a}+44 7700 900123\u{202c}", "+447700900123"),
+            ("* 100 #", "*100#"),
+        ] {
+            assert_eq!(
+                text.parse::<PhoneNumber>().as_ref().map(PhoneNumber::as_str),
+                Ok(number),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_are_taken_or_refused() {
+        use PhoneNumberError::{CountryCodeZero, InvalidCharacter, NoDigits, NotInternational, TooLong, TrunkPrefix};
         for (text, expected) in [
             ("+4915112345678", Ok(())),
             ("015112345678", Ok(())),
@@ -369,10 +408,13 @@ mod tests {
             ("+", Err(NoDigits)),
             ("+0049151", Err(CountryCodeZero)),
             ("+49*1", Err(NotInternational { character: '*' })),
+            ("- ( )", Err(NoDigits)),
+            ("+44 (0)7700 900123", Err(TrunkPrefix)),
+            ("(0)30 901820", Ok(())),
             (
-                "0151 123",
+                "0151\t123",
                 Err(InvalidCharacter {
-                    character: ' ',
+                    character: '\t',
                     position: 5,
                 }),
             ),

@@ -117,7 +117,7 @@ impl NationalLanguage {
 
 /// A character that the chosen tables do not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("encode {character:?} in the 7-bit alphabet")]
+#[error("the 7-bit alphabet has no {character:?}; choose another coding or allow transliteration")]
 pub struct UnencodableCharacter {
     /// The first such character of the text.
     pub character: char,

@@ -21,10 +21,10 @@ pub const MAX_SEGMENTS: usize = 255;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ComposeError {
     /// The caller insists on the 7-bit alphabet and it lacks a character.
-    #[error("compose a 7-bit message")]
+    #[error(transparent)]
     Unencodable(#[from] UnencodableCharacter),
     /// More parts than a concatenation counts.
-    #[error("compose {segment_count} parts where at most {MAX_SEGMENTS} are possible")]
+    #[error("the message needs {segment_count} parts, at most {MAX_SEGMENTS} can be sent; shorten it")]
     TooLong {
         /// How many parts there would be.
         segment_count: usize,

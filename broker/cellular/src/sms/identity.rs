@@ -4,8 +4,8 @@
 //! that missed the acknowledgement. Two people may also send the same text. The identity is made of everything that a
 //! PDU states, so PDUs that differ in anything stay two, and the same PDU keeps its name across restarts and releases.
 //!
-//! What no identity can tell apart is two messages that are equal in everything, the second of the service centre's time
-//! stamp included, from one message that was sent again.
+//! One case is left: two messages that are equal in everything, the second of the service centre's time stamp included,
+//! look like one message that was sent again.
 
 use super::address::Address;
 use super::pdu::{Deliver, Pdu, StatusReport, Submit, Tpdu};
@@ -21,7 +21,7 @@ pub struct MessageIdentity(u128);
 
 /// A text that is no [`MessageIdentity`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("read a message identity of 32 hexadecimal digits")]
+#[error("a message identity has 32 hexadecimal digits")]
 pub struct MessageIdentityError;
 
 impl MessageIdentity {

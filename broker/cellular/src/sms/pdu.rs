@@ -31,6 +31,15 @@ pub enum Direction {
     ToNetwork,
 }
 
+impl std::fmt::Display for Direction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::FromNetwork => "from the network",
+            Self::ToNetwork => "from the modem",
+        })
+    }
+}
+
 /// TP-PID, the protocol identifier (clause 9.2.3.9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct ProtocolIdentifier(pub u8);
@@ -258,8 +267,8 @@ fn encode_service_centre(address: Option<&Address>, writer: &mut Writer) -> Resu
 fn decode_address(field: &'static str, reader: &mut Reader<'_>) -> Result<Address, DecodeError> {
     let semi_octets = usize::from(reader.octet(field)?);
     if semi_octets > super::address::MAX_DIGITS {
-        let source = super::address::AddressError::TooLong { semi_octets };
-        return Err(DecodeError::Address { field, source });
+        let problem = super::address::AddressError::TooLong { semi_octets };
+        return Err(DecodeError::Address { field, problem });
     }
     let type_of_address = TypeOfAddress(reader.octet(field)?);
     let octets = reader.take(field, semi_octets.div_ceil(2))?;

@@ -15,13 +15,13 @@ const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TimestampError {
     /// A semi-octet above nine.
-    #[error("read octet {octet:#04x} of the time stamp as two decimal digits")]
+    #[error("octet {octet:#04x} of the time stamp is not two decimal digits")]
     NotDecimal {
         /// The octet as received.
         octet: u8,
     },
     /// A number that no calendar or clock has.
-    #[error("accept {value} as the {field} of a time stamp")]
+    #[error("{value} cannot be the {field} of a time stamp")]
     OutOfRange {
         /// Which number.
         field: &'static str,

@@ -270,7 +270,7 @@ pub struct UserData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserDataError {
     /// The header is longer than the user data, or an element longer than the header.
-    #[error("read the user data header")]
+    #[error("the user data header is longer than what it is part of")]
     Header,
 }
 
@@ -278,16 +278,16 @@ pub enum UserDataError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UserDataEncodeError {
     /// More than 140 octets.
-    #[error("fit {octets} octets of user data into {MAX_OCTETS}")]
+    #[error("{octets} octets of user data are more than the {MAX_OCTETS} of a message; send fewer")]
     TooLong {
         /// How many there are.
         octets: usize,
     },
     /// The header alone is more than 140 octets, or an element more than 255.
-    #[error("fit the user data header into {MAX_OCTETS} octets")]
+    #[error("the user data header does not fit into {MAX_OCTETS} octets")]
     HeaderTooLong,
     /// Septets with a coding that counts octets, or the other way round.
-    #[error("match the body of the user data with its data coding scheme")]
+    #[error("the user data does not match its data coding scheme")]
     WrongBody,
 }
 

@@ -23,7 +23,7 @@ pub struct Power {
 
 /// Why a device could not be switched.
 #[derive(Debug, thiserror::Error)]
-#[error("write to {}", path.display())]
+#[error("{} cannot be written", path.display())]
 pub struct CycleError {
     /// The file.
     pub path: PathBuf,

@@ -33,6 +33,21 @@ pub enum CallState {
     Disconnected,
 }
 
+/// In words that go on from "the call".
+impl std::fmt::Display for CallState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            CallState::Active => "is active",
+            CallState::Held => "is held",
+            CallState::Dialing => "is being dialled",
+            CallState::Alerting => "rings at the other side",
+            CallState::Incoming => "rings and is not answered",
+            CallState::Waiting => "waits beside another call",
+            CallState::Disconnected => "is over",
+        })
+    }
+}
+
 /// Why a call ended. The contract's `CallEndCause` says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -41,6 +41,24 @@ pub enum MessageState {
     Raw,
 }
 
+/// In words that go on from "the message".
+impl std::fmt::Display for MessageState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            MessageState::Queued => "is queued",
+            MessageState::Sending => "is on its way to the network",
+            MessageState::Sent => "was sent already",
+            MessageState::Delivered => "was delivered already",
+            MessageState::Failed => "failed already",
+            MessageState::OutcomeUnknown => "was given to the modem, and nobody knows what became of it",
+            MessageState::Cancelled => "was cancelled already",
+            MessageState::Received => "is one that came in",
+            MessageState::Incomplete => "is one that came in, with parts missing",
+            MessageState::Raw => "is one that came in and cannot be read",
+        })
+    }
+}
+
 /// How characters are coded (23.038).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

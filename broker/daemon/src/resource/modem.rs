@@ -248,6 +248,21 @@ pub enum SimState {
     Failed,
 }
 
+/// In words that go on from "the SIM".
+impl std::fmt::Display for SimState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SimState::Unknown => "was not read yet",
+            SimState::Absent => "is missing",
+            SimState::Busy => "is starting",
+            SimState::PinRequired => "waits for its PIN",
+            SimState::PukRequired => "waits for its PUK",
+            SimState::Ready => "is ready",
+            SimState::Failed => "failed",
+        })
+    }
+}
+
 /// A SIM.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sim {

@@ -15,6 +15,17 @@ pub enum UssdState {
     Ended,
 }
 
+/// In words that go on from "the USSD session".
+impl std::fmt::Display for UssdState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            UssdState::Waiting => "waits for the network",
+            UssdState::UserAction => "waits for a reply",
+            UssdState::Ended => "is over",
+        })
+    }
+}
+
 /// Why a USSD session ended. The contract's `UssdEndCause` says what each means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -89,7 +89,7 @@ impl SmsService for Context {
             words: request.query.split_whitespace().map(str::to_owned).collect(),
             page_size: validate::page_size(request.page_size, 100)?,
             page_token: validate::optional(request.page_token),
-            address: validate::optional(request.address),
+            address: validate::correspondent(request.address),
             show_replaced: request.show_replaced,
             ..MessageQuery::default()
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cellular::sms::address::PhoneNumber;
+use cellular::sms::address::{PhoneNumber, PhoneNumberError};
 use jiff::Timestamp;
 
 use crate::refusal::Refusal;
@@ -10,9 +10,6 @@ use crate::resource::{AccessTechnology, Forwarding, ForwardingReason, WanMode, W
 
 /// Largest page of a list.
 const PAGE_SIZE_MAX: u32 = 1000;
-
-/// 3GPP allows 80 digits in a command; nobody's number has more than these.
-const DIGITS_MAX: usize = 20;
 
 /// 23.003 9.1: at most 100 octets.
 const ACCESS_POINT_NAME_MAX: usize = 100;
@@ -121,14 +118,20 @@ fn access_technology(field: &'static str, named: api::v1::AccessTechnology) -> R
     }
 }
 
-/// A number to send a message to.
-pub(super) fn message_recipient(value: &str) -> Result<PhoneNumber, Refusal> {
-    value.parse().map_err(
-        |error: <PhoneNumber as std::str::FromStr>::Err| Refusal::PhoneNumberInvalid {
-            field: "address",
+/// A telephone number. This is the one place where a number that somebody wrote is read.
+pub(super) fn phone_number(field: &'static str, value: &str) -> Result<PhoneNumber, Refusal> {
+    value
+        .parse()
+        .map_err(|error: PhoneNumberError| Refusal::PhoneNumberInvalid {
+            field,
             problem: error.to_string(),
-        },
-    )
+        })
+}
+
+/// Whose messages are asked for: a number in any spelling, or the name that a sender has instead of one.
+pub(super) fn correspondent(value: String) -> Option<String> {
+    let spelled = value.parse().map(|number: PhoneNumber| number.to_string());
+    optional(spelled.unwrap_or(value))
 }
 
 /// A number to call: digits with an optional "+". Codes with `*` and `#` are supplementary services, which change the
@@ -138,28 +141,21 @@ pub(super) fn callee(value: &str, emergency_calls: bool) -> Result<Callee, Refus
         field: "number",
         problem: problem.to_owned(),
     };
-    let compact: String = value
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '/' | '.'))
-        .collect();
-    let digits = compact.strip_prefix('+').unwrap_or(&compact);
-    if digits.is_empty() {
-        return Err(invalid("is empty"));
+    let number = phone_number("number", value)?;
+    if number.as_str().contains(['*', '#']) {
+        return Err(invalid(
+            "a code with * or # is no number to call; send it as USSD (modemctl ussd)",
+        ));
     }
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(invalid("holds something else than digits and a leading +"));
-    }
-    if digits.len() > DIGITS_MAX {
-        return Err(invalid("has more than 20 digits"));
-    }
+    let digits = number.as_str().trim_start_matches('+');
     let emergency = EMERGENCY.contains(&digits);
     if emergency && !emergency_calls {
         return Err(invalid(
-            "is an emergency number; voice.emergency_calls in the configuration allows those",
+            "this is an emergency number; emergency_calls = true in [voice] allows those",
         ));
     }
     Ok(Callee {
-        number: compact,
+        number: number.into(),
         emergency,
     })
 }
@@ -299,6 +295,25 @@ mod tests {
             ("0123456789012345678901", false),
         ] {
             assert_eq!(callee(number, false).is_ok(), accepted, "{number}");
+        }
+    }
+
+    #[test]
+    fn every_number_is_read_by_the_same_rule_and_refused_in_the_same_words() {
+        let spelled = "+44 (7700) 900-123";
+        assert_eq!(phone_number("to", spelled).unwrap().as_str(), "+447700900123");
+        assert_eq!(callee(spelled, false).unwrap().number, "+447700900123");
+        assert_eq!(correspondent(spelled.to_owned()).as_deref(), Some("+447700900123"));
+        assert_eq!(correspondent("My Bank".to_owned()).as_deref(), Some("My Bank"));
+        assert_eq!(correspondent(String::new()), None);
+        for (field, refused) in [
+            ("address", phone_number("address", "+0123456").map(drop)),
+            ("number", callee("+0123456", false).map(drop)),
+        ] {
+            assert_eq!(
+                refused.unwrap_err().to_string(),
+                format!("{field}: no country code starts with 0; write +44…, not +044… or +0044…")
+            );
         }
     }
 

@@ -64,7 +64,7 @@ pub enum StoreError {
         action: &'static str,
     },
     /// The `request_id` belongs to another request.
-    #[error("request_id {request_id} was used before with another content")]
+    #[error("request_id {request_id} was used before with another content; use a new UUID")]
     RequestIdReused {
         /// The id.
         request_id: String,
@@ -76,7 +76,7 @@ pub enum StoreError {
         message_id: String,
     },
     /// The message is in a state in which this cannot be done.
-    #[error("the message is {state:?}")]
+    #[error("the message {state}")]
     MessageState {
         /// The state.
         state: MessageState,

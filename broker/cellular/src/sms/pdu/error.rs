@@ -17,7 +17,7 @@ pub struct UserDataTruncated {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A character that is no hexadecimal digit.
-    #[error("read {character:?} at position {position} as a hexadecimal digit")]
+    #[error("{character:?} at position {position} is no hexadecimal digit")]
     InvalidHexDigit {
         /// The character.
         character: char,
@@ -25,13 +25,13 @@ pub enum DecodeError {
         position: usize,
     },
     /// Half an octet at the end.
-    #[error("pair {digits} hexadecimal digits into octets")]
+    #[error("{digits} hexadecimal digits are an odd number: one is missing")]
     OddHexDigits {
         /// How many digits there are.
         digits: usize,
     },
     /// The PDU ends before a field does.
-    #[error("read the {field} at octet {offset} before the end of the PDU")]
+    #[error("the PDU ends too early: the {field} at octet {offset} is not whole")]
     Truncated {
         /// The field.
         field: &'static str,
@@ -39,7 +39,7 @@ pub enum DecodeError {
         offset: usize,
     },
     /// A message type that carries no message, or that belongs to the other direction.
-    #[error("read message type {type_indicator:#04b} in direction {direction:?}")]
+    #[error("message type {type_indicator:#04b} does not come {direction}")]
     UnsupportedType {
         /// TP-MTI.
         type_indicator: u8,
@@ -47,19 +47,18 @@ pub enum DecodeError {
         direction: Direction,
     },
     /// An address that is longer than addresses are.
-    #[error("read the {field}")]
+    #[error("the {field} cannot be read: {problem}")]
     Address {
         /// Whose address.
         field: &'static str,
         /// Why.
-        #[source]
-        source: AddressError,
+        problem: AddressError,
     },
     /// The user data header contradicts itself.
-    #[error("read the user data")]
+    #[error(transparent)]
     UserData(#[from] UserDataError),
     /// The user data ends early. Everything before it was read, and so was what there is of it.
-    #[error("read {} octets of user data where {} follow", truncated.declared_octets, truncated.received_octets)]
+    #[error("{} octets of user data are announced, and only {} follow", truncated.declared_octets, truncated.received_octets)]
     UserDataTruncated {
         /// How much is missing.
         truncated: UserDataTruncated,
@@ -72,21 +71,20 @@ pub enum DecodeError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// An address with a character that no PDU can carry, or too many of them.
-    #[error("write the {field}")]
+    #[error("the {field} cannot be written: {problem}")]
     Address {
         /// Whose address.
         field: &'static str,
         /// Why.
-        #[source]
-        source: AddressError,
+        problem: AddressError,
     },
     /// User data that is too long or does not fit its coding.
-    #[error("write the user data")]
+    #[error(transparent)]
     UserData(#[from] UserDataEncodeError),
 }
 
 impl EncodeError {
     pub(super) fn address(field: &'static str) -> impl FnOnce(AddressError) -> Self {
-        move |source| Self::Address { field, source }
+        move |problem| Self::Address { field, problem }
     }
 }

@@ -179,7 +179,7 @@ pub(in crate::modem) enum ConnectError {
     Ppp(#[from] PppError),
     #[error("{0}")]
     Ended(EndReason),
-    #[error("the modem does not carry raw IP, it wants {0:?}")]
+    #[error("the modem does not carry raw IP, it wants {0}")]
     Format(LinkLayer),
     #[error("it was given up")]
     GivenUp,

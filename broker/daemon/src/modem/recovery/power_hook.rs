@@ -9,7 +9,7 @@ use tokio::process::Command;
 /// Why a hook did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HookError {
-    #[error("start the power hook {}", program.display())]
+    #[error("the power hook {} cannot be run", program.display())]
     Start {
         program: PathBuf,
         #[source]

@@ -28,7 +28,7 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> Refusal {
 
 /// A valid composition of what a request asks for.
 pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition, Refusal> {
-    let address: PhoneNumber = validate::message_recipient(&request.address)?;
+    let address: PhoneNumber = validate::phone_number("address", &request.address)?;
     let priority = match request.priority() {
         v1::MessagePriority::Low => Priority::Low,
         v1::MessagePriority::Unspecified | v1::MessagePriority::Normal => Priority::Normal,

@@ -184,7 +184,7 @@ pub(crate) async fn encode(console: &mut Console, as_json: bool, options: Encode
     let to: PhoneNumber = options
         .to
         .parse()
-        .map_err(|error| Failure::usage(format!("the destination is no number: {error}")))?;
+        .map_err(|error| Failure::usage(format!("to: {error}")))?;
     let layout = Layout {
         wide_reference: options.wide_reference,
         ports: options.coding.port.map(|destination| Ports {
@@ -199,15 +199,7 @@ pub(crate) async fn encode(console: &mut Console, as_json: bool, options: Encode
             compose_text(&text, &text_options(&options.coding, layout))
         }
     };
-    let composition = composition.map_err(|error| match error {
-        ComposeError::Unencodable(unencodable) => Failure::new(format!(
-            "the 7-bit alphabet has no {:?}: choose another --coding or allow --transliterate",
-            unencodable.character
-        )),
-        ComposeError::TooLong { segment_count } => Failure::new(format!(
-            "the message needs {segment_count} parts, at most 255 can be sent; shorten it"
-        )),
-    })?;
+    let composition = composition.map_err(|error: ComposeError| Failure::new(error.to_string()))?;
     let submits = composition.submits(&to, options.reference, &submit_options(&options.coding)?);
     let sizes = composition.part_sizes();
     if !as_json {
