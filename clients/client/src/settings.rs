@@ -7,73 +7,43 @@ use std::path::PathBuf;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
 #[cfg_attr(feature = "clap", derive(clap::Args))]
 pub struct Settings {
-    /// Where the broker is: unix:/path, /path, tcp:HOST:PORT or https://HOST:PORT.
+    /// Where the broker is: unix:/path, /path, tcp:HOST:PORT or https://HOST:PORT; otherwise MODEM_BROKER.
     #[cfg_attr(
         feature = "clap",
         arg(
             id = "broker",
             long = "broker",
             value_name = "ENDPOINT",
-            env = "MODEM_BROKER",
-            hide_env_values = true,
             help_heading = "Connection",
             global = true
         )
     )]
     pub endpoint: Option<String>,
-    /// File with the bearer token.
+    /// File with the bearer token; otherwise MODEM_BROKER_TOKEN_FILE.
     #[cfg_attr(
         feature = "clap",
-        arg(
-            long = "token-file",
-            value_name = "FILE",
-            env = "MODEM_BROKER_TOKEN_FILE",
-            hide_env_values = true,
-            help_heading = "Connection",
-            global = true
-        )
+        arg(long = "token-file", value_name = "FILE", help_heading = "Connection", global = true)
     )]
     pub token_file: Option<PathBuf>,
     /// The bearer token itself. Only from the environment, because the command line of a process is public.
     #[cfg_attr(feature = "clap", arg(skip))]
     pub token: Option<String>,
-    /// PEM file with the certificate authority of the broker; needed for https.
+    /// PEM file with the certificate authority of the broker; needed for https; otherwise MODEM_BROKER_CA.
     #[cfg_attr(
         feature = "clap",
-        arg(
-            long = "ca",
-            value_name = "FILE",
-            env = "MODEM_BROKER_CA",
-            hide_env_values = true,
-            help_heading = "Connection",
-            global = true
-        )
+        arg(long = "ca", value_name = "FILE", help_heading = "Connection", global = true)
     )]
     pub ca_file: Option<PathBuf>,
-    /// PEM file with the client's certificate.
+    /// PEM file with the client's certificate; otherwise MODEM_BROKER_CERT.
     #[cfg_attr(
         feature = "clap",
-        arg(
-            long = "cert",
-            value_name = "FILE",
-            env = "MODEM_BROKER_CERT",
-            hide_env_values = true,
-            help_heading = "Connection",
-            global = true
-        )
+        arg(long = "cert", value_name = "FILE", help_heading = "Connection", global = true)
     )]
     pub certificate_file: Option<PathBuf>,
-    /// PEM file with the client's private key.
+    /// PEM file with the client's private key; otherwise MODEM_BROKER_KEY.
     #[cfg_attr(
         feature = "clap",
-        arg(
-            long = "key",
-            value_name = "FILE",
-            env = "MODEM_BROKER_KEY",
-            hide_env_values = true,
-            help_heading = "Connection",
-            global = true
-        )
+        arg(long = "key", value_name = "FILE", help_heading = "Connection", global = true)
     )]
     pub key_file: Option<PathBuf>,
     /// Name in the broker's certificate, when it is not the host of the endpoint.

@@ -8,15 +8,26 @@ use api::v1::EventKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::sms::{
-    Coding, CodingOptions, DecodeOptions, EncodeOptions, ExportFormat, ExportOptions, Filter, ListOptions, SendOptions,
-    SmsCommand,
+    Coding, CodingOptions, DecodeOptions, EncodeOptions, ExportFormat, ExportOptions, Filter, ListOptions, Moment,
+    SendOptions, SmsCommand,
 };
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 the broker cannot be reached.";
+const EPILOGUE: &str = "\
+Examples:
+  modemctl status
+  modemctl sms send +447700900123 'I am late'
+  modemctl watch --kinds message,call
+  modemctl call dial +447700900123 --wait
+
+Exit codes: 0 done, 1 failed, 64 wrong usage, 69 the broker cannot be reached. With --json a failure is one line on the standard
+error: {\"error\": {\"reason\": ..., \"message\": ...}}.";
+
+/// The heading above what every command takes.
+const EVERYWHERE: &str = "For every command";
 
 /// Shows and controls the modems of modem-broker: messages, calls, network and events.
 #[derive(Debug, Parser)]
-#[command(name = "modemctl", version, after_help = EXIT_CODES)]
+#[command(name = "modemctl", version, after_help = EPILOGUE)]
 pub struct Arguments {
     /// How to reach the broker.
     #[command(flatten)]
@@ -27,14 +38,15 @@ pub struct Arguments {
         value_name = "NAME",
         default_value = "",
         hide_default_value = true,
-        global = true
+        global = true,
+        help_heading = EVERYWHERE
     )]
     pub modem: String,
     /// One JSON object per line instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
     /// No colours, as with NO_COLOR set.
-    #[arg(long, visible_alias = "no-colour", global = true)]
+    #[arg(long, visible_alias = "no-colour", global = true, help_heading = EVERYWHERE)]
     pub no_color: bool,
     /// What to do.
     #[command(subcommand)]
@@ -45,10 +57,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Shows every modem: how far it came up, its health, ports, SIM and network.
-    Status,
+    Status(StatusOptions),
     /// Shows what happens, live; survives restarts of the broker.
     Watch(WatchOptions),
-    /// Lists what happened.
+    /// Lists what happened, the newest last.
+    #[command(after_help = EVENTS_EXAMPLES)]
     Events(EventsOptions),
     /// Short messages.
     #[command(subcommand)]
@@ -57,8 +70,7 @@ pub enum Command {
     #[command(subcommand)]
     Call(CallCommand),
     /// The SIM, its PIN and its PUK.
-    #[command(subcommand)]
-    Sim(SimCommand),
+    Sim(SimOptions),
     /// The module itself: reset, radio, USB composition, ports and recovery.
     #[command(subcommand)]
     Modem(ModemCommand),
@@ -90,6 +102,19 @@ pub enum Command {
     },
 }
 
+const EVENTS_EXAMPLES: &str = "\
+Examples:
+  modemctl events --since 3h
+  modemctl events --kinds call --limit 20";
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusOptions {
+    /// Waits until every modem is ready; fails after so many seconds.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "120")]
+    pub wait: Option<u64>,
+}
+
 /// Options of `watch`.
 #[derive(Debug, Default, Args)]
 pub struct WatchOptions {
@@ -116,12 +141,15 @@ pub struct EventsOptions {
     /// Only these kinds, with commas between them.
     #[arg(long, value_delimiter = ',', value_name = "KIND")]
     pub kinds: Vec<Kind>,
-    /// Only events after this one.
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
-    pub after: u64,
-    /// At most so many.
-    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
-    pub limit: usize,
+    /// Only events since this time, or of the last so many hours: 3h, 2026-11-30T08:00.
+    #[arg(long, value_name = "TIME", value_parser = sms::past)]
+    pub since: Option<Moment>,
+    /// Only events after this one, the oldest of them first.
+    #[arg(long, value_name = "SEQUENCE", conflicts_with = "since")]
+    pub after: Option<u64>,
+    /// At most so many, the newest unless --after is given; otherwise 100, and 1000 with --since or --after.
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<usize>,
 }
 
 /// Kinds of events.
@@ -196,17 +224,17 @@ pub enum CallCommand {
     },
     /// Answers a call.
     Answer {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Rejects a call.
     Reject {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Hangs up.
     Hangup {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Lists calls, newest first.
@@ -220,24 +248,24 @@ pub enum CallCommand {
     },
     /// Shows one call with everything that is known about it.
     Show {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Puts the active call on hold.
     Hold {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Takes the held call back.
     Resume {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Lets the broker record a call, or end that; `voice.recording.calls` in its configuration has to allow it.
     Recording {
         /// On or off.
         state: Switch,
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
     },
     /// Shows where the network forwards calls, or sets it.
@@ -255,13 +283,13 @@ pub enum CallCommand {
     Dtmf {
         /// The tones: 0 to 9, A to D, * and #.
         tones: String,
-        /// The call.
+        /// The call, or the beginning of its id.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
     },
     /// Records a call into a WAV file: listens, without taking the call's audio from anybody.
     Record {
-        /// The call.
+        /// The call, or the beginning of its id.
         id: Option<String>,
         /// The file.
         #[arg(long, value_name = "FILE")]
@@ -277,7 +305,7 @@ pub enum CallCommand {
     Play {
         /// The file.
         file: PathBuf,
-        /// The call.
+        /// The call, or the beginning of its id.
         #[arg(long, value_name = "ID")]
         id: Option<String>,
         /// Hangs up afterwards. Otherwise the broker does with the call what it is configured to.
@@ -287,6 +315,14 @@ pub enum CallCommand {
         #[arg(long)]
         takeover: bool,
     },
+}
+
+/// Options of `sim`.
+#[derive(Debug, Args)]
+pub struct SimOptions {
+    /// What to do instead of showing it.
+    #[command(subcommand)]
+    pub command: Option<SimCommand>,
 }
 
 /// What to do with the SIM. A wrong PIN or PUK costs an attempt. Codes that are not given are read from the standard input,
@@ -586,6 +622,8 @@ mod tests {
             "modemctl sms encode +15550100 hello --port 70000",
             "modemctl sms decode 00 --sent --received",
             "modemctl sms export --format xml",
+            "modemctl events --since soon",
+            "modemctl events --since 3h --after 5",
             "modemctl call record",
             "modemctl sim puk 12345678",
             "modemctl sim lock maybe",
@@ -613,7 +651,11 @@ mod tests {
             "modemctl watch --kinds call,message --consumer me",
             "modemctl call play x.wav --then-hang-up",
             "modemctl call record c1 --out x.wav --seconds 5",
+            "modemctl sim",
             "modemctl sim pin",
+            "modemctl status --wait",
+            "modemctl status --wait 30 --json",
+            "modemctl events --since 3h --limit 20",
             "modemctl sim puk 12345678 4711 --spend-last-attempt",
             "modemctl sim lock off 4711",
             "modemctl network --refresh",

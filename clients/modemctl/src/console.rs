@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::termios::{SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 use serde_json::Value;
@@ -10,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::failure::Failure;
+use crate::table::{clean, escape_hidden};
 
 /// What takes longer gets a sign of life.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,6 +42,8 @@ pub struct Console {
     /// Where what is typed comes from, until it is taken.
     input: Option<Box<dyn Read + Send>>,
     pub(crate) zone: TimeZone,
+    /// What counts as now; the clock, where nothing is set.
+    now: Option<Timestamp>,
 }
 
 /// What is typed, or comes from a pipe.
@@ -100,13 +104,15 @@ impl Drop for LineMode {
 }
 
 impl Console {
-    /// The process's own output.
-    pub fn standard(no_colour: bool) -> Self {
+    /// The process's own output, with times in the zone of the machine or of `TZ`.
+    pub fn standard(no_colour: bool) -> Result<Self, Failure> {
         let terminal = io::stdout().is_terminal();
         let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
         // https://no-color.org: set and not empty.
-        let unwanted = no_colour || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self {
+        let unwanted = no_colour
+            || std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        Ok(Self {
             output: Box::new(io::stdout()),
             notes: Box::new(io::stderr()),
             width: terminal.then(|| columns.or_else(terminal_columns).unwrap_or(100)),
@@ -114,8 +120,9 @@ impl Console {
             live: io::stderr().is_terminal(),
             interactive: io::stdin().is_terminal(),
             input: Some(Box::new(io::stdin())),
-            zone: TimeZone::system(),
-        }
+            zone: local_zone()?,
+            now: None,
+        })
     }
 
     /// Output to anything else: without colours, times in UTC.
@@ -129,6 +136,7 @@ impl Console {
             interactive: false,
             input: None,
             zone: TimeZone::UTC,
+            now: None,
         }
     }
 
@@ -162,6 +170,18 @@ impl Console {
         }
     }
 
+    /// The present.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now.unwrap_or_else(Timestamp::now)
+    }
+
+    /// Lives at this time, in this zone.
+    pub fn at(mut self, now: Timestamp, zone: TimeZone) -> Self {
+        self.now = Some(now);
+        self.zone = zone;
+        self
+    }
+
     /// A question on the line that is then typed on.
     pub(crate) fn prompt(&mut self, text: &str) {
         // Without anybody to read it, nobody has to be asked.
@@ -187,13 +207,13 @@ impl Console {
     }
 
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
-        self.line(&value.to_string())
+        self.line(&escape_hidden(&value.to_string()))
     }
 
     /// A line beside the output: what goes on, never what was asked for.
     pub(crate) fn note(&mut self, text: &str) {
         // Without anybody to read notes, none is missed.
-        let _ = writeln!(self.notes, "{text}");
+        let _ = writeln!(self.notes, "{}", clean(text));
     }
 
     pub(crate) fn paint(&self, tone: Tone, text: &str) -> String {
@@ -239,6 +259,18 @@ impl Console {
             let _ = self.notes.flush();
         }
         result
+    }
+}
+
+/// The zone that `TZ` names, otherwise that of the machine, otherwise UTC.
+fn local_zone() -> Result<TimeZone, Failure> {
+    let named = std::env::var("TZ").unwrap_or_default();
+    match TimeZone::try_system() {
+        Ok(zone) => Ok(zone),
+        Err(_) if named.is_empty() => Ok(TimeZone::UTC),
+        Err(_) => Err(Failure::usage(format!(
+            "TZ={named} is no time zone; use a name such as Europe/Berlin, or unset TZ"
+        ))),
     }
 }
 

@@ -1,8 +1,12 @@
 //! Why a command failed, and the exit code that tells scripts.
 
+use api::v1::ErrorReason;
 use client::audio::AudioError;
 use client::{ConnectError, WatchError, status};
+use serde_json::{Value, json};
 use tonic::Status;
+
+use crate::table::clean;
 
 /// Exit codes, as in sysexits(3).
 pub mod exit_code {
@@ -14,6 +18,13 @@ pub mod exit_code {
     pub const UNREACHABLE: u8 = 69;
 }
 
+/// Reasons of failures that are not the broker's. The broker's own are the values of `ErrorReason`.
+mod reason {
+    pub(super) const FAILED: &str = "FAILED";
+    pub(super) const USAGE: &str = "USAGE";
+    pub(super) const UNREACHABLE: &str = "BROKER_UNREACHABLE";
+}
+
 /// Why a command failed: one line that says what to do.
 #[derive(Debug)]
 pub enum Failure {
@@ -21,6 +32,8 @@ pub enum Failure {
     Told {
         /// The exit code.
         code: u8,
+        /// The reason, for programs.
+        reason: String,
         /// The line.
         message: String,
     },
@@ -30,49 +43,67 @@ pub enum Failure {
 
 impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self::Told {
-            code: exit_code::FAILURE,
-            message: message.into(),
-        }
+        Self::told(exit_code::FAILURE, reason::FAILED, message)
     }
 
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    /// A command line that makes no sense.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::told(exit_code::USAGE, reason::USAGE, message)
+    }
+
+    /// Whether the broker refused for this reason.
+    pub(crate) fn has_reason(&self, wanted: ErrorReason) -> bool {
+        matches!(self, Self::Told { reason, .. } if *reason == name(wanted))
+    }
+
+    /// A broker that cannot be reached.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::told(exit_code::UNREACHABLE, reason::UNREACHABLE, message)
+    }
+
+    fn told(code: u8, reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Told {
-            code: exit_code::USAGE,
-            message: message.into(),
+            code,
+            reason: reason.into(),
+            message: clean(&message.into()),
         }
     }
 }
 
+/// A reason of the broker's as errors carry it.
+fn name(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// A failure as the one line that goes to the standard error with `--json`.
+pub fn as_json(reason: &str, message: &str) -> Value {
+    json!({"error": {"reason": reason, "message": message}})
+}
+
 impl From<Status> for Failure {
     fn from(refusal: Status) -> Self {
-        let code = if status::is_unreachable(&refusal) {
-            exit_code::UNREACHABLE
-        } else {
-            exit_code::FAILURE
-        };
-        Self::Told {
-            code,
-            message: status::describe(&refusal),
+        let message = status::describe(&refusal);
+        if status::is_unreachable(&refusal) {
+            return Self::told(exit_code::UNREACHABLE, reason::UNREACHABLE, message);
         }
+        let reason = status::reason(&refusal).map(name);
+        Self::told(exit_code::FAILURE, reason.unwrap_or(reason::FAILED), message)
     }
 }
 
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        let code = match error {
+        let (code, reason) = match error {
             ConnectError::Endpoint(_)
             | ConnectError::CaMissing
             | ConnectError::IdentityIncomplete
             | ConnectError::TokenInClear { .. }
             | ConnectError::TokenUnreadable
-            | ConnectError::File { .. } => exit_code::USAGE,
-            _ => exit_code::UNREACHABLE,
+            | ConnectError::File { .. } => (exit_code::USAGE, reason::USAGE),
+            _ => (exit_code::UNREACHABLE, reason::UNREACHABLE),
         };
-        Self::Told {
-            code,
-            message: error.to_string(),
-        }
+        Self::told(code, reason, error.to_string())
     }
 }
 

@@ -13,7 +13,7 @@ use client::Broker;
 
 pub use arguments::{Arguments, CallCommand, Command, SmsCommand};
 pub use console::Console;
-pub use failure::{Failure, exit_code};
+pub use failure::{Failure, as_json, exit_code};
 
 /// What every command has at hand.
 struct Session<'a> {
@@ -46,20 +46,20 @@ pub async fn run(arguments: Arguments, console: &mut Console) -> Result<(), Fail
         console,
     };
     match command {
-        Command::Status => command::status::status(&mut session).await,
-        Command::Watch(options) => command::watch::watch(&mut session, options).await,
-        Command::Events(options) => command::watch::list(&mut session, options).await,
-        Command::Sms(sms) => command::sms::run(&mut session, sms).await,
-        Command::Call(call) => command::call::run(&mut session, call).await,
-        Command::Sim(sim) => command::sim::run(&mut session, sim).await,
-        Command::Modem(modem) => command::modem::run(&mut session, modem).await,
-        Command::Network(options) => command::network::network(&mut session, options).await,
-        Command::Wan(options) => command::wan::wan(&mut session, options).await,
-        Command::Ussd(options) => command::ussd::ussd(&mut session, options).await,
-        Command::Location(options) => command::location::location(&mut session, options).await,
-        Command::At(options) => command::at::at(&mut session, options).await,
-        Command::Qmi(options) => command::qmi::qmi(&mut session, options).await,
-        Command::Trace(options) => command::trace::trace(&mut session, options).await,
+        Command::Status(options) => Box::pin(command::status::run(&mut session, options)).await,
+        Command::Watch(options) => Box::pin(command::watch::watch(&mut session, options)).await,
+        Command::Events(options) => Box::pin(command::watch::list(&mut session, options)).await,
+        Command::Sms(sms) => Box::pin(command::sms::run(&mut session, sms)).await,
+        Command::Call(call) => Box::pin(command::call::run(&mut session, call)).await,
+        Command::Sim(options) => Box::pin(command::sim::run(&mut session, options.command)).await,
+        Command::Modem(modem) => Box::pin(command::modem::run(&mut session, modem)).await,
+        Command::Network(options) => Box::pin(command::network::network(&mut session, options)).await,
+        Command::Wan(options) => Box::pin(command::wan::wan(&mut session, options)).await,
+        Command::Ussd(options) => Box::pin(command::ussd::ussd(&mut session, options)).await,
+        Command::Location(options) => Box::pin(command::location::location(&mut session, options)).await,
+        Command::At(options) => Box::pin(command::at::at(&mut session, options)).await,
+        Command::Qmi(options) => Box::pin(command::qmi::qmi(&mut session, options)).await,
+        Command::Trace(options) => Box::pin(command::trace::trace(&mut session, options)).await,
         Command::Completions { .. } => Ok(()),
     }
 }

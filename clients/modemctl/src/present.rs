@@ -2,27 +2,71 @@
 
 use api::v1::event::Change;
 use api::v1::{
-    Call, CallDirection, CallState, Carrier, CarrierSource, Degradation, Event, Message, MessageDirection,
-    MessageState, Modem, ModemHealth, ModemStage, NetworkStatus, RegistrationState, Signal, Sim, SimState,
+    Call, CallDirection, CallEndCause, CallState, Carrier, CarrierSource, Degradation, Event, Message,
+    MessageDirection, MessageState, Modem, ModemHealth, ModemStage, NetworkStatus, RegistrationState, Signal, Sim,
+    SimState,
 };
 use client::label;
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 use prost_types::Timestamp;
 
-use crate::console::Tone;
+use crate::console::{Console, Tone};
 
 /// A value of an enum of the contract, in words.
 macro_rules! word {
     ($value:expr, $prefix:literal) => {
-        client::label($value.as_str_name(), $prefix)
+        client::label($value.as_str_name(), $prefix).replace('-', " ")
     };
 }
 pub(crate) use word;
 
+/// A time that was told. The first second of 1970 is how a time that nobody knows looks.
+fn known(time: Option<Timestamp>, zone: &TimeZone) -> Option<Zoned> {
+    let time = time.filter(|time| time.seconds > 0)?;
+    let time = jiff::Timestamp::new(time.seconds, time.nanos).ok()?;
+    Some(time.to_zoned(zone.clone()))
+}
+
 pub(crate) fn time(time: Option<Timestamp>, zone: &TimeZone) -> String {
-    time.and_then(|time| jiff::Timestamp::new(time.seconds, time.nanos).ok())
-        .map(|time| time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string())
+    known(time, zone)
+        .map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
         .unwrap_or_default()
+}
+
+/// A time in a table: whole for a pipe, as short as it is clear for people.
+pub(crate) fn table_time(time: Option<Timestamp>, console: &Console) -> String {
+    if console.width.is_none() {
+        return self::time(time, &console.zone);
+    }
+    let now = console.now().to_zoned(console.zone.clone());
+    let Some(time) = known(time, &console.zone) else {
+        return String::new();
+    };
+    let format = match (time.date() == now.date(), time.year() == now.year()) {
+        (true, _) => "%H:%M",
+        (_, true) => "%e %b %H:%M",
+        _ => "%Y-%m-%d",
+    };
+    time.strftime(format).to_string()
+}
+
+/// A time with its zone, for one that somebody typed.
+pub(crate) fn time_in_zone(time: Option<Timestamp>, zone: &TimeZone) -> String {
+    known(time, zone)
+        .map(|time| time.strftime("%Y-%m-%d %H:%M:%S %Z").to_string())
+        .unwrap_or_default()
+}
+
+/// Digits of an identifier in a table. Every command takes the beginning of one.
+const SHORT_ID: usize = 8;
+
+/// An identifier in a table: whole for a pipe, its beginning for people.
+pub(crate) fn table_id(id: &str, console: &Console) -> String {
+    match console.width {
+        Some(_) => id.chars().take(SHORT_ID).collect(),
+        None => id.to_owned(),
+    }
 }
 
 /// Time from one point to another, in seconds.
@@ -178,6 +222,15 @@ pub(crate) fn registration(status: &NetworkStatus) -> RegistrationState {
         .unwrap_or_default()
 }
 
+/// A registration state in words: that it is the home network goes without saying.
+pub(crate) fn registration_word(state: RegistrationState) -> String {
+    match state {
+        RegistrationState::Home => "registered".to_owned(),
+        RegistrationState::Roaming => "registered, roaming".to_owned(),
+        other => word!(other, "REGISTRATION_STATE_"),
+    }
+}
+
 pub(crate) fn network(status: &NetworkStatus) -> String {
     let operator = match (status.operator_name.as_str(), status.operator_plmn.as_str()) {
         ("", plmn) => plmn.to_owned(),
@@ -185,11 +238,9 @@ pub(crate) fn network(status: &NetworkStatus) -> String {
         (name, plmn) => format!("{name} ({plmn})"),
     };
     let parts = [
-        word!(registration(status), "REGISTRATION_STATE_").replace('-', " "),
+        registration_word(registration(status)),
         operator,
-        word!(status.technology(), "ACCESS_TECHNOLOGY_")
-            .to_uppercase()
-            .replace('-', " "),
+        word!(status.technology(), "ACCESS_TECHNOLOGY_").to_uppercase(),
         status.cell.as_ref().map(|cell| cell.band.clone()).unwrap_or_default(),
         status.signal.as_ref().map(signal).unwrap_or_default(),
     ];
@@ -197,7 +248,7 @@ pub(crate) fn network(status: &NetworkStatus) -> String {
 }
 
 pub(crate) fn message_line(message: &Message) -> String {
-    let state = word!(message.state(), "MESSAGE_STATE_").replace('-', " ");
+    let state = word!(message.state(), "MESSAGE_STATE_");
     let other = match message.direction() {
         MessageDirection::Incoming => format!("from {}", number(&message.address)),
         _ => format!("to {}", number(&message.address)),
@@ -214,30 +265,83 @@ pub(crate) fn message_line(message: &Message) -> String {
     format!("{state} {other}{parts}{failure}: {}", message.text)
 }
 
+/// Who is at the other side: the number, and the name that the network told.
+pub(crate) fn other_side(call: &Call) -> String {
+    match (call.number.as_str(), call.caller_name.as_str()) {
+        ("", "") if call.number_withheld => "(withheld)".to_owned(),
+        (number, "") => self::number(number).to_owned(),
+        ("", name) => name.to_owned(),
+        (number, name) => format!("{number} {name}"),
+    }
+}
+
+/// Why a call ended.
+pub(crate) fn end_cause(call: &Call) -> String {
+    let cause = match call.end_cause() {
+        CallEndCause::Local => "hung up here".to_owned(),
+        CallEndCause::Remote => "hung up there".to_owned(),
+        other => word!(other, "CALL_END_CAUSE_"),
+    };
+    list([cause, call.end_detail.clone()], ", ")
+}
+
+pub(crate) fn call_state(state: CallState) -> String {
+    match state {
+        CallState::Alerting => "ringing there".to_owned(),
+        CallState::Disconnected => "over".to_owned(),
+        other => word!(other, "CALL_STATE_"),
+    }
+}
+
 pub(crate) fn call_line(call: &Call) -> String {
-    let other = match call.direction() {
-        CallDirection::Incoming => format!("from {}", number(&call.number)),
-        _ => format!("to {}", number(&call.number)),
+    let number = other_side(call);
+    let way = match call.direction() {
+        CallDirection::Incoming => "from",
+        _ => "to",
+    };
+    let head = match call.state() {
+        CallState::Dialing => format!("dialling {number}"),
+        CallState::Alerting => format!("ringing at {number}"),
+        CallState::Disconnected => format!("call {way} {number}"),
+        other => format!("{} {way} {number}", word!(other, "CALL_STATE_")),
     };
     let rings = match (call.state(), call.rings) {
         (CallState::Incoming | CallState::Waiting, rings) if rings > 0 => format!("ring {rings}"),
         _ => String::new(),
     };
-    let cause = word!(call.end_cause(), "CALL_END_CAUSE_").replace('-', " ");
-    let state = word!(call.state(), "CALL_STATE_");
-    list(
-        [format!("{state} {other}"), rings, cause, call.end_detail.clone()],
-        ", ",
-    )
+    list([head, rings, end_cause(call)], ", ")
+}
+
+/// Whether a modem is on its way up, and nothing is wrong but that it is not there yet.
+pub(crate) fn is_coming_up(modem: &Modem) -> bool {
+    let stage = modem.stage();
+    let is_on_its_way = !matches!(stage, ModemStage::Ready | ModemStage::Absent | ModemStage::Unspecified);
+    is_on_its_way && modem.health_reason.starts_with("coming up")
 }
 
 fn modem_line(modem: &Modem) -> String {
     let stage = word!(modem.stage(), "MODEM_STAGE_");
     let health = match modem.health() {
+        _ if is_coming_up(modem) => String::new(),
         ModemHealth::Ok | ModemHealth::Unspecified => String::new(),
         health => format!("{}: {}", word!(health, "MODEM_HEALTH_"), modem.health_reason),
     };
-    list([stage, modem.stage_detail.clone(), health], ", ")
+    let detail = match modem.health_reason.contains(&modem.stage_detail) && !health.is_empty() {
+        true => String::new(),
+        false => modem.stage_detail.clone(),
+    };
+    list([stage, detail, health], ", ")
+}
+
+/// What an event is about, so that two of the same can be told from two of different things.
+pub(crate) fn subject(event: &Event) -> String {
+    let id = match &event.change {
+        Some(Change::MessageChanged(message)) => message.message_id.as_str(),
+        Some(Change::CallChanged(call)) => call.call_id.as_str(),
+        Some(Change::UssdChanged(session)) => session.session_id.as_str(),
+        _ => "",
+    };
+    format!("{} {id}", event.modem)
 }
 
 /// An event's kind and its line.

@@ -29,8 +29,18 @@ impl Output {
     }
 }
 
+/// An afternoon in Berlin, a few minutes after what the furnished broker tells of.
+fn clock() -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_790_000_600).unwrap()
+}
+
 /// What the command printed, and its failure with the exit code in front.
 async fn run_on(fake: &FakeBroker, line: &[&str], terminal: Option<usize>) -> String {
+    run_in("UTC", fake, line, terminal).await
+}
+
+/// The same in a time zone.
+async fn run_in(zone: &str, fake: &FakeBroker, line: &[&str], terminal: Option<usize>) -> String {
     let broker = fake.settings().endpoint.unwrap();
     let line = ["modemctl", "--broker", &broker]
         .iter()
@@ -38,7 +48,8 @@ async fn run_on(fake: &FakeBroker, line: &[&str], terminal: Option<usize>) -> St
         .copied()
         .collect::<Vec<_>>();
     let output = Output::default();
-    let mut console = Console::plain(output.clone(), output.clone());
+    let zone = jiff::tz::TimeZone::get(zone).unwrap();
+    let mut console = Console::plain(output.clone(), output.clone()).at(clock(), zone);
     if let Some(columns) = terminal {
         console = console.as_terminal(columns, false);
     }
@@ -49,7 +60,7 @@ async fn run_on(fake: &FakeBroker, line: &[&str], terminal: Option<usize>) -> St
     );
     match running.await.expect("the command should end") {
         Ok(()) => output.text(),
-        Err(Failure::Told { code, message }) => format!("{}[{code}] {message}\n", output.text()),
+        Err(Failure::Told { code, message, .. }) => format!("{}[{code}] {message}\n", output.text()),
         Err(Failure::OutputClosed) => format!("{}(closed)\n", output.text()),
     }
 }
@@ -208,9 +219,9 @@ async fn status_is_a_card_for_each_modem() {
               usb       1-1.2, composition 9001
               sim       ready, ICCID 8949000000000000001
               carrier   Telekom (26201), data APN internet.telekom, IMS APN ims
-              network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95 dBm, RSRQ -10.5 dB)
+              network   registered, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95 dBm, RSRQ -10.5 dB)
               ports     at           open     /dev/ttyUSB2
-                        at-calls     held     /dev/ttyUSB3  held by minicom (1234)
+                        at calls     held     /dev/ttyUSB3  held by minicom (1234)
                         audio        unused   /dev/ttyUSB4
 
             sim2  registering 57 %
@@ -248,10 +259,10 @@ async fn status_is_a_card_for_each_modem() {
           usb       1-1.2, composition 9001
           sim       ready, ICCID 8949000000000000001
           carrier   Telekom (26201), data APN internet.telekom, IMS APN ims
-          network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95
-                    dBm, RSRQ -10.5 dB)
+          network   registered, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP
+                    -95 dBm, RSRQ -10.5 dB)
           ports     at           open     /dev/ttyUSB2
-                    at-calls     held     /dev/ttyUSB3  held by minicom (1234)
+                    at calls     held     /dev/ttyUSB3  held by minicom (1234)
                     audio        unused   /dev/ttyUSB4
     "#]]
     .assert_eq(&terminal);
@@ -259,8 +270,8 @@ async fn status_is_a_card_for_each_modem() {
         &fake,
         "status --modem sim3",
         expect![[r#"
-        [1] no modem is called "sim3"
-    "#]],
+            [1] no modem is called sim3; modemctl status without --modem shows all
+        "#]],
     )
     .await;
     // A modem that serves with an alarm, and one that was given up: neither looks well or on its way.
@@ -297,8 +308,8 @@ async fn status_is_a_card_for_each_modem() {
           usb       1-1.2, composition 9001
           sim       ready, ICCID 8949000000000000001
           carrier   Telekom (26201), data APN internet.telekom, IMS APN ims
-          network   home, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP -95
-                    dBm, RSRQ -10.5 dB)
+          network   registered, Telekom.de (26201), LTE, EUTRAN-BAND3, signal 62 % (RSRP
+                    -95 dBm, RSRQ -10.5 dB)
 
         sim2  absent
           stage     since 2026-09-21 14:12:40
@@ -339,16 +350,18 @@ async fn messages_are_listed_and_shown() {
         &fake,
         "sms list",
         expect![[r#"
-        id  time                    number     state      parts  text
-        m2  2026-09-21 14:13:20  ←  東京       received   2      こんにちは、これは長いメッセージです。 [2J
-        m1  2026-09-21 14:13:20  →  +15550100  delivered  1      Hello, how are you?
-    "#]],
+            id  time                    number     state               text
+            m2  2026-09-21 14:13:20  ←  東京       received (2 parts)  こんにちは、これは長いメッセージです。 [2J
+            m1  2026-09-21 14:13:20  →  +15550100  delivered           Hello, how are you?
+        "#]],
     )
     .await;
     expect![[r#"
-        id  time                    number     state      parts  text
-        m2  2026-09-21 14:13:20  ←  東京       received   2      こんにちは、こ…
-        m1  2026-09-21 14:13:20  →  +15550100  delivered  1      Hello, how are…
+        id  time      number     state
+        m2  14:13  ←  東京       received (2 parts)
+          こんにちは、これは長いメッセージです。 [2J
+        m1  14:13  →  +15550100  delivered
+          Hello, how are you?
     "#]]
     .assert_eq(&run_on(&fake, &["sms", "list"], Some(72)).await);
     check(&fake, "sms list --incoming --json", expect![[r#"
@@ -501,8 +514,9 @@ async fn events_are_listed_and_watched_across_a_crash() {
         &fake,
         "events --after 2 --limit 1",
         expect![[r#"
-        2026-09-21 14:13:23  sim1    dtmf     tone 5 in call c1
-    "#]],
+            2026-09-21 14:13:23  sim1    dtmf     tone 5 in call c1
+            there are later events: --after 3 goes on with them
+        "#]],
     )
     .await;
     check(
@@ -581,8 +595,8 @@ async fn calls_are_dialled_listed_and_ended() {
         &fake,
         "call dial +15550100",
         expect![[r#"
-        c1  dialing to +15550100
-    "#]],
+            c1  dialling +15550100
+        "#]],
     )
     .await;
     check(&fake, "call dtmf 12#", expect![[""]]).await;
@@ -591,8 +605,8 @@ async fn calls_are_dialled_listed_and_ended() {
         &fake,
         "call hangup",
         expect![[r#"
-        c1  disconnected to +15550100, local
-    "#]],
+            c1  call to +15550100, hung up here
+        "#]],
     )
     .await;
     let busy = async {
@@ -605,8 +619,7 @@ async fn calls_are_dialled_listed_and_ended() {
     };
     let (printed, ()) = tokio::join!(run_on(&fake, &["call", "dial", "+15550100", "--wait"], None), busy);
     expect![[r#"
-        c2  disconnected to +15550100, busy
-        [1] the call was not answered: disconnected to +15550100, busy
+        [1] the call was not answered: busy
     "#]]
     .assert_eq(&printed);
     fake.put_call(call("c3", CallDirection::Incoming, CallState::Incoming));
@@ -622,11 +635,11 @@ async fn calls_are_dialled_listed_and_ended() {
         &fake,
         "call list",
         expect![[r#"
-        id  began                   number     state         talked  end
-        c3  2026-09-21 14:13:20  ←  +15550100  active
-        c2                       →  +15550100  disconnected          busy
-        c1                       →  +15550100  disconnected          local
-    "#]],
+            id  began                   number     state
+            c3  2026-09-21 14:13:20  ←  +15550100  active
+            c2                       →  +15550100  busy
+            c1                       →  +15550100  hung up here
+        "#]],
     )
     .await;
     check(&fake, "call list --alive --json", expect![[r#"
@@ -690,15 +703,15 @@ async fn the_network_and_at_commands() {
         &fake,
         "network",
         expect![[r#"
-        modem       sim1
-        operator    Telekom.de (26201)
-        technology  LTE
-        LTE         home
-        calls       denied
-        signal      62 % (RSRP -95 dBm, RSRQ -10.5 dB)
-        cell        EUTRAN-BAND3, channel 1300, area 5B9C, cell 25767426
-        read        2026-09-21 14:13:20
-    "#]],
+            modem       sim1
+            operator    Telekom.de (26201)
+            technology  LTE
+            LTE         registered
+            calls       denied
+            signal      62 % (RSRP -95 dBm, RSRQ -10.5 dB)
+            cell        EUTRAN-BAND3, channel 1300, area 5B9C, cell 1892E02
+            read        2026-09-21 14:13:20
+        "#]],
     )
     .await;
     fake.with(|state| {
@@ -759,6 +772,79 @@ async fn a_broker_that_is_not_there_has_its_own_exit_code() {
     ));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_hangs_is_told_from_one_that_works() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("broker.sock");
+    // The kernel accepts connections; nobody reads them.
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let arguments = Arguments::parse_from(["modemctl", "--broker", path.to_str().unwrap(), "status"]);
+    let mut console = Console::plain(std::io::sink(), std::io::sink());
+    let began = tokio::time::Instant::now();
+    let Err(Failure::Told { code, message, .. }) = modemctl::run(arguments, &mut console).await else {
+        panic!("nobody answers");
+    };
+    assert!(
+        began.elapsed() <= std::time::Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(
+        code == 69 && message.contains("does not answer; see systemctl"),
+        "{code} {message}"
+    );
+}
+
+/// The program itself, with its output, its errors and its exit code.
+fn program(fake: &FakeBroker, zone: &str, line: &[&str]) -> (String, String, i32) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_modemctl"))
+        .args(line)
+        .env("MODEM_BROKER", fake.settings().endpoint.unwrap())
+        .env("TZ", zone)
+        .output()
+        .unwrap();
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_knows_zones_and_tells_programs_its_failures() {
+    let fake = furnished();
+    fake.append(Change::DtmfReceived(DtmfReceived {
+        call_id: "c1".into(),
+        tone: "5".into(),
+    }));
+    let (output, ..) = program(&fake, "Europe/Berlin", &["events"]);
+    assert_eq!(output, "2026-09-21 16:13:21  sim1    dtmf     tone 5 in call c1\n");
+    let (output, errors, code) = program(&fake, "Nowhere/Land", &["events"]);
+    assert_eq!(
+        (output.as_str(), errors.as_str(), code),
+        (
+            "",
+            "modemctl: TZ=Nowhere/Land is no time zone; use a name such as Europe/Berlin, or unset TZ\n",
+            64
+        )
+    );
+    let (output, errors, code) = program(&fake, "UTC", &["sms", "show", "m9", "--json"]);
+    assert_eq!(
+        (output.as_str(), errors.as_str(), code),
+        (
+            "",
+            "{\"error\":{\"message\":\"no such message: m9\",\"reason\":\"MESSAGE_NOT_FOUND\"}}\n",
+            1
+        )
+    );
+    let (_, errors, code) = program(&fake, "UTC", &["sms", "send", "--json"]);
+    assert!(
+        errors.starts_with("{\"error\":{\"message\":\"error: ") && code == 64,
+        "{errors}"
+    );
+    assert!(
+        !errors.contains("--broker <"),
+        "what the environment gives is no part of the usage: {errors}"
+    );
+}
+
 #[tokio::test]
 async fn completions_need_no_broker() {
     let output = Output::default();
@@ -769,4 +855,236 @@ async fn completions_need_no_broker() {
             .is_ok()
     );
     assert!(output.text().contains("then-hang-up"));
+}
+
+#[tokio::test]
+async fn lists_are_readable_on_narrow_terminals() {
+    let fake = furnished();
+    let ids = [
+        "55c2a1f0-4d3b-4b7e-9a43-6f6e8a1b2c3d",
+        "0b5a7c1e-63f5-4a5e-9a43-6f6e8a1b2c3d",
+        "0b5a9999-63f5-4a5e-9a43-6f6e8a1b2c3d",
+    ];
+    let texts = [
+        "Your balance is 12.34 EUR. Top up with *101#.",
+        "Hello, how are you?",
+        "later",
+    ];
+    for (index, (id, text)) in ids.iter().zip(texts).enumerate() {
+        let (direction, state) = match index {
+            0 => (MessageDirection::Incoming, MessageState::Received),
+            1 => (MessageDirection::Outgoing, MessageState::Delivered),
+            _ => (MessageDirection::Outgoing, MessageState::Queued),
+        };
+        let mut message = message(id, "+447700900123", text, direction, state);
+        message.create_time = at(if index == 1 { -90_000 } else { 0 });
+        message.send_time = if index == 2 { at(7200) } else { None };
+        message.part_count = index as u32;
+        fake.put_message(message);
+    }
+    for (columns, expected) in [
+        (
+            60,
+            expect![[r#"
+                id        time             number         state
+                0b5a9999  14:13         →  +447700900123  queued (2 parts) for 16:13
+                  later
+                0b5a7c1e  20 Sep 13:13  →  +447700900123  delivered
+                  Hello, how are you?
+                55c2a1f0  14:13         ←  +447700900123  received
+                  Your balance is 12.34 EUR. Top up with *101#.
+            "#]],
+        ),
+        (
+            100,
+            expect![[r#"
+                id        time             number         state                       text
+                0b5a9999  14:13         →  +447700900123  queued (2 parts) for 16:13  later
+                0b5a7c1e  20 Sep 13:13  →  +447700900123  delivered                   Hello, how are you?
+                55c2a1f0  14:13         ←  +447700900123  received                    Your balance is 12.34 EUR. To…
+            "#]],
+        ),
+    ] {
+        expected.assert_eq(&run_on(&fake, &["sms", "list"], Some(columns)).await);
+    }
+    let piped = run_on(&fake, &["sms", "list"], None).await;
+    assert!(
+        piped.contains(ids[0]) && piped.contains("2026-09-21 14:13:20"),
+        "{piped}"
+    );
+    // What a list shows is what the other commands take.
+    check(
+        &fake,
+        "sms delete 55c2a1f0",
+        expect![[r#"
+        deleted 55c2a1f0-4d3b-4b7e-9a43-6f6e8a1b2c3d
+    "#]],
+    )
+    .await;
+    check(&fake, "sms show 0b5a", expect![[r#"
+        [64] 0b5a is the beginning of several: 0b5a9999-63f5-4a5e-9a43-6f6e8a1b2c3d, 0b5a7c1e-63f5-4a5e-9a43-6f6e8a1b2c3d; write more of it
+    "#]]).await;
+    check(
+        &fake,
+        "sms show 77777",
+        expect![[r#"
+        [1] no message begins with 77777
+    "#]],
+    )
+    .await;
+    check(&fake, "sms list --limit 1", expect![[r#"
+        id                                    time                    number         state                                     text
+        0b5a9999-63f5-4a5e-9a43-6f6e8a1b2c3d  2026-09-21 14:13:20  →  +447700900123  queued (2 parts) for 2026-09-21 16:13:20  later
+        there are earlier messages: --limit 4 shows more
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn times_are_those_of_the_zone_and_the_past_is_refused() {
+    let fake = furnished();
+    let send = |at: &'static str| ["sms", "send", "+447700900123", "hello", "--at", at];
+    let local = run_in("Europe/Berlin", &fake, &send("2026-12-01T08:00"), None).await;
+    expect![[r#"
+        m1  queued, to be sent at 2026-12-01 08:00:00 CET  1 part, GSM7
+    "#]]
+    .assert_eq(&local);
+    let sent = fake.with(|state| state.sends[0].send_time.unwrap().seconds);
+    assert_eq!(
+        jiff::Timestamp::from_second(sent).unwrap().to_string(),
+        "2026-12-01T07:00:00Z"
+    );
+    expect![[r#"
+        [64] --at: 2020-01-01 08:00:00 CET is in the past
+    "#]]
+    .assert_eq(&run_in("Europe/Berlin", &fake, &send("2020-01-01T08:00"), None).await);
+    assert_eq!(fake.with(|state| state.sends.len()), 1);
+}
+
+#[tokio::test]
+async fn the_newest_events_are_shown_and_what_is_left_out_is_said() {
+    let fake = furnished();
+    for tone in 0..1200 {
+        fake.append(Change::DtmfReceived(DtmfReceived {
+            call_id: "c1".into(),
+            tone: (tone % 10).to_string(),
+        }));
+    }
+    let printed = run_on(&fake, &["events"], None).await;
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 101, "{printed}");
+    assert!(lines[99].contains("tone 9"), "the newest comes last: {}", lines[99]);
+    assert_eq!(
+        lines[100],
+        "there are earlier events: --limit or --since shows more of them"
+    );
+    let all = run_on(&fake, &["events", "--limit", "5000"], None).await;
+    assert_eq!(all.lines().count(), 1200);
+    let since = run_on(
+        &fake,
+        &["events", "--since", "2026-09-21T14:33:10", "--kinds", "dtmf"],
+        None,
+    )
+    .await;
+    assert_eq!(since.lines().count(), 11, "{since}");
+    let after = run_on(&fake, &["events", "--after", "1190", "--limit", "5"], None).await;
+    assert_eq!(after.lines().count(), 6, "{after}");
+    assert!(
+        after.ends_with("there are later events: --after 1195 goes on with them\n"),
+        "{after}"
+    );
+}
+
+#[tokio::test]
+async fn a_watch_shows_what_is_new_and_all_of_it() {
+    let fake = furnished();
+    let code = "Your one-time password for the payment of 12.00 EUR at Example is 493021. Do not tell it to anybody.";
+    let mut otp = message("m1", "Bank", code, MessageDirection::Incoming, MessageState::Received);
+    fake.put_message(otp.clone());
+    otp.update_time = at(5);
+    fake.put_message(otp);
+    fake.append(Change::NetworkChanged(NetworkStatus::default()));
+    fake.append(Change::SimChanged(Sim {
+        state: SimState::Ready.into(),
+        ..Sim::default()
+    }));
+    let watch = ["watch", "--from-beginning", "--count", "2"];
+    expect![[r#"
+        14:13  sim1    message  received from Bank: Your one-time
+                                password for the payment of 12.00
+                                EUR at Example is 493021. Do not
+                                tell it to anybody.
+        14:13  sim1    sim      ready
+    "#]]
+    .assert_eq(&run_on(&fake, &watch, Some(60)).await);
+}
+
+#[tokio::test]
+async fn a_message_for_a_modem_that_is_not_there_says_that_it_waits() {
+    let fake = furnished();
+    fake.with(|state| {
+        state.modems[0].stage = ModemStage::Absent.into();
+        state.modems[0].stage_detail = "no SIM7600 on USB (vendor 1e0e): is it plugged in?".into();
+    });
+    check(
+        &fake,
+        "sms send +447700900123 hello",
+        expect![[r#"
+        m1  queued  1 part, GSM7
+        It waits until modem sim1 is ready, which it is not: no SIM7600 on USB (vendor 1e0e): is it plugged in?
+    "#]],
+    )
+    .await;
+    let waiting = ["status", "--modem", "sim1", "--wait", "0"];
+    expect![[r#"
+        [1] not ready after 0 s: modem sim1 is absent, no SIM7600 on USB (vendor 1e0e): is it plugged in?
+    "#]]
+    .assert_eq(&run_on(&fake, &waiting, None).await);
+}
+
+#[tokio::test]
+async fn nothing_that_came_in_controls_the_terminal() {
+    let fake = furnished();
+    let text = "a\u{9b}2Jb\u{85}c\u{202e}d\u{2028}e\u{feff}f\u{1b}[2J";
+    fake.put_message(message(
+        "m1",
+        text,
+        text,
+        MessageDirection::Incoming,
+        MessageState::Received,
+    ));
+    for line in [
+        &["sms", "list"][..],
+        &["sms", "list", "--json"],
+        &["sms", "show", "m1"],
+        &["sms", "export"],
+        &["sms", "export", "--format", "csv"],
+        &["events"],
+        &["events", "--json"],
+        &["status"],
+    ] {
+        for terminal in [None, Some(80)] {
+            let printed = run_on(&fake, line, terminal).await;
+            let hidden = |character: &char| {
+                (character.is_control() && !matches!(character, '\n' | '\r'))
+                    || matches!(character, '\u{202e}' | '\u{2028}' | '\u{feff}')
+            };
+            assert!(
+                !printed.chars().any(|character| hidden(&character)),
+                "{line:?}: {printed:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_has_its_reason_for_programs() {
+    let fake = furnished();
+    let broker = fake.settings().endpoint.unwrap();
+    let arguments = Arguments::parse_from(["modemctl", "--broker", &broker, "sms", "show", "m9"]);
+    let mut console = Console::plain(std::io::sink(), std::io::sink());
+    let Err(Failure::Told { reason, message, .. }) = modemctl::run(arguments, &mut console).await else {
+        panic!("there is no such message");
+    };
+    expect![[r#"{"error":{"message":"no such message: m9","reason":"MESSAGE_NOT_FOUND"}}"#]]
+        .assert_eq(&modemctl::as_json(&reason, &message).to_string());
 }

@@ -31,7 +31,7 @@ async fn run(line: &[&str]) -> String {
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
     match outcome {
         Ok(()) => text,
-        Err(Failure::Told { code, message }) => format!("{text}[{code}] {message}\n"),
+        Err(Failure::Told { code, message, .. }) => format!("{text}[{code}] {message}\n"),
         Err(Failure::OutputClosed) => format!("{text}(closed)\n"),
     }
 }

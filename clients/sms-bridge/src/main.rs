@@ -51,7 +51,7 @@ impl Arguments {
             (config.token_file, config.without_token) = (path, false);
         }
         config.without_token |= self.without_token;
-        config.broker = self.broker.or(config.broker).or_env();
+        config.broker = self.broker.or_env().or(config.broker);
         if let Some(url) = self.webhook_url {
             config.webhook = Some(match config.webhook {
                 Some(webhook) => Webhook { url, ..webhook },

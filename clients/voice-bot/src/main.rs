@@ -50,7 +50,7 @@ impl Arguments {
         config.silence_ms = self.silence_ms.unwrap_or(config.silence_ms);
         config.greeting_wav = self.greeting.or(config.greeting_wav);
         config.report_file = self.report_file.or(config.report_file);
-        config.broker = self.broker.or(config.broker).or_env();
+        config.broker = self.broker.or_env().or(config.broker);
         config.check()?;
         Ok(config)
     }

@@ -174,6 +174,7 @@ impl v1::sms_service_server::SmsService for Services {
             coding: coding.into(),
             request_id: request.request_id,
             delivery_report_requested: request.delivery_report,
+            send_time: request.send_time,
             ..Default::default()
         };
         state.messages.insert(0, message.clone());

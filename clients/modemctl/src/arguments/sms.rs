@@ -4,28 +4,36 @@ use api::v1::{MessageCoding, MessagePriority, MessageState, NationalLanguage};
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
+const SEND_EXAMPLES: &str = "\
+Examples:
+  modemctl sms send +447700900123 'I am late'
+  modemctl sms send 07700900123 'good morning' --at 2030-01-31T08:00
+  modemctl sms send +447700900123 'arrived?' --report --wait
+  uptime | modemctl sms send +447700900123 -";
+
 /// What to do with short messages.
 #[derive(Debug, Subcommand)]
 pub enum SmsCommand {
     /// Sends a message.
+    #[command(after_help = SEND_EXAMPLES)]
     Send(SendOptions),
     /// Lists messages, newest first.
     List(ListOptions),
     /// Shows one message with everything that is known about it.
     Show {
-        /// The message.
+        /// The message, or the beginning of its id.
         id: String,
     },
     /// Shows messages as they come and go.
     Watch,
     /// Deletes a message from the broker's store.
     Delete {
-        /// The message.
+        /// The message, or the beginning of its id.
         id: String,
     },
     /// Cancels a message that is still queued, for its turn or for its time.
     Cancel {
-        /// The message.
+        /// The message, or the beginning of its id.
         id: String,
     },
     /// Writes every message, newest first, as JSON lines or as a table for a spreadsheet.
@@ -64,7 +72,7 @@ pub struct CodingOptions {
     pub validity: Option<SignedDuration>,
     /// Nobody wants it after this: a time, or + and a duration.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub valid_until: Option<Timestamp>,
+    pub valid_until: Option<Moment>,
     /// The service centre tries once only.
     #[arg(long, conflicts_with = "valid_until")]
     pub single_attempt: bool,
@@ -102,7 +110,7 @@ pub struct SendOptions {
     pub priority: Option<Importance>,
     /// Sends it at this time: 2030-01-31T08:00 here, 2030-01-31T08:00:00Z, or + and a duration such as +90m.
     #[arg(long, value_name = "TIME", value_parser = moment)]
-    pub at: Option<Timestamp>,
+    pub at: Option<Moment>,
     /// Tells what it would be and sends nothing.
     #[arg(long, conflicts_with_all = ["wait", "request_id", "at"])]
     pub dry_run: bool,
@@ -299,16 +307,47 @@ pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| "a duration such as 90s, 30m, 2h 30m or 3d".to_owned())
 }
 
-/// A time that somebody wrote: from now, with its own zone, or in the zone of this machine.
-fn moment(text: &str) -> Result<Timestamp, String> {
-    let parsed = match text.strip_prefix('+') {
-        Some(after) => Timestamp::now().checked_add(duration(after)?).ok(),
-        None => text.parse::<Timestamp>().ok().or_else(|| {
-            let local = text.parse::<DateTime>().ok()?.to_zoned(TimeZone::system()).ok()?;
-            Some(local.timestamp())
-        }),
-    };
-    parsed.ok_or_else(|| "a time such as 2030-01-31T08:00, 2030-01-31T08:00:00Z or +90m".to_owned())
+/// A time that somebody wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long from now, or before now when it is negative.
+    FromNow(SignedDuration),
+    /// With its own zone.
+    At(Timestamp),
+    /// In the zone of whoever wrote it.
+    Local(DateTime),
+}
+
+impl Moment {
+    /// The time that is meant, for somebody who wrote it now in this zone.
+    pub(crate) fn resolve(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::FromNow(duration) => now.checked_add(duration).ok(),
+            Self::At(time) => Some(time),
+            Self::Local(time) => time.to_zoned(zone.clone()).ok().map(|time| time.timestamp()),
+        }
+    }
+}
+
+fn clock(text: &str) -> Option<Moment> {
+    let zoned = text.parse::<Timestamp>().ok().map(Moment::At);
+    zoned.or_else(|| text.parse::<DateTime>().ok().map(Moment::Local))
+}
+
+/// A time ahead.
+fn moment(text: &str) -> Result<Moment, String> {
+    match text.strip_prefix('+') {
+        Some(after) => duration(after).map(Moment::FromNow),
+        None => clock(text).ok_or_else(|| "a time such as 2030-01-31T08:00, 2030-01-31T08:00:00Z or +90m".to_owned()),
+    }
+}
+
+/// A time that has been, or how long ago it was.
+pub(super) fn past(text: &str) -> Result<Moment, String> {
+    match duration(text) {
+        Ok(ago) => Ok(Moment::FromNow(-ago)),
+        Err(_) => clock(text).ok_or_else(|| "a time such as 2026-11-30T08:00, or how long ago, such as 3h".to_owned()),
+    }
 }
 
 fn message_state(text: &str) -> Result<MessageState, String> {

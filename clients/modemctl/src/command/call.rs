@@ -22,6 +22,8 @@ use crate::table::{Table, clean};
 
 mod audio;
 
+/// With less room beside it the state stands below its row.
+const ROOM: usize = 16;
 /// The largest page that the contract allows.
 const PAGE: usize = 1000;
 
@@ -43,23 +45,20 @@ pub(crate) async fn run(session: &mut Session<'_>, command: CallCommand) -> Resu
             .await
         }
         CallCommand::Answer { id } => {
-            let request = AnswerRequest {
-                call_id: id.unwrap_or_default(),
-            };
+            let call_id = named(session, id).await?;
+            let request = AnswerRequest { call_id };
             let call = session.ask("answering", service.answer(request)).await?.call;
             tell(session, &required(call)?)
         }
         CallCommand::Reject { id } => {
-            let request = RejectRequest {
-                call_id: id.unwrap_or_default(),
-            };
+            let call_id = named(session, id).await?;
+            let request = RejectRequest { call_id };
             let call = session.ask("rejecting", service.reject(request)).await?.call;
             tell(session, &required(call)?)
         }
         CallCommand::Hangup { id } => {
-            let request = HangUpRequest {
-                call_id: id.unwrap_or_default(),
-            };
+            let call_id = named(session, id).await?;
+            let request = HangUpRequest { call_id };
             let call = session.ask("hanging up", service.hang_up(request)).await?.call;
             tell(session, &required(call)?)
         }
@@ -98,10 +97,8 @@ pub(crate) async fn run(session: &mut Session<'_>, command: CallCommand) -> Resu
         }
         CallCommand::Forward { reason, to, after } => forward(session, reason, to, after).await,
         CallCommand::Dtmf { tones, id } => {
-            let request = SendDtmfRequest {
-                call_id: id.unwrap_or_default(),
-                tones,
-            };
+            let call_id = named(session, id).await?;
+            let request = SendDtmfRequest { call_id, tones };
             session.ask("sending tones", service.send_dtmf(request)).await?;
             Ok(())
         }
@@ -173,14 +170,18 @@ async fn forward(
         }
     };
     if session.json {
-        return session
-            .console
-            .json(&serde_json::Value::Array(shown.iter().map(to_value).collect()));
+        return shown
+            .iter()
+            .try_for_each(|forwarding| session.console.json(&to_value(forwarding)));
     }
     for forwarding in &shown {
-        let when = word!(forwarding.reason(), "CALL_FORWARDING_REASON_").replace('-', " ");
+        let when = word!(forwarding.reason(), "CALL_FORWARDING_REASON_");
         let line = if forwarding.enabled {
-            format!("{when}: to {}", clean(&forwarding.number))
+            let after = match forwarding.no_reply_seconds {
+                0 => String::new(),
+                seconds => format!(" after {seconds} s"),
+            };
+            format!("{when}: to {}{after}", clean(&forwarding.number))
         } else {
             format!("{when}: off")
         };
@@ -189,10 +190,18 @@ async fn forward(
     Ok(())
 }
 
+/// The call that was named; the broker finds the only one there is by itself.
+async fn named(session: &mut Session<'_>, id: Option<String>) -> Result<String, Failure> {
+    match id {
+        Some(id) => super::identity::call(session, id).await,
+        None => Ok(String::new()),
+    }
+}
+
 /// The call that was named, or the only one there is.
 async fn only(session: &mut Session<'_>, id: Option<String>) -> Result<String, Failure> {
     if let Some(id) = id {
-        return Ok(id);
+        return super::identity::call(session, id).await;
     }
     let request = ListCallsRequest {
         modem: session.modem.clone(),
@@ -246,13 +255,15 @@ async fn dial(
             )));
         }
     }
-    tell(session, &call)?;
     match call.state() {
-        CallState::Active => Ok(()),
-        _ => Err(Failure::new(format!(
-            "the call was not answered: {}",
-            clean(&present::call_line(&call))
-        ))),
+        CallState::Active => tell(session, &call),
+        _ => {
+            if session.json {
+                session.console.json(&to_value(&call))?;
+            }
+            let why = present::end_cause(&call);
+            Err(Failure::new(format!("the call was not answered: {why}")))
+        }
     }
 }
 
@@ -263,7 +274,7 @@ async fn answered(session: &mut Session<'_>, mut call: Call, cursor: u64) -> Res
         session.filter(&[Kind::Call]),
     );
     while !matches!(call.state(), CallState::Active | CallState::Disconnected) {
-        let doing = word!(call.state(), "CALL_STATE_");
+        let doing = present::call_state(call.state());
         if let Update::Batch(batch) = session.console.wait(&doing, watch.next()).await? {
             for event in batch.events {
                 if let Some(Change::CallChanged(changed)) = event.change
@@ -315,7 +326,10 @@ async fn list(session: &mut Session<'_>, alive_only: bool, limit: usize) -> Resu
         session.console.note("no calls");
         return Ok(());
     }
-    let mut table = Table::new(&["id", "began", "", "number", "state", "talked", "end"]);
+    let several = calls.iter().any(|call| call.modem != calls[0].modem);
+    let mut table = Table::new(&["id", "began", "modem", "", "number", "talked", "state"])
+        .with_numbers(&[5])
+        .with_room(ROOM);
     for call in &calls {
         let arrow = if call.direction() == CallDirection::Incoming {
             "←"
@@ -323,19 +337,27 @@ async fn list(session: &mut Session<'_>, alive_only: bool, limit: usize) -> Resu
             "→"
         };
         let talked = present::span(call.answer_time, call.end_time).map(|seconds| format!("{seconds} s"));
-        let cause = word!(call.end_cause(), "CALL_END_CAUSE_");
+        let state = match call.state() {
+            CallState::Disconnected => present::end_cause(call),
+            state => present::call_state(state),
+        };
         table.push(vec![
-            (Tone::Quiet, call.call_id.clone()),
-            (Tone::Plain, present::time(call.start_time, &session.console.zone)),
+            (Tone::Quiet, present::table_id(&call.call_id, session.console)),
+            (Tone::Plain, present::table_time(call.start_time, session.console)),
+            (Tone::Plain, if several { call.modem.clone() } else { String::new() }),
             (Tone::Plain, arrow.to_owned()),
-            (Tone::Plain, present::number(&call.number).to_owned()),
-            (present::call_tone(call.state()), word!(call.state(), "CALL_STATE_")),
+            (Tone::Plain, present::other_side(call)),
             (Tone::Plain, talked.unwrap_or_default()),
-            (Tone::Plain, present::list([cause, call.end_detail.clone()], ", ")),
+            (present::call_tone(call.state()), state),
         ]);
     }
-    let lines = table.lines(session.console);
-    lines.iter().try_for_each(|line| session.console.line(line))
+    session.table(&table)?;
+    if !page_token.is_empty() {
+        session
+            .console
+            .note(&format!("there are earlier calls: --limit {} shows more", limit * 4));
+    }
+    Ok(())
 }
 
 fn show(session: &mut Session<'_>, call: &Call) -> Result<(), Failure> {
@@ -359,7 +381,8 @@ fn show(session: &mut Session<'_>, call: &Call) -> Result<(), Failure> {
         ("modem", call.modem.clone()),
         ("direction", word!(call.direction(), "CALL_DIRECTION_")),
         ("number", present::number(&call.number).to_owned()),
-        ("state", word!(call.state(), "CALL_STATE_")),
+        ("name", call.caller_name.clone()),
+        ("state", present::call_state(call.state())),
         (
             "rings",
             if call.rings > 0 {
@@ -371,13 +394,7 @@ fn show(session: &mut Session<'_>, call: &Call) -> Result<(), Failure> {
         ("began", present::time(call.start_time, &zone)),
         ("answered", present::time(call.answer_time, &zone)),
         ("ended", present::time(call.end_time, &zone)),
-        (
-            "cause",
-            present::list(
-                [word!(call.end_cause(), "CALL_END_CAUSE_"), call.end_detail.clone()],
-                ", ",
-            ),
-        ),
+        ("cause", present::end_cause(call)),
         (
             "audio",
             present::list(
@@ -387,9 +404,5 @@ fn show(session: &mut Session<'_>, call: &Call) -> Result<(), Failure> {
         ),
         ("request", call.request_id.clone()),
     ];
-    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let name = session.console.paint(Tone::Quiet, &format!("{name:<9}"));
-        session.console.line(&format!("{name}  {}", clean(&value)))?;
-    }
-    Ok(())
+    session.rows(rows)
 }

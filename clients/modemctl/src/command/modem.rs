@@ -73,7 +73,7 @@ pub(crate) async fn run(session: &mut Session<'_>, command: ModemCommand) -> Res
             for port in &answer.ports {
                 table.push(row(port));
             }
-            print(session, &table)
+            session.table(&table)
         }
         ModemCommand::Recovery => {
             let request = GetRecoveryRequest { modem };
@@ -116,17 +116,10 @@ fn row(port: &Port) -> Vec<(Tone, String)> {
     ]
 }
 
-fn print(session: &mut Session<'_>, table: &Table) -> Result<(), Failure> {
-    for line in table.lines(session.console) {
-        session.console.line(&line)?;
-    }
-    Ok(())
-}
-
 /// What is wrong and what comes next, and then what was tried.
 fn recovery(session: &mut Session<'_>, answer: &GetRecoveryResponse) -> Result<(), Failure> {
     let (tone, state) = match answer.current_step() {
-        RecoveryStep::Unspecified if answer.evidence.is_empty() => (Tone::Good, "well".to_owned()),
+        RecoveryStep::Unspecified if answer.evidence.is_empty() => (Tone::Good, "nothing to recover".to_owned()),
         RecoveryStep::Unspecified => (Tone::Warning, clean(&answer.detail)),
         RecoveryStep::GiveUp => (Tone::Bad, clean(&answer.detail)),
         _ => (Tone::Warning, clean(&answer.detail)),
@@ -138,11 +131,14 @@ fn recovery(session: &mut Session<'_>, answer: &GetRecoveryResponse) -> Result<(
         session.console.line(&format!("next attempt {next}"))?;
     }
     if answer.hanging_calls > 0 {
-        let hanging = format!("{} system calls on ports hang in the kernel", answer.hanging_calls);
+        let hanging = format!(
+            "{} calls to the kernel hang at this modem's ports",
+            answer.hanging_calls
+        );
         let hanging = session.console.paint(Tone::Bad, &hanging);
         session.console.line(&hanging)?;
     }
-    let mut table = Table::new(&["step", "tried", "helped", "left", "last"]);
+    let mut table = Table::new(&["step", "tried", "helped", "left", "last"]).with_numbers(&[1, 2, 3]);
     for counter in &answer.counters {
         let tone = if counter.budget_left == 0 {
             Tone::Bad
@@ -157,5 +153,5 @@ fn recovery(session: &mut Session<'_>, answer: &GetRecoveryResponse) -> Result<(
             (Tone::Quiet, present::time(counter.last_time, &session.console.zone)),
         ]);
     }
-    print(session, &table)
+    session.table(&table)
 }

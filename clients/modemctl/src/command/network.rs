@@ -110,7 +110,7 @@ fn access_technology(technology: Technology) -> AccessTechnology {
     }
 }
 
-/// What was found; every while a note that it goes on. In JSON every message of the stream is a line.
+/// What was found; every while a note that it goes on.
 async fn scan(session: &mut Session<'_>) -> Result<(), Failure> {
     let request = ScanOperatorsRequest {
         modem: session.modem.clone(),
@@ -118,10 +118,13 @@ async fn scan(session: &mut Session<'_>) -> Result<(), Failure> {
     let mut service = session.broker.network();
     let mut stream = session.ask("scanning", service.scan_operators(request)).await?;
     while let Some(message) = stream.message().await? {
+        if session.json && !message.finished {
+            continue;
+        }
         if session.json {
             session.console.json(&to_value(&message))?;
         } else if message.finished {
-            let mut table = Table::new(&["PLMN", "technology", "", "name"]);
+            let mut table = Table::new(&["plmn", "technology", "", "name"]);
             for operator in &message.operators {
                 table.push(vec![
                     (Tone::Plain, clean(&operator.plmn)),
@@ -133,14 +136,14 @@ async fn scan(session: &mut Session<'_>) -> Result<(), Failure> {
                     (Tone::Plain, clean(&operator.name)),
                 ]);
             }
-            for line in table.lines(session.console) {
-                session.console.line(&line)?;
-            }
+            session.table(&table)?;
             if message.operators.is_empty() {
                 session.console.note("no operator was found");
             }
         } else if let Some(elapsed) = message.elapsed.filter(|elapsed| elapsed.seconds % 15 == 14) {
-            session.console.note(&format!("scanning for {} s", elapsed.seconds + 1));
+            session
+                .console
+                .note(&format!("still scanning after {} s", elapsed.seconds + 1));
         }
     }
     Ok(())
@@ -180,8 +183,8 @@ fn show(session: &mut Session<'_>, status: &NetworkStatus) -> Result<(), Failure
     let cell = [
         cell.band.clone(),
         part("channel", cell.channel.map(|channel| channel.to_string())),
-        part("area", cell.area_code.map(|code| format!("{code:X}"))),
-        part("cell", cell.cell_id.map(|id| id.to_string())),
+        part("area", cell.area_code.map(|code| format!("{code:04X}"))),
+        part("cell", cell.cell_id.map(|id| format!("{id:X}"))),
     ];
     let rows = [
         ("modem", status.modem.clone()),
@@ -207,9 +210,9 @@ fn show(session: &mut Session<'_>, status: &NetworkStatus) -> Result<(), Failure
             "technology",
             word!(status.technology(), "ACCESS_TECHNOLOGY_").to_uppercase(),
         ),
-        ("LTE", word!(status.evolved_packet(), "REGISTRATION_STATE_")),
-        ("calls", word!(status.circuit_switched(), "REGISTRATION_STATE_")),
-        ("packets", word!(status.packet_switched(), "REGISTRATION_STATE_")),
+        ("LTE", present::registration_word(status.evolved_packet())),
+        ("calls", present::registration_word(status.circuit_switched())),
+        ("packets", present::registration_word(status.packet_switched())),
         ("IMS", status.ims.as_ref().map(ims).unwrap_or_default()),
         (
             "signal",
@@ -223,11 +226,7 @@ fn show(session: &mut Session<'_>, status: &NetworkStatus) -> Result<(), Failure
         ("cell", present::list(cell, ", ")),
         ("read", present::time(status.update_time, &session.console.zone)),
     ];
-    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let name = session.console.paint(Tone::Quiet, &format!("{name:<10}"));
-        session.console.line(&format!("{name}  {}", clean(&value)))?;
-    }
-    Ok(())
+    session.rows(rows)
 }
 
 /// Registration with the IMS, with its services; nothing while it is not known.
@@ -314,9 +313,5 @@ fn show_bearer(session: &mut Session<'_>, bearer: &Bearer) -> Result<(), Failure
         ("MTU", bearer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
         ("since", present::time(bearer.state_time, &session.console.zone)),
     ];
-    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let name = session.console.paint(Tone::Quiet, &format!("{name:<10}"));
-        session.console.line(&format!("{name}  {}", clean(&value)))?;
-    }
-    Ok(())
+    session.rows(rows)
 }

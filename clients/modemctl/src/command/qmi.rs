@@ -143,7 +143,7 @@ async fn services(session: &mut Session<'_>) -> Result<(), Failure> {
     if session.json {
         return session.console.json(&to_value(&answer));
     }
-    let mut table = Table::new(&["SERVICE", "NAME", "VERSION"]);
+    let mut table = Table::new(&["service", "name", "version"]);
     for service in &answer.services {
         table.push(vec![
             (Tone::Plain, format!("0x{:02x}", service.service)),

@@ -19,13 +19,6 @@ fn told(value: Option<impl ToString>) -> (Tone, String) {
     plain(value.map(|value| value.to_string()).unwrap_or_default())
 }
 
-fn show(session: &mut Session<'_>, table: &Table) -> Result<(), Failure> {
-    for line in table.lines(session.console) {
-        session.console.line(&line)?;
-    }
-    Ok(())
-}
-
 pub(super) async fn cells(session: &mut Session<'_>) -> Result<(), Failure> {
     let request = GetCellsRequest {
         modem: session.modem.clone(),
@@ -40,28 +33,30 @@ pub(super) async fn cells(session: &mut Session<'_>) -> Result<(), Failure> {
     }
     let mut table = Table::new(&[
         "",
-        "TECHNOLOGY",
-        "NETWORK",
-        "AREA",
-        "CELL",
-        "CHANNEL",
-        "PHYSICAL",
-        "POWER",
-        "QUALITY",
-        "RSSI",
-    ]);
+        "technology",
+        "network",
+        "area",
+        "cell",
+        "channel",
+        "physical",
+        "power",
+        "quality",
+        "rssi",
+    ])
+    .with_numbers(&[5, 7, 8, 9]);
     for cell in &answer.cells {
         table.push(row(cell));
     }
-    show(session, &table)?;
+    session.table(&table)?;
     if !answer.carriers.is_empty() {
         session.console.line("")?;
-        let mut table = Table::new(&["CARRIER", "BAND", "CHANNEL", "PHYSICAL", "BANDWIDTH", "STATE"]);
+        let mut table =
+            Table::new(&["carrier", "band", "channel", "physical", "bandwidth", "state"]).with_numbers(&[1, 2, 4]);
         answer
             .carriers
             .iter()
             .for_each(|carrier| table.push(carrier_row(carrier)));
-        show(session, &table)?;
+        session.table(&table)?;
     }
     if !answer.receivers.is_empty() {
         session.console.line("")?;
@@ -87,7 +82,7 @@ fn row(cell: &Cell) -> Vec<(Tone, String)> {
     };
     vec![
         plain(if cell.serving { "serves" } else { "" }),
-        plain(word!(cell.technology(), "ACCESS_TECHNOLOGY_")),
+        plain(word!(cell.technology(), "ACCESS_TECHNOLOGY_").to_uppercase()),
         plain(&cell.plmn),
         told(cell.area_code.map(|area| format!("{area:04X}"))),
         told(cell.cell_id.map(|cell| format!("{cell:X}"))),
@@ -124,7 +119,7 @@ pub(super) async fn statistics(session: &mut Session<'_>) -> Result<(), Failure>
     if session.json {
         return session.console.json(&to_value(&answer));
     }
-    let mut table = Table::new(&["", "BYTES", "PACKETS", "ERRORS", "DROPPED"]);
+    let mut table = Table::new(&["", "bytes", "packets", "errors", "dropped"]).with_numbers(&[1, 2, 3, 4]);
     table.push(vec![
         plain("down"),
         plain(answer.downlink_bytes),
@@ -139,7 +134,7 @@ pub(super) async fn statistics(session: &mut Session<'_>) -> Result<(), Failure>
         told(answer.uplink_errors),
         told(answer.uplink_dropped),
     ]);
-    show(session, &table)
+    session.table(&table)
 }
 
 pub(super) async fn profiles(session: &mut Session<'_>) -> Result<(), Failure> {
@@ -153,7 +148,7 @@ pub(super) async fn profiles(session: &mut Session<'_>) -> Result<(), Failure> {
     if session.json {
         return session.console.json(&to_value(&answer));
     }
-    let mut table = Table::new(&["INDEX", "TYPE", "APN", "USER", "ROAMING", "NAME"]);
+    let mut table = Table::new(&["index", "type", "apn", "user", "roaming", "name"]);
     for profile in &answer.profiles {
         let roaming = match profile.roaming_disallowed {
             Some(true) => "no",
@@ -169,5 +164,5 @@ pub(super) async fn profiles(session: &mut Session<'_>) -> Result<(), Failure> {
             plain(&profile.name),
         ]);
     }
-    show(session, &table)
+    session.table(&table)
 }

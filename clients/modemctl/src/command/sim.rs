@@ -11,18 +11,16 @@ use client::json::to_value;
 use super::present as required;
 use crate::Session;
 use crate::arguments::{Lock, SimCommand};
-use crate::console::Tone;
 use crate::failure::Failure;
 use crate::present::word;
-use crate::table::clean;
 
 /// A second without power, tries to give it back, and the time a card takes to start.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(90);
 
-pub(crate) async fn run(session: &mut Session<'_>, command: SimCommand) -> Result<(), Failure> {
+pub(crate) async fn run(session: &mut Session<'_>, command: Option<SimCommand>) -> Result<(), Failure> {
     let modem = session.modem.clone();
     let mut service = session.broker.sims();
-    let sim = match command {
+    let sim = match command.unwrap_or(SimCommand::Status) {
         SimCommand::Status => {
             let request = GetSimRequest { modem };
             session.ask("asking for the SIM", service.get_sim(request)).await?.sim
@@ -122,9 +120,5 @@ fn show(session: &mut Session<'_>, sim: &Sim) -> Result<(), Failure> {
         ("PIN left", attempts(sim.pin_attempts_left)),
         ("PUK left", attempts(sim.puk_attempts_left)),
     ];
-    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let name = session.console.paint(Tone::Quiet, &format!("{name:<8}"));
-        session.console.line(&format!("{name}  {}", clean(&value)))?;
-    }
-    Ok(())
+    session.rows(rows)
 }

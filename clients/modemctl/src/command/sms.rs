@@ -9,8 +9,8 @@ use std::time::Duration;
 use api::v1::event::Change;
 use api::v1::{
     ApplicationPorts, CancelMessageRequest, CheckStorageRequest, ComposeMessageRequest, DeleteMessageRequest,
-    GetMessageRequest, ListMessagesRequest, Message, MessageCoding, MessageDirection, MessagePriority, MessageState,
-    NationalLanguage, SendMessageRequest, send_message_request::Content,
+    GetMessageRequest, ListMessagesRequest, ListModemsRequest, Message, MessageCoding, MessageDirection,
+    MessagePriority, MessageState, ModemStage, NationalLanguage, SendMessageRequest, send_message_request::Content,
 };
 use client::json::to_value;
 use client::{Start, Watch};
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::present as required;
 use crate::Session;
-use crate::arguments::{CodingOptions, Filter, Kind, ListOptions, SendOptions, SmsCommand, WatchOptions};
+use crate::arguments::{CodingOptions, Filter, Kind, ListOptions, Moment, SendOptions, SmsCommand, WatchOptions};
 use crate::console::{Console, Tone};
 use crate::failure::Failure;
 use crate::present::{self, word};
@@ -26,6 +26,8 @@ use crate::table::{Table, clean};
 
 /// The largest page that the contract allows.
 const PAGE: usize = 1000;
+/// With less room beside it a text stands below its row.
+const ROOM: usize = 30;
 /// A message has at most 255 parts of 153 characters; what is longer is no message.
 const LONGEST_TEXT: u64 = 64 * 1024;
 
@@ -42,18 +44,21 @@ pub(crate) async fn run(session: &mut Session<'_>, command: SmsCommand) -> Resul
             super::watch::watch(session, options).await
         }
         SmsCommand::Show { id } => {
-            let request = GetMessageRequest { message_id: id };
+            let message_id = super::identity::message(session, id).await?;
+            let request = GetMessageRequest { message_id };
             let answer = session
                 .ask("asking for the message", service.get_message(request))
                 .await?;
             show(session, &required(answer.message)?)
         }
         SmsCommand::Cancel { id } => {
-            let request = CancelMessageRequest { message_id: id };
+            let message_id = super::identity::message(session, id).await?;
+            let request = CancelMessageRequest { message_id };
             let answer = session.ask("cancelling", service.cancel_message(request)).await?;
             show(session, &required(answer.message)?)
         }
         SmsCommand::Delete { id } => {
+            let id = super::identity::message(session, id).await?;
             let request = DeleteMessageRequest { message_id: id.clone() };
             session.ask("deleting", service.delete_message(request)).await?;
             if session.json {
@@ -119,7 +124,7 @@ async fn composed(
             seconds: validity.as_secs(),
             nanos: validity.subsec_nanos(),
         }),
-        expire_time: options.valid_until.map(timestamp),
+        expire_time: ahead(console, "--valid-until", options.valid_until)?,
         single_attempt: options.single_attempt,
         transliterate: options.transliterate,
         coding: options
@@ -138,6 +143,20 @@ async fn composed(
         replace_type: options.replace.unwrap_or_default().into(),
         ..SendMessageRequest::default()
     })
+}
+
+/// A time that was typed, which has to lie ahead.
+fn ahead(console: &Console, option: &str, moment: Option<Moment>) -> Result<Option<prost_types::Timestamp>, Failure> {
+    let Some(moment) = moment else { return Ok(None) };
+    let now = console.now();
+    let time = moment
+        .resolve(now, &console.zone)
+        .ok_or_else(|| Failure::usage(format!("{option}: this time is too far away")))?;
+    if time < now {
+        let told = present::time_in_zone(Some(timestamp(time)), &console.zone);
+        return Err(Failure::usage(format!("{option}: {told} is in the past")));
+    }
+    Ok(Some(timestamp(time)))
 }
 
 fn timestamp(time: jiff::Timestamp) -> prost_types::Timestamp {
@@ -212,7 +231,7 @@ async fn send(session: &mut Session<'_>, options: SendOptions) -> Result<(), Fai
             .priority
             .map_or(MessagePriority::Unspecified, MessagePriority::from)
             .into(),
-        send_time: options.at.map(timestamp),
+        send_time: ahead(session.console, "--at", options.at)?,
         ..request
     };
     if options.dry_run {
@@ -253,7 +272,33 @@ async fn send(session: &mut Session<'_>, options: SendOptions) -> Result<(), Fai
             }
         }
     }
-    outcome(session, &message)
+    outcome(session, &message)?;
+    if message.state() == MessageState::Queued && message.send_time.is_none() {
+        waits(session, &message).await?;
+    }
+    Ok(())
+}
+
+/// Says why a message that was taken does not go out at once, if the modem cannot send at the moment.
+async fn waits(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
+    let mut service = session.broker.modems();
+    let list = session
+        .ask("asking for modems", service.list_modems(ListModemsRequest {}))
+        .await?;
+    let Some(modem) = list.modems.into_iter().find(|modem| modem.name == message.modem) else {
+        return Ok(());
+    };
+    if modem.stage() != ModemStage::Ready {
+        let why = match modem.stage_detail.as_str() {
+            "" => word!(modem.stage(), "MODEM_STAGE_"),
+            detail => detail.to_owned(),
+        };
+        session.console.note(&format!(
+            "It waits until modem {} is ready, which it is not: {why}",
+            modem.name
+        ));
+    }
+    Ok(())
 }
 
 /// The message when nothing more will happen to it that was asked for.
@@ -293,13 +338,21 @@ fn outcome(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> 
     if session.json {
         session.console.json(&to_value(message))?;
     } else {
-        let state = word!(message.state(), "MESSAGE_STATE_").replace('-', " ");
+        let state = word!(message.state(), "MESSAGE_STATE_");
         let coding = word!(message.coding(), "MESSAGE_CODING_").to_uppercase();
         let parts = parts(message.part_count);
         let state = session.console.paint(present::message_tone(message.state()), &state);
+        let id = clean(&message.message_id);
+        let time = match message.send_time {
+            Some(_) => format!(
+                ", to be sent at {}",
+                present::time_in_zone(message.send_time, &session.console.zone)
+            ),
+            None => String::new(),
+        };
         session
             .console
-            .line(&format!("{}  {state}  {parts}, {coding}", clean(&message.message_id)))?;
+            .line(&format!("{id}  {state}{time}  {parts}, {coding}"))?;
     }
     let failure = clean(&message.failure);
     match message.state() {
@@ -356,32 +409,47 @@ async fn list(session: &mut Session<'_>, options: ListOptions) -> Result<(), Fai
         session.console.note("no messages");
         return Ok(());
     }
-    let mut table = Table::new(&["id", "time", "", "number", "state", "parts", "text"]);
+    let several = messages.iter().any(|message| message.modem != messages[0].modem);
+    let mut table = Table::new(&["id", "time", "modem", "", "number", "state", "text"]).with_room(ROOM);
     for message in &messages {
         let state = message.state();
-        let parts = match state {
-            MessageState::Incomplete | MessageState::Sending => {
-                format!("{}/{}", message.parts_done, message.part_count)
-            }
-            _ => message.part_count.to_string(),
-        };
         let arrow = if message.direction() == MessageDirection::Incoming {
             "←"
         } else {
             "→"
         };
         table.push(vec![
-            (Tone::Quiet, message.message_id.clone()),
-            (Tone::Plain, present::time(message.create_time, &session.console.zone)),
+            (Tone::Quiet, present::table_id(&message.message_id, session.console)),
+            (Tone::Plain, present::table_time(message.create_time, session.console)),
+            (Tone::Plain, if several { message.modem.clone() } else { String::new() }),
             (Tone::Plain, arrow.to_owned()),
             (Tone::Plain, present::number(&message.address).to_owned()),
-            (present::message_tone(state), word!(state, "MESSAGE_STATE_")),
-            (Tone::Plain, parts),
+            (present::message_tone(state), state_cell(message, session.console)),
             (Tone::Plain, message.text.clone()),
         ]);
     }
-    let lines = table.lines(session.console);
-    lines.iter().try_for_each(|line| session.console.line(line))
+    session.table(&table)?;
+    if !page_token.is_empty() {
+        session.console.note(&format!(
+            "there are earlier messages: --limit {} shows more",
+            options.limit * 4
+        ));
+    }
+    Ok(())
+}
+
+/// The state with what is not the usual: how far it came, and when it is to be sent.
+fn state_cell(message: &Message, console: &Console) -> String {
+    let parts = match (message.state(), message.part_count) {
+        (_, 0 | 1) => String::new(),
+        (MessageState::Incomplete | MessageState::Sending, count) => format!(" {}/{count}", message.parts_done),
+        (_, count) => format!(" ({count} parts)"),
+    };
+    let time = match (message.state(), message.send_time) {
+        (MessageState::Queued, time @ Some(_)) => format!(" for {}", present::table_time(time, console).trim_start()),
+        _ => String::new(),
+    };
+    format!("{}{parts}{time}", word!(message.state(), "MESSAGE_STATE_"))
 }
 
 fn show(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
@@ -417,11 +485,7 @@ fn show(session: &mut Session<'_>, message: &Message) -> Result<(), Failure> {
         ("request", message.request_id.clone()),
         ("text", message.text.clone()),
     ];
-    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let name = session.console.paint(Tone::Quiet, &format!("{name:<9}"));
-        session.console.line(&format!("{name}  {}", clean(&value)))?;
-    }
-    Ok(())
+    session.rows(rows)
 }
 
 /// What is unusual about a message.

@@ -1,15 +1,22 @@
 //! `modemctl status`.
 
+use std::time::Duration;
+
+use api::v1::event::Change;
 use api::v1::{
-    GetNetworkStatusRequest, GetRecoveryRequest, GetRecoveryResponse, GetSimRequest, GetWanStatusRequest,
-    ListModemsRequest, Modem, ModemHealth, ModemStage, NetworkStatus, Port, RecoveryStep, Sim, WanMode,
+    Bearer, BearerState, Call, GetBearerRequest, GetNetworkStatusRequest, GetRecoveryRequest, GetRecoveryResponse,
+    GetSimRequest, GetWanStatusRequest, ImsService, ListCallsRequest, ListMessagesRequest, ListModemsRequest,
+    MessageDirection, MessageState, Modem, ModemHealth, ModemStage, NetworkStatus, Port, RecoveryStep,
+    RegistrationState, Sim, WanMode,
 };
 use client::json::to_value;
 use client::status::describe;
+use client::{Start, Update, Watch};
 use serde_json::{Value, json};
 use tonic::Status;
 
 use crate::Session;
+use crate::arguments::{Kind, StatusOptions};
 use crate::console::{Console, Tone};
 use crate::failure::Failure;
 use crate::present::{self, word};
@@ -19,19 +26,74 @@ const BAR: usize = 20;
 /// Width of the names on a card.
 const NAME: usize = 9;
 
-pub(crate) async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
+pub(crate) async fn run(session: &mut Session<'_>, options: StatusOptions) -> Result<(), Failure> {
+    if let Some(seconds) = options.wait {
+        let limit = Duration::from_secs(seconds);
+        let (mut modems, cursor) = modems(session).await?;
+        let waiting = tokio::time::timeout(limit, ready(session, &mut modems, cursor)).await;
+        if waiting.is_err() {
+            let late = modems
+                .iter()
+                .filter(|modem: &&Modem| modem.stage() != ModemStage::Ready);
+            let late: Vec<String> = late.map(why_not_ready).collect();
+            let why = match late.is_empty() {
+                true => "the broker has no modem".to_owned(),
+                false => late.join("; "),
+            };
+            return Err(Failure::new(format!("not ready after {seconds} s: {why}")));
+        }
+        waiting.unwrap_or(Ok(()))?;
+    }
+    status(session).await
+}
+
+fn why_not_ready(modem: &Modem) -> String {
+    let stage = word!(modem.stage(), "MODEM_STAGE_");
+    present::list(
+        [format!("modem {} is {stage}", modem.name), modem.stage_detail.clone()],
+        ", ",
+    )
+}
+
+/// Every modem, or the one that was named, with the cursor of what follows.
+async fn modems(session: &mut Session<'_>) -> Result<(Vec<Modem>, u64), Failure> {
     let mut service = session.broker.modems();
     let list = session
         .ask("asking for modems", service.list_modems(ListModemsRequest {}))
         .await?;
-    let modems: Vec<Modem> = list
-        .modems
-        .into_iter()
-        .filter(|modem| session.modem.is_empty() || modem.name == session.modem)
-        .collect();
+    let mut modems = list.modems;
+    modems.retain(|modem| session.modem.is_empty() || modem.name == session.modem);
     if modems.is_empty() && !session.modem.is_empty() {
-        return Err(Failure::new(format!("no modem is called {:?}", session.modem)));
+        return Err(Failure::new(format!(
+            "no modem is called {}; modemctl status without --modem shows all",
+            session.modem
+        )));
     }
+    Ok((modems, list.cursor))
+}
+
+/// Waits until all of them are ready.
+async fn ready(session: &mut Session<'_>, modems: &mut Vec<Modem>, cursor: u64) -> Result<(), Failure> {
+    let filter = session.filter(&[Kind::Modem]);
+    let mut watch = Watch::new(session.broker.clone(), Start::Cursor(cursor), filter);
+    while modems.is_empty() || modems.iter().any(|modem| modem.stage() != ModemStage::Ready) {
+        let update = session.console.wait("waiting for the modem", watch.next()).await?;
+        let Update::Batch(batch) = update else { continue };
+        for event in batch.events {
+            let Some(Change::ModemChanged(changed)) = event.change else {
+                continue;
+            };
+            match modems.iter_mut().find(|modem| modem.name == changed.name) {
+                Some(modem) => *modem = changed,
+                None => modems.push(changed),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
+    let (modems, _) = modems(session).await?;
     if modems.is_empty() && !session.json {
         session
             .console
@@ -69,7 +131,8 @@ pub(crate) async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
         if index > 0 {
             session.console.line("")?;
         }
-        for line in card(session.console, modem, &sim, &network, recovery.as_ref().ok()) {
+        let traffic = traffic(session, &modem.name).await?;
+        for line in card(session.console, modem, &sim, &network, recovery.as_ref().ok(), &traffic) {
             session.console.line(&line)?;
         }
     }
@@ -91,6 +154,87 @@ pub(crate) async fn status(session: &mut Session<'_>) -> Result<(), Failure> {
         session.console.line(&clean(&line))?;
     }
     Ok(())
+}
+
+/// What goes through a modem.
+#[derive(Default)]
+struct Traffic {
+    calls: Vec<Call>,
+    /// Messages that are to be sent, and whether there are more than these.
+    waiting: (usize, bool),
+    bearer: Option<Bearer>,
+}
+
+async fn traffic(session: &mut Session<'_>, modem: &str) -> Result<Traffic, Failure> {
+    let request = ListCallsRequest {
+        modem: modem.to_owned(),
+        alive_only: true,
+        ..ListCallsRequest::default()
+    };
+    let mut voice = session.broker.voice();
+    let calls = voice.list_calls(request);
+    let calls = session.ask("asking for calls", fold(calls)).await?;
+    let request = ListMessagesRequest {
+        modem: modem.to_owned(),
+        direction: MessageDirection::Outgoing.into(),
+        states: vec![MessageState::Queued.into(), MessageState::Sending.into()],
+        ..ListMessagesRequest::default()
+    };
+    let mut sms = session.broker.sms();
+    let messages = sms.list_messages(request);
+    let messages = session.ask("asking for messages", fold(messages)).await?;
+    let request = GetBearerRequest {
+        modem: modem.to_owned(),
+    };
+    let mut network = session.broker.network();
+    let bearer = network.get_bearer(request);
+    let bearer = session.ask("asking for the bearer", fold(bearer)).await?;
+    Ok(Traffic {
+        calls: calls.map(|found| found.calls).unwrap_or_default(),
+        waiting: messages
+            .map(|found| (found.messages.len(), !found.next_page_token.is_empty()))
+            .unwrap_or_default(),
+        bearer: bearer.ok().and_then(|found| found.bearer),
+    })
+}
+
+fn waiting_line((count, more): (usize, bool)) -> String {
+    match (count, more) {
+        (0, _) => String::new(),
+        (1, false) => "1 message waits to be sent".to_owned(),
+        (count, false) => format!("{count} messages wait to be sent"),
+        (count, true) => format!("more than {count} messages wait to be sent"),
+    }
+}
+
+fn data_line(bearer: &Bearer) -> String {
+    match bearer.state() {
+        BearerState::Connected => present::list(
+            [
+                "connected".to_owned(),
+                bearer.interface.clone(),
+                bearer.addresses.join(" "),
+            ],
+            ", ",
+        ),
+        BearerState::Unspecified => String::new(),
+        state => present::list([word!(state, "BEARER_STATE_"), bearer.detail.clone()], ", "),
+    }
+}
+
+/// By which ways the network carries calls, once the modem is registered.
+fn voice_line(network: &NetworkStatus) -> String {
+    let served = |state| matches!(state, RegistrationState::Home | RegistrationState::Roaming);
+    let circuit = served(network.circuit_switched());
+    let ims = network.ims.as_ref().map_or(ImsService::Unspecified, |ims| ims.voice());
+    match (network.registered, circuit, ims) {
+        (true, true, ImsService::Available) => "circuit-switched and VoLTE",
+        (true, true, _) => "circuit-switched",
+        (true, false, ImsService::Available) => "VoLTE",
+        (true, false, ImsService::Unavailable) => "none: this network carries no calls for this modem",
+        _ => "",
+    }
+    .to_owned()
 }
 
 /// A refusal of one part must not hide the others, so that it becomes part of the answer; a lost broker is a failure.
@@ -153,6 +297,7 @@ fn card(
     sim: &Result<Sim, String>,
     network: &Result<NetworkStatus, String>,
     recovery: Option<&GetRecoveryResponse>,
+    traffic: &Traffic,
 ) -> Vec<String> {
     let stage = word!(modem.stage(), "MODEM_STAGE_");
     let name = console.paint(Tone::Heading, &clean(&modem.name));
@@ -174,6 +319,8 @@ fn card(
     card.add("stage", Tone::Warning, &stage);
     let health = word!(modem.health(), "MODEM_HEALTH_");
     let health = match modem.health() {
+        // What it waits for stands above.
+        _ if present::is_coming_up(modem) => String::new(),
         ModemHealth::Degraded | ModemHealth::Failed => format!("{health}: {}", modem.health_reason),
         _ => health,
     };
@@ -205,6 +352,18 @@ fn card(
         Err(problem) => (Tone::Quiet, problem.clone()),
     };
     card.add("network", tone, &text);
+    if let Ok(network) = network {
+        card.add("voice", Tone::Plain, &voice_line(network));
+    }
+    let calls = traffic.calls.iter();
+    card.add_all(
+        "call",
+        calls.map(|call| (present::call_tone(call.state()), present::call_line(call))),
+    );
+    card.add("queue", Tone::Plain, &waiting_line(traffic.waiting));
+    if let Some(bearer) = &traffic.bearer {
+        card.add("data", Tone::Plain, &data_line(bearer));
+    }
     card.add_all("ports", modem.ports.iter().map(port_line));
     card.lines
 }
@@ -234,7 +393,7 @@ fn recovery_text(recovery: &GetRecoveryResponse, console: &Console) -> String {
         RecoveryStep::GiveUp => "gave up".to_owned(),
         // The detail names the step.
         _ if !recovery.detail.is_empty() && recovery.next_attempt_time.is_none() => String::new(),
-        step => word!(step, "RECOVERY_STEP_").replace('-', " "),
+        step => word!(step, "RECOVERY_STEP_"),
     };
     let next = present::time(recovery.next_attempt_time, &console.zone);
     present::list([step, recovery.detail.clone(), named("next attempt at", &next)], ", ")

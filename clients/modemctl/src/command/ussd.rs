@@ -119,7 +119,7 @@ fn end(over: &UssdSession) -> Result<(), Failure> {
         UssdEndCause::Answered | UssdEndCause::Notification => Ok(()),
         UssdEndCause::Terminated if !over.text.is_empty() => Ok(()),
         cause => {
-            let cause = word!(cause, "USSD_END_CAUSE_").replace('-', " ");
+            let cause = word!(cause, "USSD_END_CAUSE_");
             let detail = match over.end_detail.as_str() {
                 "" => String::new(),
                 detail => format!(": {detail}"),

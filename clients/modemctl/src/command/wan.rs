@@ -88,13 +88,10 @@ fn show(session: &mut Session<'_>, status: &WanStatus) -> Result<(), Failure> {
                 .unwrap_or_default(),
         ),
     ];
-    for (name, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
-        let name = session.console.paint(Tone::Quiet, &format!("{name:<8}"));
-        session.console.line(&format!("{name}  {}", clean(&value)))?;
-    }
+    session.rows(rows)?;
     for probe in &status.probes {
         let line = clean(&probe_line(probe));
-        let name = session.console.paint(Tone::Quiet, "probe   ");
+        let name = session.console.paint(Tone::Quiet, "probe  ");
         session.console.line(&format!("{name}  {line}"))?;
     }
     Ok(())

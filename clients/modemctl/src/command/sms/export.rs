@@ -8,7 +8,8 @@ use super::PAGE;
 use crate::Session;
 use crate::arguments::{ExportFormat, ExportOptions};
 use crate::failure::Failure;
-use crate::present::{self, word};
+use crate::present;
+use crate::table::clean_lines;
 
 const COLUMNS: [&str; 9] = [
     "message_id",
@@ -23,6 +24,11 @@ const COLUMNS: [&str; 9] = [
 ];
 
 pub(super) async fn export(session: &mut Session<'_>, options: ExportOptions) -> Result<(), Failure> {
+    if options.format == ExportFormat::Csv && session.json {
+        return Err(Failure::usage(
+            "--json and --format csv exclude each other; leave one out",
+        ));
+    }
     if options.format == ExportFormat::Csv {
         session
             .console
@@ -48,7 +54,7 @@ pub(super) async fn export(session: &mut Session<'_>, options: ExportOptions) ->
     }
 }
 
-/// A line of RFC 4180. Times are in UTC: an export is for other machines.
+/// A line of RFC 4180. Times are in UTC and say so: an export is for other machines.
 fn row(message: &Message) -> String {
     let direction = match message.direction() {
         MessageDirection::Incoming => "incoming",
@@ -58,15 +64,20 @@ fn row(message: &Message) -> String {
         message.message_id.clone(),
         message.modem.clone(),
         direction.to_owned(),
-        word!(message.state(), "MESSAGE_STATE_"),
+        client::label(message.state().as_str_name(), "MESSAGE_STATE_"),
         message.address.clone(),
-        present::time(message.create_time, &TimeZone::UTC),
-        present::time(message.service_centre_time, &TimeZone::UTC),
+        utc(message.create_time),
+        utc(message.service_centre_time),
         message.part_count.to_string(),
         message.text.clone(),
     ];
-    let fields: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
+    let fields: Vec<String> = fields.iter().map(|field| quoted(&clean_lines(field))).collect();
     format!("{}\r\n", fields.join(","))
+}
+
+fn utc(time: Option<prost_types::Timestamp>) -> String {
+    let time = present::time(time, &TimeZone::UTC);
+    if time.is_empty() { time } else { format!("{time}Z") }
 }
 
 /// A field, quoted where it has to be. One that a spreadsheet would take for a formula gets an apostrophe in front: anybody

@@ -200,7 +200,7 @@ pub(crate) async fn encode(console: &mut Console, as_json: bool, options: Encode
         }
     };
     let composition = composition.map_err(|error: ComposeError| Failure::new(error.to_string()))?;
-    let submits = composition.submits(&to, options.reference, &submit_options(&options.coding)?);
+    let submits = composition.submits(&to, options.reference, &submit_options(console, &options.coding)?);
     let sizes = composition.part_sizes();
     if !as_json {
         summary(console, &composition)?;
@@ -271,13 +271,14 @@ fn text_options(options: &CodingOptions, layout: Layout) -> TextOptions {
     }
 }
 
-fn submit_options(options: &CodingOptions) -> Result<SubmitOptions, Failure> {
+fn submit_options(console: &Console, options: &CodingOptions) -> Result<SubmitOptions, Failure> {
     let seconds = options
         .validity
         .map(|validity| u32::try_from(validity.as_secs()).unwrap_or(u32::MAX));
-    let validity_period = match (options.valid_until, seconds, options.single_attempt) {
+    let until = super::ahead(console, "--valid-until", options.valid_until)?;
+    let validity_period = match (until, seconds, options.single_attempt) {
         (Some(until), ..) => {
-            let until = timestamp::Timestamp::from_unix_seconds(until.as_second(), 0)
+            let until = timestamp::Timestamp::from_unix_seconds(until.seconds, 0)
                 .map_err(|error| Failure::usage(format!("--valid-until: {error}")))?;
             Some(ValidityPeriod::Absolute(until.into()))
         }
