@@ -48,6 +48,8 @@ pub(crate) struct Story<'a> {
     /// Whether the directory is still there when the story is over.
     heard_stays: bool,
     watch: Watch,
+    /// What was told of an event last: the same again is no news to a person.
+    narrated: String,
     summary: Summary,
 }
 
@@ -59,6 +61,7 @@ impl<'a> Story<'a> {
             directory,
             heard_stays,
             watch: Watch::new(cast.broker.clone(), Start::Beginning, EventFilter::default()),
+            narrated: String::new(),
             summary: Summary::default(),
         }
     }
@@ -122,7 +125,7 @@ impl<'a> Story<'a> {
         Ok(found)
     }
 
-    fn narrate(&self, sequence: u64, change: &Change) {
+    fn narrate(&mut self, sequence: u64, change: &Change) {
         let line = match change {
             Change::ModemChanged(modem) => {
                 format!(
@@ -166,7 +169,11 @@ impl<'a> Story<'a> {
             }
             _ => return,
         };
-        self.teller.say("broker", &format!("event {sequence}: {line}"));
+        let line = line.trim_end().to_owned();
+        if line != self.narrated {
+            self.teller.say("broker", &format!("event {sequence}: {line}"));
+            self.narrated = line;
+        }
     }
 
     async fn come_up(&mut self) -> anyhow::Result<()> {

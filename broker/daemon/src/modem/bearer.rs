@@ -4,6 +4,30 @@
 //! bearer says why it is not ready and what to do. The driver that is bound to the port decides the protocol, of which only
 //! `control`, `opening`, `listening` and `connecting` know. The data session lives as long as the QMI client ids do, or as
 //! the MBIM function is open, so it ends with the broker.
+//!
+//! # Opening
+//!
+//! It begins with a CTL *Sync* or an MBIM *Open*, which takes back what a killed broker left; the port's lock says that
+//! nobody else uses it. One client id for each service and IP family is kept until the end, because a session ends with
+//! its id, as one of MBIM does with *Close*. With `qmi_proxy` the frames go through libqmi's proxy (its abstract socket;
+//! the first message names the port). There is no lock and no *Sync* then, which would take everybody's client ids; the
+//! proxy frees none by itself, so those of a killed broker stay taken.
+//!
+//! # Connecting
+//!
+//! By QMI: WDA and the driver's `raw_ip` agree on raw IP while the link is down, one WDS session for each family,
+//! addresses from *Get Current Settings*. By MBIM: attached, one context for both families, addresses from *IP
+//! Configuration*. Where they hold none, DHCP for IPv4 and the router's advertisement for IPv6. The modem is never
+//! polled for any of it.
+//!
+//! # PPP
+//!
+//! In a composition with neither QMI nor MBIM, and if `ppp = true`, the second AT port is kept for data calls from the
+//! beginning: a port that is lent and taken back would change who serves calls at every session. A session is a data
+//! call on it (`ATD*99***N#`), lent by the port's task as to a terminal, without a trace. The octets go through the
+//! broker to the real pppd on a pseudo terminal. So the port keeps its one owner, who hears the module hang up (between
+//! frames only: what somebody sends cannot end a call), takes the port back, and frees it from what a killed broker
+//! left. Routes and name servers are the broker's, as with the others. The interface comes and goes with the session.
 
 mod connecting;
 mod control;

@@ -3,6 +3,17 @@
 //! Each stage reads what is there and writes only what differs. How long it may take, how often it is tried and what its
 //! failure means is data in [`plan`]. The sequence lives as long as the ports are open: when the SIM goes away it starts
 //! again at the SIM, and what could not be set up is tried again from time to time.
+//!
+//! Only differences are written, so a modem that is set up is not written to at all. A stage that fails has one of three
+//! meanings: the ports are opened anew (probing, identifying); the broker waits and says for whom (SIM, registering); or
+//! the modem comes up degraded and the stage is tried again after 30 s, then less and less often. Carrier and contexts
+//! come *before* registering: the first attach then asks for the right access point, and only a modem that is attached
+//! with another one has to attach anew. Pauses between changes of the contexts and of the radio are data of the module's
+//! profile, and cost nothing when nothing is written.
+//!
+//! What the configuration says of the carrier wins key by key; then the built-in table, told apart by service provider's
+//! name and group where operators share a network; then the package mobile-broadband-provider-info, read only for what
+//! the table lacks. Otherwise the module's own contexts stay as they are.
 
 mod carrier;
 mod contexts;

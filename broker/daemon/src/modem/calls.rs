@@ -1,4 +1,13 @@
 //! Calls: what the ports say and what clients ask, and the audio that belongs to each.
+//!
+//! The list of current calls (`AT+CLCC`) is the truth. It is read every 500 ms while there is a call, and a call that a
+//! full list showed connected is over with the first list that lacks it. `AT+CHUP` ends every call, so with several of
+//! them one is released by `AT+CHLD`, and a hold counts when the list shows it. A key is one event whether the module
+//! reports it, the audio has it, or both (`pcm::dtmf::Keypad`).
+//!
+//! Ports that go away while a call is set up do not end it at once: it is carried over to the next ports, whose list
+//! says whether it is still there. A module that refused a call's audio at first is reset through the ladder, within its
+//! budget, when nothing has needed the modem for ten seconds.
 
 mod audio;
 mod carrying;

@@ -1,4 +1,10 @@
 //! Restarting the module because somebody asked for it, or because the configuration wants another USB composition.
+//!
+//! A switch is one `AT+CUSBPIDSWITCH` and the return of the device, awaited on the bus. With the policy `dynamic` data
+//! is wanted from `ConnectBearer` to `DisconnectBearer`, and while the failover says so; `wanted` holds the request over
+//! the restart and connects once the module is ready. A message on its way is waited for, and the next one is held back
+//! meanwhile. A call refuses the request. The way back waits for both. The same switch is not made twice within ten
+//! minutes.
 
 mod wanted;
 

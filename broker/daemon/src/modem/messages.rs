@@ -2,6 +2,35 @@
 //!
 //! Receiving: announced places are read one after the other while those already read are being made durable; a place is freed
 //! only after that. Sending: one message at a time, its parts in order; what may have reached the network is never sent again.
+//!
+//! # In
+//!
+//! A message that is shown again after a crash is recognised by its identity and its place, so equal messages at two
+//! places stay two. If an equal message arrives in the same place and the deletion of the first was never confirmed, it
+//! counts as new when it is unread or when the place was seen empty. One case is left: a broker that ends a second time
+//! between reading such a message and storing it takes it for the first.
+//!
+//! All storages (ME, SR, SM) are emptied place by place, whatever was announced: at the start, every ten minutes, after
+//! a port resynchronised, after a line that noise damaged, and when somebody asks how full they are. No list of a whole
+//! storage is asked for. A pass that was cut short, or left something behind, is repeated after a second, then less and
+//! less often. Only one pass at a time selects storages. A message that the module hands over without storing it
+//! (`+CMT`, `+CDS`) is acknowledged after it is durable, where `AT+CSMS?` says so. A storage that stays above 70 % is a
+//! degradation. Over the IMS nothing differs at AT level.
+//!
+//! # Out
+//!
+//! `SendMessage` returns after the message and its `request_id` are on disk; limits (`store::charge`) are counted in the
+//! same transaction. The queue's order is a column: begun messages first, then priority, then age. A message with a time
+//! waits for it; the actor sleeps until the next one, and compares the clock on the wall at each turn in case that was
+//! set. The parts of a message go out over one radio link (`AT+CMMS=2`), each once. If a final result is lost after the
+//! PDU went out, or an error does not say for certain that the network refused it (`sms::refusal` is the table), the
+//! message is *outcome unknown*; a delivery report may settle it later. A report that overtakes its final result waits
+//! in `early_report`.
+//!
+//! # Replacing
+//!
+//! 23.040 9.2.3.9 has a message with TP-PID 41 to 47 (hex) replace the earlier one of its kind and sender. Nothing is
+//! destroyed here: the earlier one is marked with what replaced it, and lists leave it out unless asked.
 
 mod assembly;
 mod composition;

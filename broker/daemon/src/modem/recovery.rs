@@ -2,6 +2,17 @@
 //!
 //! While the modem is served, ports are probed, reopened and exchanged without ending anything else. What ends calls, and
 //! what takes the module off the bus, waits until no call is alive, unless the call is dead anyway.
+//!
+//! The whole table of the ladder is the snapshot `cellular/src/recovery/transitions.txt`. A command without an answer
+//! makes the session resynchronise: it asks once a second, and at once when a silent modem says anything. Probes without
+//! an answer make the port be reopened in place, and then the other port serve every role: handles are led to it, so
+//! nothing else ends. Steps that end calls wait for them, unless no port answers the list of calls *and* the call's
+//! audio stands still. What takes the module off the bus ends the serving, and the actor climbs on in `presence`. A
+//! module that answers never loses its power. Success is a minute of service; a relapse within it goes on upwards.
+//!
+//! Attempts are stored before they are made, so that a broker that is restarted in a loop does not reset the module in a
+//! loop. What is switched off is stored as well, and switched on by the next life. Storing them is the one thing that a
+//! turn waits for.
 
 mod power_hook;
 mod serving;

@@ -2,6 +2,11 @@
 //!
 //! They are second voices: what the AT ports tell of the card and of messages is often lost over USB, and then it is told
 //! here.
+//!
+//! Whichever of AT and QMI reports a message first counts; the second report is ignored (`messages::voices` counts how
+//! far one is ahead of the other, by place). Messages themselves are read by AT commands only. Nothing is polled: the
+//! second voice costs two client ids and four requests when the port is opened. A `RestartSim` takes the SIM's power for
+//! a second and gives it back whatever happens; if the broker is killed meanwhile, the next one does.
 
 mod guard;
 mod requests;

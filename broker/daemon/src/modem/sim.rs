@@ -1,4 +1,8 @@
 //! The SIM: what it is asked, and the attempts that its PIN and PUK cost.
+//!
+//! The configured PIN is tried once for each card: the attempt is in the store, hashed with a salt and the ICCID, before
+//! it is sent. One that was refused, or that reached the card and was never answered, is not tried again by any later
+//! life. The last attempt is spent only by a request that names it (`spend_last_attempt`).
 
 use cellular::at::reply::{self, SimStatus};
 use cellular::at::{Command, ResultCode, command};

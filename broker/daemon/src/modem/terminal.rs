@@ -1,4 +1,10 @@
 //! Terminals: who may have one, what ends it, and what is set again afterwards.
+//!
+//! A terminal is a job in the port's own queue. While it runs, the port carries bytes both ways and the session stands
+//! aside; a call or an urgent command ends it. Then the session takes the port back (ESC, silence, probes that also
+//! restore `ATE`, `ATQ` and `ATV`), and what the broker relies on is set again *before* any command that waited: a PDU
+//! handed over in text mode would be sent to somebody else. For the same reason `ExecuteAtCommand` refuses to change
+//! these settings. `modem::reliance` is the one list of them, for the bring-up as well.
 
 use std::time::Duration;
 

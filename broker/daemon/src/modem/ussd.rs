@@ -2,6 +2,9 @@
 //!
 //! A session runs on the messages port, so that a call has its own port at once; with a single port the hang-up and the
 //! answer pass in their lane.
+//!
+//! The intent to start is durable before the code goes out; the code itself is not kept. When a call appears the session
+//! ends in the same turn; the network is told later, on the other port.
 
 use cellular::at::reply::Ussd as Said;
 use cellular::at::{Command, ResultCode, command};
