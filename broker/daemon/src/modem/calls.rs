@@ -29,9 +29,9 @@ use tokio::time::Instant;
 use self::audio::{AudioTurn, OpenAudio};
 pub(super) use self::carrying::Carried;
 use self::hold::Holding;
-use super::Reply;
 use super::serving::Serving;
-use crate::audio::{AttachOptions, Owner, Recording};
+use super::{Attachment, CallUpdate, Reply};
+use crate::audio::{AttachOptions, Recording};
 use crate::config::{OnAbandoned, RecordedCalls};
 use crate::port::at::{AtError, Lane, Ticket};
 use crate::port::trace::Direction;
@@ -53,25 +53,6 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a hang-up may take while the broker stops. The module takes 0.7 s.
 const END_CALLS_LIMIT: Duration = Duration::from_secs(2);
-
-/// An owner's ends of a call.
-pub struct Attachment {
-    /// The call when it was attached.
-    pub call: Call,
-    /// Its audio.
-    pub owner: Owner,
-    /// Its changes.
-    pub updates: mpsc::Receiver<CallUpdate>,
-}
-
-/// What happens to a call besides its audio.
-#[derive(Clone, Debug)]
-pub enum CallUpdate {
-    /// The call after a change, which is in the journal.
-    Call(Box<Call>),
-    /// A tone was received.
-    Dtmf(char),
-}
 
 /// Work about calls that finished.
 pub(super) enum Done {

@@ -8,25 +8,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::Snapshot;
 use crate::metrics::CallTotals;
-use crate::resource::{Bearer, Change, ModemStatus, NetworkStatus, Sim};
+use crate::resource::{Change, NetworkStatus};
 use crate::store::Store;
 
 /// Changes that may wait for the disk before the actor has to.
 const DEPTH: usize = 1024;
-
-/// What is known of a modem, every part of it already in the journal but for newer measures of the signal.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    /// The modem.
-    pub status: ModemStatus,
-    /// Its SIM.
-    pub sim: Sim,
-    /// The network.
-    pub network: NetworkStatus,
-    /// The data bearer.
-    pub bearer: Bearer,
-}
 
 enum Entry {
     /// Committed, then shown.

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use super::link::Link;
 use super::presence::Stopping;
-use super::{Absence, ModemActor};
+use super::{Absence, ModemActor, RecoveryStatus, StepCounter};
 use crate::device::{CycleError, Switch};
 use crate::resource::{Change, Health};
 use crate::store::Store;
@@ -48,38 +48,6 @@ const ABSENCE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two attempts to serve while the ladder pauses.
 const PAUSED_RETRY: Duration = Duration::from_secs(10);
-
-/// How the modem recovers, for people.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RecoveryStatus {
-    /// The step under way, or the one that is due next. [`None`] in it: everything was tried.
-    pub current: Option<Option<Step>>,
-    /// One for each step.
-    pub counters: Vec<StepCounter>,
-    /// When the next attempt is due.
-    pub next_attempt: Option<Timestamp>,
-    /// What shows that something is wrong.
-    pub evidence: String,
-    /// What is wrong and what will be tried.
-    pub detail: String,
-    /// System calls on ports that hang in the kernel, of all modems.
-    pub hanging_calls: usize,
-}
-
-/// How often a step was used.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepCounter {
-    /// The step.
-    pub step: Step,
-    /// Since the broker started.
-    pub attempts: u64,
-    /// How often service held afterwards.
-    pub successes: u64,
-    /// Uses left within the window.
-    pub budget_left: u32,
-    /// The last use.
-    pub last: Option<Timestamp>,
-}
 
 /// The ladder of a modem, and what it stands on.
 pub(super) struct Recovery {

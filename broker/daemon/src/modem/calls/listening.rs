@@ -63,7 +63,7 @@ impl Serving<'_> {
         let tell = move || {
             updates
                 .iter()
-                .for_each(|update| drop(update.try_send(super::CallUpdate::Dtmf(tone))))
+                .for_each(|update| drop(update.try_send(modem::CallUpdate::Dtmf(tone))))
         };
         self.modem.recorder.record_then(change, Some(Box::new(tell))).await;
     }

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Attachment, Audio, Done, Live};
+use super::{Audio, Done, Live};
 use crate::audio::{AttachOptions, Listener};
 use crate::modem::serving::Serving;
-use crate::modem::{self, ContentHash, Reply};
+use crate::modem::{self, Attachment, ContentHash, Reply};
 use crate::port::at::{AtError, AtHandle, Lane, Ticket};
 use crate::refusal::Refusal;
 use crate::resource::{Call, CallDirection, CallEndCause, CallState, Change};

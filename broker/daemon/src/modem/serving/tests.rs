@@ -16,9 +16,6 @@ use crate::store::Store;
 use crate::supervisor;
 use crate::systemd::Watchdog;
 
-/// Made for these tests, with the fields of 23.040 9.2.2.1: "he" from +447700900123.
-const PDU: &str = "00040C91447700091032000062112140820500026834";
-
 /// The same as a SUBMIT (9.2.2.2) that asks for a status report.
 const SUBMIT: &str = "0021000C914477000910320000026834";
 
