@@ -21,6 +21,10 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 /// Networks end a menu that nobody answers after 3 to 10 minutes, and nobody else can use USSD meanwhile.
 pub const REPLY_LIMIT: Duration = Duration::from_secs(180);
 
+/// Some modules tell first that the dialogue is released, and then what the network answered: so long the answer is waited
+/// for.
+pub const RELEASE_GRACE: Duration = Duration::from_secs(2);
+
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -89,6 +93,8 @@ pub struct Dialogue {
     limits: Limits,
     phase: Phase,
     deadline: Option<Instant>,
+    /// The module told that the dialogue is released, and the answer may still come.
+    released: bool,
 }
 
 impl Dialogue {
@@ -99,6 +105,7 @@ impl Dialogue {
             limits,
             phase: Phase::Idle,
             deadline: None,
+            released: false,
         }
     }
 
@@ -124,6 +131,7 @@ impl Dialogue {
     pub fn end(&mut self) {
         self.phase = Phase::Idle;
         self.deadline = None;
+        self.released = false;
     }
 
     /// Takes what the network said. `None` if it changes nothing.
@@ -140,6 +148,11 @@ impl Dialogue {
             UssdStatus::NotSupported => End::NotSupported,
             UssdStatus::NetworkTimeout => End::NetworkTimeout,
         };
+        if self.phase == Phase::AwaitingNetwork && !self.released && is_release_notice(said) {
+            self.released = true;
+            self.deadline = Some(now + RELEASE_GRACE);
+            return None;
+        }
         if idle {
             // Without a text this is the echo of an end that is known already.
             return said.raw_text.is_some().then_some(Step::Notification);
@@ -155,6 +168,7 @@ impl Dialogue {
         }
         let end = match self.phase {
             Phase::Idle => return None,
+            Phase::AwaitingNetwork if self.released => End::Terminated,
             Phase::AwaitingNetwork => End::NoAnswer,
             Phase::AwaitingUser => End::NoReply,
         };
@@ -175,7 +189,15 @@ impl Dialogue {
         };
         self.phase = phase;
         self.deadline = Some(now + limit);
+        self.released = false;
     }
+}
+
+/// `+CUSD: 2` with nothing of the network's in it: empty, or with a word of the module's own.
+fn is_release_notice(said: &Ussd) -> bool {
+    let word = said.raw_text.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let own = word.is_empty() || word.len() < 40 && (word.contains("releas") || word.contains("terminated"));
+    said.status == UssdStatus::Terminated && own
 }
 
 /// The text of a `+CUSD` for people; empty if there is none.
@@ -252,7 +274,7 @@ mod tests {
             Idle end -> Idle -
             AwaitingNetwork 0,"x" -> Idle Over(Answered)
             AwaitingNetwork 1,"x" -> AwaitingUser Asks { opened: false }
-            AwaitingNetwork 2 -> Idle Over(Terminated)
+            AwaitingNetwork 2 -> AwaitingNetwork -
             AwaitingNetwork 2,"x" -> Idle Over(Terminated)
             AwaitingNetwork 3 -> Idle Over(OtherClient)
             AwaitingNetwork 4 -> Idle Over(NotSupported)
@@ -291,6 +313,28 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_the_release_notice_is_the_answer() {
+        let now = beginning();
+        for notice in ["2,\"Initiating Release\",15", "2,\"\"", "2"] {
+            let mut dialogue = Dialogue::new(Limits::default());
+            dialogue.begin(now);
+            assert_eq!(dialogue.handle(now, &said(notice)), None, "{notice}");
+            let mut unanswered = dialogue.clone();
+            let answer = dialogue.handle(now, &said("0,\"Your balance is 49.96\",15"));
+            assert_eq!(answer, Some(Step::Over(End::Answered)), "{notice}");
+            assert_eq!(
+                unanswered.handle_timeout(now + RELEASE_GRACE),
+                Some(Step::Over(End::Terminated)),
+                "{notice}"
+            );
+        }
+        let mut dialogue = Dialogue::new(Limits::default());
+        dialogue.begin(now);
+        let answer = dialogue.handle(now, &said("2,\"Balance 5 EUR\",15"));
+        assert_eq!(answer, Some(Step::Over(End::Terminated)));
+    }
+
+    #[test]
     fn texts_are_read_in_every_form_that_networks_and_modems_send() {
         for (line, expected) in [
             ("0,\"Balance: 12.34 EUR\",15", "Balance: 12.34 EUR"),
@@ -299,6 +343,36 @@ mod tests {
             ("0,\"04110430043B0430043D0441003A00200035\",72", "Баланс: 5"),
             // Septets in hexadecimal, as other modems send them.
             ("0,\"C73A1D1D1697DDA01AA8589502\",15", "Guthaben 5 EUR"),
+            (
+                "0,\"003400340037003700300030003900300030003100320033\",15",
+                "447700900123",
+            ),
+            ("0,\"0037\",72", "7"),
+            ("0,\"0037\",15", "0037"),
+            (
+                "0,\"0E220E2D0E140E400E070E340E190020003100320E1A0E320E17\",15",
+                "ยอดเงิน 12บาท",
+            ),
+            ("0,\"0936094709370020003500300930\",0", "शेष 50र"),
+            ("0,\"10D110D010DA10D010DC10E110D80020003500320020\",0", "ბალანსი 52 "),
+            ("0,\"4F59989D003A00200035002E00300030\",72", "余额: 5.00"),
+            ("0,\"4F59989D003100328BF75145503C\",15", "余额12请充值"),
+            ("0,\"201C0046006C00650078201D00200035002020AC2026\",15", "“Flex” 5 €…"),
+            ("0,\"05D905EA05E805D4\",15", "יתרה"),
+            ("0,\"436166E9203132\",68", "Café 12"),
+            ("0,\"436166C3A9203132\",68", "Café 12"),
+            ("0,\"53616C646F2031322C3530\",15", "Saldo 12,50"),
+            ("0,\"7A344F59989D0035\",17", "余额5"),
+            ("0,\"4F59989D0035\",17", "余额5"),
+            ("0,\"en\nBalance 5\",16", "Balance 5"),
+            ("0,\"657743186687DDE332A806\",16", "Balance 5"),
+            (
+                "0,\"Offer \"Weekend\", 1GB for 5, dial *5#\",15",
+                "Offer \"Weekend\", 1GB for 5, dial *5#",
+            ),
+            ("0,\"say \"yes\"\",15", "say \"yes\""),
+            ("2,\"never closed, 5", "never closed, 5"),
+            ("0,\"1234567890123456\",15", "1234567890123456"),
             ("1,\"Menu:\r\n1 Balance\r\n2 Number\",15", "Menu:\n1 Balance\n2 Number"),
         ] {
             assert_eq!(text(&said(line)), expected, "{line}");

@@ -180,16 +180,6 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// True if a quoted string is still open at the end of `text`: the string holds a line break and goes on in the next line.
-#[must_use]
-pub fn ends_inside_string(text: &str) -> bool {
-    let mut scan = Scan::default();
-    for (at, byte) in text.bytes().enumerate() {
-        scan.step(text, at, byte);
-    }
-    scan.in_string
-}
-
 /// True for a line that can be a PDU: hexadecimal digits only. Modems are known to lose the last digit, so their number may
 /// be odd.
 #[must_use]
@@ -262,13 +252,6 @@ mod tests {
         assert_eq!(arguments.at(4).ranges(), Some(vec![(1, 1)]));
         assert_eq!(arguments.at(5).ranges(), Some(vec![(0, 2), (15, 15)]));
         assert!(arguments.at(9).is_empty());
-    }
-
-    #[test]
-    fn a_string_that_goes_on_in_the_next_line_is_seen() {
-        assert!(ends_inside_string("0,\"first line"));
-        assert!(!ends_inside_string("0,\"whole\",15"));
-        assert!(!ends_inside_string("0,\"it is \"so\" here\",15"));
     }
 
     #[test]

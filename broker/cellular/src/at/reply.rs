@@ -11,6 +11,7 @@ mod operator;
 mod packet;
 mod status;
 mod system_information;
+pub(crate) mod text;
 mod ussd;
 
 pub use call::*;

@@ -1,8 +1,8 @@
 //! Unsolicited result codes, as values.
 
-use super::line::{Arguments, ends_inside_string, is_hex, split_prefix};
+use super::line::{Arguments, is_hex, split_prefix};
 use super::reply::{
-    Clock, CurrentCall, Domain, PdpEvent, Registration, SignalQuality, SimStatus, SystemMode, Ussd, pdu_fits,
+    Clock, CurrentCall, Domain, PdpEvent, Registration, SignalQuality, SimStatus, SystemMode, Ussd, pdu_fits, text,
 };
 
 /// What the modem says on its own.
@@ -197,7 +197,7 @@ impl Urc {
     fn prefixed(line: &str, body: Option<&str>) -> Option<Self> {
         let (prefix, rest) = split_prefix(line)?;
         let arguments = Arguments::parse(rest);
-        let text = |position: usize| arguments.at(position).text().to_owned();
+        let storage = || arguments.at(0).text().to_owned();
         let pdu = || body.filter(|body| is_hex(body)).map(str::to_owned);
         match prefix {
             "+CRING" => Some(Self::Ring(if rest == "VOICE" {
@@ -206,12 +206,12 @@ impl Urc {
                 RingType::Other(rest.to_owned())
             })),
             "+CLIP" => caller_id(&arguments).map(Self::CallerId),
-            "+CNAP" => Some(Self::CallerName(text(0))),
+            "+CNAP" => Some(Self::CallerName(text::name(arguments.at(0).text()))),
             "+CCWA" => Some(Self::CallWaiting {
-                number: text(0),
+                number: text::number(arguments.at(0).text()),
                 class: arguments.at(2).number(),
             }),
-            "+COLP" => Some(Self::ConnectedLine(text(0))),
+            "+COLP" => Some(Self::ConnectedLine(text::number(arguments.at(0).text()))),
             "+CLCC" => CurrentCall::parse(&arguments).map(|call| Self::CallList(vec![call])),
             "+RXDTMF" | "+DTMF" => dtmf(rest).map(Self::Dtmf),
             "+CSSI" | "+CSSU" => Some(Self::SupplementaryService {
@@ -219,11 +219,11 @@ impl Urc {
                 code: arguments.at(0).number()?,
             }),
             "+CMTI" => Some(Self::MessageStored {
-                storage: text(0),
+                storage: storage(),
                 index: arguments.at(1).number()?,
             }),
             "+CDSI" => Some(Self::StatusReportStored {
-                storage: text(0),
+                storage: storage(),
                 index: arguments.at(1).number()?,
             }),
             "+CMT" => Some(Self::MessageDelivered {
@@ -294,7 +294,7 @@ pub(in crate::at) fn has_body(line: &str) -> bool {
 
 /// True if the line is the beginning of a text that goes on in the next line.
 pub(in crate::at) fn is_open_text(line: &str) -> bool {
-    split_prefix(line).is_some_and(|(prefix, rest)| prefix == "+CUSD" && ends_inside_string(rest))
+    split_prefix(line).is_some_and(|(prefix, rest)| prefix == "+CUSD" && Ussd::is_open(rest))
 }
 
 /// True if `pdu` has the length that `header` announces.
@@ -316,9 +316,9 @@ fn caller_id(arguments: &Arguments<'_>) -> Option<CallerId> {
         return None;
     }
     Some(CallerId {
-        number: number.text().to_owned(),
+        number: text::number(number.text()),
         number_type: arguments.at(1).number(),
-        name: arguments.at(4).non_empty().map(str::to_owned),
+        name: arguments.at(4).non_empty().map(text::name),
         validity: arguments.at(5).number(),
     })
 }
@@ -345,7 +345,9 @@ fn hhmmss(text: &str) -> Option<u32> {
 }
 
 fn dtmf(text: &str) -> Option<char> {
-    let mut keys = text.chars();
+    // Some firmwares tell how long it was pressed as well.
+    let key = text.split(',').next().unwrap_or_default().trim().trim_matches('"');
+    let mut keys = key.chars();
     let key = keys.next()?.to_ascii_uppercase();
     (keys.next().is_none() && matches!(key, '0'..='9' | 'A'..='D' | '*' | '#')).then_some(key)
 }

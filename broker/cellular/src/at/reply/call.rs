@@ -1,7 +1,7 @@
 //! Replies about calls (27.007 clause 7).
 
 use super::super::line::Arguments;
-use super::{UnexpectedReply, last, rows};
+use super::{UnexpectedReply, last, rows, text};
 use crate::call::{CallIndex, Direction, State};
 use crate::pcm::SampleRate;
 
@@ -40,9 +40,9 @@ impl CurrentCall {
             state: call_state(arguments.at(2).number()?)?,
             voice: arguments.at(3).number::<u8>() == Some(0),
             multiparty: arguments.at(4).number::<u8>() == Some(1),
-            number: arguments.at(5).non_empty().map(str::to_owned),
+            number: arguments.at(5).non_empty().map(text::number),
             number_type: arguments.at(6).number(),
-            name: arguments.at(7).non_empty().map(str::to_owned),
+            name: arguments.at(7).non_empty().map(text::name),
         })
     }
 }

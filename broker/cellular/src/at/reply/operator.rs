@@ -26,7 +26,7 @@ pub fn operator_selection(lines: &[impl AsRef<str>]) -> Result<OperatorSelection
         Some(OperatorSelection {
             mode: arguments.at(0).number()?,
             format: arguments.at(1).number(),
-            operator: arguments.at(2).non_empty().map(str::to_owned),
+            operator: arguments.at(2).non_empty().map(super::text::name),
             access_technology: AccessTechnology::read(arguments.at(3)),
         })
     })
@@ -121,7 +121,7 @@ fn found_operator(group: &str) -> Option<FoundOperator> {
     }
     let name = |position: usize| {
         let field: &str = fields.get(position)?;
-        (!field.is_empty()).then(|| decode_name(field))
+        (!field.is_empty()).then(|| super::text::name(field))
     };
     Some(FoundOperator {
         availability: match fields.first()?.parse::<u8>().ok()? {
@@ -141,16 +141,14 @@ fn found_operator(group: &str) -> Option<FoundOperator> {
     })
 }
 
-/// With `AT+CSCS="UCS2"` names come as UCS2 in hexadecimal, digits of the numeric name included.
-fn decode_name(name: &str) -> String {
-    let looks_like_ucs2 = name.len() >= 8 && name.len().is_multiple_of(4) && name.starts_with("00");
-    let ucs2 = looks_like_ucs2.then(|| super::ussd::ucs2_from_hex(name)).flatten();
-    ucs2.unwrap_or_else(|| name.to_owned())
-}
-
 /// `+CPOL?` (27.007 7.19): the preferred operators of the SIM, as index and name.
 #[must_use]
 pub fn preferred_operators(lines: &[impl AsRef<str>]) -> Vec<(u16, String)> {
-    let parse = |arguments: Arguments<'_>| Some((arguments.at(0).number()?, arguments.at(2).non_empty()?.to_owned()));
+    let parse = |arguments: Arguments<'_>| {
+        Some((
+            arguments.at(0).number()?,
+            super::text::name(arguments.at(2).non_empty()?),
+        ))
+    };
     rows(lines, "+CPOL").filter_map(parse).collect()
 }

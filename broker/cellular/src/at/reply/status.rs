@@ -1,7 +1,7 @@
 //! Replies about the module, its SIM and its settings.
 
 use super::super::line::{Arguments, arguments_after, split_prefix};
-use super::{UnexpectedReply, last, rows};
+use super::{UnexpectedReply, last, rows, text};
 
 /// `+CPIN` (27.007 8.3): what the SIM waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,7 +233,7 @@ pub fn character_sets(lines: &[impl AsRef<str>]) -> Result<Vec<String>, Unexpect
 #[must_use]
 pub fn own_numbers(lines: &[impl AsRef<str>]) -> Vec<String> {
     rows(lines, "+CNUM")
-        .filter_map(|arguments| arguments.at(1).non_empty().map(str::to_owned))
+        .filter_map(|arguments| arguments.at(1).non_empty().map(text::number))
         .collect()
 }
 

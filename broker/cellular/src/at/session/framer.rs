@@ -63,12 +63,27 @@ impl Framer {
             return Some(Token::Overlong(bytes));
         }
         // Line noise decodes to U+FFFD; at the edges it must not hide the line between.
-        let text = String::from_utf8_lossy(&self.line);
+        let text = decoded(&self.line);
         let text = text.trim_matches(|c: char| c == char::REPLACEMENT_CHARACTER || c.is_whitespace());
         let token = (!text.is_empty()).then(|| Token::Line(text.to_owned()));
         self.line.clear();
         token
     }
+}
+
+/// UTF-8 as far as it goes. Other octets inside a string are Latin-1, in which some networks write names and texts; those
+/// outside are noise.
+fn decoded(line: &[u8]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for chunk in line.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let in_string = text.matches('"').count() % 2 == 1;
+        text.extend(chunk.invalid().iter().map(|&octet| match octet {
+            0xA0..=0xFF if in_string => char::from(octet),
+            _ => char::REPLACEMENT_CHARACTER,
+        }));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -105,6 +120,17 @@ mod tests {
     fn noise_around_a_line_does_not_hide_it() {
         assert_eq!(tokens(b"\0\0\xFF\xFEOK\x1A\xFF\r\n", false), [line("OK")]);
         assert_eq!(tokens(b"A\xFFB\r\n", false), [line("A\u{FFFD}B")]);
+    }
+
+    #[test]
+    fn octets_of_a_string_that_are_no_utf_8_are_latin_1() {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        assert_eq!(tokens(b"\"T\xFCrk\"\r\n", false), [line("\"T\u{FC}rk\"")]);
+        assert_eq!(tokens(b"\"12 \xA3\"\r\n", false), [line("\"12 \u{A3}\"")]);
+        assert_eq!(
+            tokens("\"T\u{FC}\"\r\n".as_bytes(), false),
+            [line(&text(b"\"T\xC3\xBC\""))]
+        );
     }
 
     #[test]

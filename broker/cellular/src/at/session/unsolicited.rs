@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::super::command::Expects;
-use super::super::line::{ends_inside_string, is_hex};
+use super::super::line::is_hex;
 use super::super::result_code::ResultCode;
 use super::super::urc::{self, Urc};
 use super::{Output, Session, State, Unsolicited, exchange};
@@ -47,9 +47,10 @@ impl Session {
             Kind::Text => {
                 continuation.lines.push(line);
                 let text = continuation.lines.join("\n");
-                if ends_inside_string(&text) && text.len() <= self.config.max_line_bytes {
+                let is_open = urc::is_open_text(&text);
+                if is_open && text.len() <= self.config.max_line_bytes {
                     self.continuation = Some(continuation);
-                } else if ends_inside_string(&text) {
+                } else if is_open {
                     self.continuation = Some(continuation);
                     self.give_up_continuation(now);
                 } else {
