@@ -60,15 +60,19 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Runs the broker until the shutdown is over.
 ///
-/// Listeners are bound and the store is opened before the first modem is touched, so a second broker stops before it
-/// disturbs the first.
+/// The state directory is locked, listeners are bound and the store is opened before the first modem is touched, so a second
+/// broker stops before it disturbs the first.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let path = config.broker.database();
+    let _directory = store::DirectoryLock::take(&path).map_err(|source| RunError::Store {
+        path: path.clone(),
+        source,
+    })?;
     let listeners = server::listen::bind(&config.broker).await?;
     let metrics_listener = match config.metrics.listen {
         Some(address) => Some(MetricsListener::bind(address).await?),
         None => None,
     };
-    let path = config.broker.database();
     let store = Store::open(&path)
         .await
         .map_err(|source| RunError::Store { path, source })?;
@@ -118,6 +122,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         day: config.wan.cap_day,
     };
     let wan = start_wan(&config, &handles, &store, stopping.clone(), &mut tasks);
+    let store_health = supervisor::spawn("store", "", keep_watched(store.clone()));
     let retention = supervisor::spawn("retention", "", keep_pruned(store.clone(), config.store));
 
     let context = Context {
@@ -148,6 +153,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     };
     let served = server::listen::serve(listeners, routes, &access, begin_stop).await;
     retention.abort();
+    store_health.abort();
     bus_watcher.abort();
     status.abort();
     if let Some(scraped) = scraped {
@@ -198,6 +204,10 @@ fn start_wan(
         wan = Some(handle);
     }
     wan
+}
+
+async fn keep_watched(store: Store) {
+    store.keep_watched().await;
 }
 
 async fn keep_pruned(store: Store, retention: store::Retention) {

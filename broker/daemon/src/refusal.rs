@@ -133,14 +133,10 @@ pub enum Refusal {
     #[error("the broker's store failed; its log says why")]
     StoreFailed(#[source] std::sync::Arc<dyn std::error::Error + Send + Sync>),
     #[error(
-        "cursor {cursor} is beyond the newest event {latest}: it is of another journal; start at {oldest}",
-        cursor = cursor.0, latest = latest.0, oldest = oldest.0
+        "cursor {cursor} is of another journal: the broker's store was replaced; list again, or start at {oldest}",
+        cursor = cursor.0, oldest = oldest.0
     )]
-    CursorAhead {
-        cursor: Sequence,
-        latest: Sequence,
-        oldest: Sequence,
-    },
+    CursorForeign { cursor: Sequence, oldest: Sequence },
 }
 
 fn left_in_words(attempts: Option<u32>) -> String {

@@ -24,9 +24,12 @@ mod card;
 mod charge;
 mod consumer;
 mod error;
+mod health;
+mod identity;
 mod incoming;
 mod journal;
 mod listing;
+mod lock;
 mod message;
 mod pin;
 mod reader;
@@ -39,6 +42,7 @@ mod search;
 mod switched_off;
 mod tail;
 mod unreadable;
+mod unstored;
 mod usage;
 mod ussd;
 mod writer;
@@ -56,9 +60,12 @@ use tokio::sync::watch;
 pub use self::call::CallQuery;
 pub use self::charge::Limits;
 pub use self::error::StoreError;
+use self::health::OpenFile;
+pub use self::health::{StoreHealth, StoreState};
 pub use self::incoming::{Assembled, Concatenation, IncomingPart, Received, StoredPlace, Undecodable};
 pub use self::journal::{Batch, Filter, Most};
 pub use self::listing::MessageQuery;
+pub use self::lock::DirectoryLock;
 pub use self::message::NextQueued;
 pub use self::pin::PinMemory;
 use self::reader::Readers;
@@ -67,6 +74,7 @@ pub use self::report::{ReportOutcome, StatusReport};
 pub use self::request::Queued;
 pub use self::retention::{Pruned, Retention};
 use self::unreadable::{Reading, Source, Unreadable};
+use self::unstored::Unstored;
 pub use self::usage::Counters;
 use self::writer::{Writer, Writing};
 use crate::resource::Sequence;
@@ -82,6 +90,10 @@ pub const PAGE_SIZE_LIMIT: u32 = 1000;
 pub struct Store {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+    unstored: Arc<Unstored>,
+    journal_id: Arc<str>,
+    /// The sequence before the first event.
+    beginning: Sequence,
     set_aside: Option<PathBuf>,
 }
 
@@ -100,14 +112,32 @@ pub struct Page<T> {
 
 impl Store {
     /// Opens the database file and makes it, with its directory, if it is missing.
+    ///
+    /// A new journal counts from the microseconds since 1970 on, so that a cursor of any earlier one lies before its
+    /// beginning and is refused, whatever happens afterwards.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let now = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(0);
+        Self::open_beginning_at(path, Sequence(now)).await
+    }
+
+    /// The same, with a new journal whose first event is the one after `beginning`.
+    pub(crate) async fn open_beginning_at(path: &Path, beginning: Sequence) -> Result<Self, StoreError> {
         let path = path.to_owned();
         let opening = supervisor::on_disk(move || {
             let opened = schema::open_for_writing(&path)?;
+            let file = OpenFile::new(&path).map_err(|source| StoreError::Io {
+                action: "look at",
+                path: path.clone(),
+                source: Arc::new(source),
+            })?;
+            let identity = identity::establish(&opened.connection, file.inode, beginning)?;
             let latest = journal::latest(&opened.connection)?;
             Ok(Self {
-                writer: Arc::new(Writer::new(opened.connection, latest)),
+                writer: Arc::new(Writer::new(opened.connection, file, latest)),
                 readers: Arc::new(Readers::new(path)),
+                unstored: Arc::default(),
+                journal_id: identity.journal_id.into(),
+                beginning: identity.beginning,
                 set_aside: opened.set_aside,
             })
         });
@@ -121,6 +151,16 @@ impl Store {
     /// Where a damaged database was moved to when this one was opened. People have to be told.
     pub fn set_aside(&self) -> Option<&Path> {
         self.set_aside.as_deref()
+    }
+
+    /// Which journal this is. A cursor is of use in the journal that it is of.
+    pub fn journal_id(&self) -> &str {
+        &self.journal_id
+    }
+
+    /// How many events there were since the journal was begun.
+    pub fn event_count(&self) -> u64 {
+        self.latest().0.saturating_sub(self.beginning.0)
     }
 
     /// Rings after every commit that appended events, with the sequence of the newest. Mark it seen *before* reading.

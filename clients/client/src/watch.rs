@@ -125,7 +125,10 @@ impl Watch {
                 },
             };
             self.stream = None;
-            if status::reason(&status) == Some(ErrorReason::CursorExpired) {
+            if matches!(
+                status::reason(&status),
+                Some(ErrorReason::CursorExpired | ErrorReason::CursorForeign)
+            ) {
                 let oldest = status::metadata(&status)
                     .get("oldest_cursor")
                     .and_then(|text| text.parse().ok());
@@ -172,8 +175,8 @@ impl Watch {
         self.retry_at = None;
         let seen = self.cursor;
         let mut events = response.events;
-        // Delivery is at least once; within one watch it is once.
-        events.retain(|event| seen.is_none_or(|seen| event.sequence > seen));
+        // Delivery is at least once; within one watch it is once. What could not be stored has no place in the order.
+        events.retain(|event| event.sequence == 0 || seen.is_none_or(|seen| event.sequence > seen));
         let cursor = seen.unwrap_or(0).max(response.cursor);
         self.cursor = Some(cursor);
         Batch {

@@ -8,6 +8,7 @@ use super::exposition::{Exposition, Kind};
 use super::histogram::Distribution;
 use crate::modem::{ModemHandle, RecoveryStatus, Snapshot};
 use crate::resource::{AudioProblem, AudioStatistics, Health, Stage};
+use crate::store::StoreState;
 
 /// Microseconds of the units in which histograms are told.
 const SECOND: f64 = 1_000_000.0;
@@ -56,7 +57,8 @@ pub(super) async fn make(sources: &Sources) -> String {
         Kind::Counter,
         "Events in the journal since it was begun.",
     )
-    .count(&[], sources.store.latest().0);
+    .count(&[], sources.store.event_count());
+    store(&mut page, sources).await;
     states(&mut page, &rows);
     queues(&mut page, &rows);
     recovery(&mut page, &rows);
@@ -66,6 +68,37 @@ pub(super) async fn make(sources: &Sources) -> String {
     audio_times(&mut page, &rows);
     audio_now(&mut page, &rows);
     page.finish()
+}
+
+async fn store(page: &mut Exposition, sources: &Sources) {
+    let health = sources.store.health();
+    let mut family = page.family(
+        "modem_broker_store_state",
+        Kind::Gauge,
+        "1 for the state that the store is in; failed: nothing can be stored.",
+    );
+    for (name, state) in [
+        ("ok", StoreState::Ok),
+        ("degraded", StoreState::Degraded),
+        ("failed", StoreState::Failed),
+    ] {
+        family.count(&[("state", name)], u64::from(health.state == state));
+    }
+    page.family(
+        "modem_broker_store_free_bytes",
+        Kind::Gauge,
+        "Octets that are free on the file system of the store.",
+    )
+    .count(&[], health.free_octets);
+    // A store that does not answer takes one figure off the page and not the page.
+    if let Ok(rows) = sources.store.unreadable_rows().await {
+        page.family(
+            "modem_broker_store_unreadable_rows",
+            Kind::Gauge,
+            "Rows that were set aside because they cannot be read.",
+        )
+        .count(&[], rows);
+    }
 }
 
 fn states(page: &mut Exposition, rows: &[Row]) {

@@ -99,6 +99,7 @@ impl RecorderTask {
                     error = &error as &dyn std::error::Error,
                     "an event could not be stored"
                 );
+                self.store.tell_unstored(&self.modem, change.clone());
             }
             self.publish(change);
             if let Some(then) = then {

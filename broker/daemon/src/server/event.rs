@@ -22,9 +22,10 @@ use super::auth::{Client, scopes_of};
 use super::budget::{Budget, Held};
 use super::{ResponseStream, convert, status, validate};
 use crate::refusal::Refusal;
-use crate::resource::Sequence;
+use crate::resource::{Event, Sequence};
 use crate::scope::{Scope, Scopes};
 use crate::store::{Filter, Most, Store};
+use crate::tail;
 
 /// Events in one message of a watch, and of a list when the caller has no wish.
 const BATCH_LIMIT: u32 = 256;
@@ -95,6 +96,7 @@ impl EventService for Events {
             shutdown: self.shutdown.clone(),
             filter,
             cursor,
+            unstored: self.store.unstored(),
             told_caught_up: false,
             client,
             budget: Arc::clone(&self.budget),
@@ -158,6 +160,8 @@ struct Watch {
     shutdown: watch::Receiver<bool>,
     filter: Filter,
     cursor: Sequence,
+    /// Events that could not be stored.
+    unstored: tail::Reader<Event>,
     /// Whether the last message said that nothing more was there.
     told_caught_up: bool,
     client: Client,
@@ -215,8 +219,24 @@ impl Watch {
             if !batch.caught_up {
                 continue;
             }
-            if rang(&mut self.doorbell, &mut self.shutdown, checkpoint.as_mut()).await? {
-                continue;
+            tokio::select! {
+                rang = rang(&mut self.doorbell, &mut self.shutdown, checkpoint.as_mut()) => {
+                    if rang? {
+                        continue;
+                    }
+                }
+                Some(told) = self.unstored.next() => {
+                    let wanted = told.items.iter().filter(|event| self.filter.lets_pass(event));
+                    let events: Vec<_> = wanted.map(convert::event).collect();
+                    if events.is_empty() {
+                        continue;
+                    }
+                    return Ok(WatchEventsResponse {
+                        events,
+                        cursor: self.cursor.0,
+                        caught_up: true,
+                    });
+                }
             }
             return Ok(WatchEventsResponse {
                 events: Vec::new(),

@@ -310,9 +310,14 @@ fn meaning_of(refusal: &Refusal) -> Meaning {
             ErrorReason::ModemTimeout,
             [("command", command.clone())],
         ),
-        Refusal::CursorExpired { oldest, .. } | Refusal::CursorAhead { oldest, .. } => meaning(
+        Refusal::CursorExpired { oldest, .. } => meaning(
             Code::OutOfRange,
             ErrorReason::CursorExpired,
+            [("oldest_cursor", oldest.0.to_string())],
+        ),
+        Refusal::CursorForeign { oldest, .. } => meaning(
+            Code::OutOfRange,
+            ErrorReason::CursorForeign,
             [("oldest_cursor", oldest.0.to_string())],
         ),
         Refusal::OutcomeUnknown { .. } => meaning(Code::Unknown, ErrorReason::OutcomeUnknown, []),

@@ -29,8 +29,12 @@ pub struct CallQuery {
 impl Store {
     /// Writes a call as it is now, new or changed, with its event.
     pub async fn record_call(&self, call: Call) -> Result<Sequence, StoreError> {
-        self.write("record a call", move |writing| writing.save_call(&call))
-            .await
+        let id = call.id.clone();
+        let recorded = self
+            .write("record a call", move |writing| writing.save_call(&call))
+            .await?;
+        self.unstored.calls().remove(&id);
+        Ok(recorded)
     }
 
     /// Makes the intent to dial durable before the first byte goes out. A call without `request_id` is always new.
@@ -58,12 +62,31 @@ impl Store {
 
     /// One call.
     pub async fn call(&self, id: &str) -> Result<Option<Call>, StoreError> {
+        if let Some(call) = self.unstored.calls().get(id) {
+            return Ok(Some(call.clone()));
+        }
         let id = id.to_owned();
         self.read("read a call", move |reading| find(reading, &id)).await
     }
 
     /// Lists calls, newest first.
     pub async fn calls(&self, query: CallQuery) -> Result<Page<Call>, StoreError> {
+        let unstored: Vec<Call> = match query.page_token {
+            Some(_) => Vec::new(),
+            None => self.unstored.calls().values().cloned().collect(),
+        };
+        let of_modem = query.modem.clone();
+        let mut page = self.stored_calls(query).await?;
+        for call in unstored {
+            if of_modem.as_ref().is_none_or(|modem| *modem == call.modem) {
+                page.items.retain(|stored| stored.id != call.id);
+                page.items.insert(0, call);
+            }
+        }
+        Ok(page)
+    }
+
+    async fn stored_calls(&self, query: CallQuery) -> Result<Page<Call>, StoreError> {
         self.read("list calls", move |reading| {
             let filters = CallQuery {
                 page_size: 0,

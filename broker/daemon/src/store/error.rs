@@ -38,6 +38,26 @@ pub enum StoreError {
         #[source]
         source: Arc<std::io::Error>,
     },
+    /// Another broker has the state directory.
+    #[error(
+        "the state directory {} is in use by another broker{}: stop that one, or give this one a broker.state_directory of its own",
+        directory.display(), pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+    )]
+    DirectoryTaken {
+        /// The directory.
+        directory: PathBuf,
+        /// The other broker's process, when it is known.
+        pid: Option<u32>,
+    },
+    /// The file was deleted or replaced while it was open.
+    #[error(
+        "the database {} was deleted or replaced while the broker runs: put it back if you can, and restart the broker",
+        path.display()
+    )]
+    Gone {
+        /// The database.
+        path: PathBuf,
+    },
     /// The file was written by a newer broker.
     #[error("failed to open {}: its version is {version}, this broker knows up to {known}; use the newer broker", path.display())]
     Newer {
@@ -108,6 +128,14 @@ pub enum StoreError {
         /// The oldest cursor that can be read from.
         oldest: Sequence,
     },
+    /// The cursor is of the journal that this one is a copy of.
+    #[error("cursor {} is of another journal", cursor.0)]
+    CursorForeign {
+        /// The cursor.
+        cursor: Sequence,
+        /// The oldest cursor that can be read from.
+        oldest: Sequence,
+    },
     /// The cursor points beyond the newest event, so it belongs to another journal.
     #[error("cursor {} is beyond the newest event", cursor.0)]
     CursorAhead {
@@ -131,6 +159,43 @@ impl StoreError {
             _ => {}
         }
         self
+    }
+
+    /// What is wrong with the store, and what to do about it.
+    pub(super) fn cure(&self) -> String {
+        match self {
+            Self::Full { .. } => {
+                "the disk is full: free some space, or keep less ([store] in the configuration)".to_owned()
+            }
+            Self::Database { source, .. } => match source.sqlite_error_code() {
+                Some(ErrorCode::ReadOnly) => {
+                    "the database is read-only: remount its file system for writing, or give the broker's user the right to it"
+                        .to_owned()
+                }
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    "the database is damaged: check the disk and restart the broker, which sets the file aside".to_owned()
+                }
+                _ => format!("{source}: check the disk and the rights of the state directory"),
+            },
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether it is not the write that failed but what it is written to.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::Gone { .. } => true,
+            Self::Database { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    ErrorCode::ReadOnly
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::DatabaseCorrupt
+                        | ErrorCode::CannotOpen
+                )
+            ),
+            _ => false,
+        }
     }
 
     /// Whether the file's content, and not its surroundings, is what failed.
@@ -194,9 +259,13 @@ impl From<StoreError> for Refusal {
                 problem: "is not one that this broker returned".to_owned(),
             },
             StoreError::CursorExpired { cursor, oldest } => Refusal::CursorExpired { cursor, oldest },
-            StoreError::CursorAhead { cursor, latest, oldest } => Refusal::CursorAhead { cursor, latest, oldest },
+            StoreError::CursorAhead { cursor, oldest, .. } | StoreError::CursorForeign { cursor, oldest } => {
+                Refusal::CursorForeign { cursor, oldest }
+            }
             StoreError::Database { .. }
             | StoreError::Io { .. }
+            | StoreError::DirectoryTaken { .. }
+            | StoreError::Gone { .. }
             | StoreError::Newer { .. }
             | StoreError::Value { .. }
             | StoreError::GivenUp { .. } => Refusal::StoreFailed(Arc::new(error)),

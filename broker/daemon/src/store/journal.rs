@@ -23,7 +23,7 @@ pub struct Filter {
 
 impl Filter {
     /// Whether an event is wanted.
-    pub(super) fn lets_pass(&self, event: &Event) -> bool {
+    pub fn lets_pass(&self, event: &Event) -> bool {
         let kind = event.change.kind();
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
             && (self.modems.is_empty() || self.modems.contains(&event.modem))
@@ -157,6 +157,14 @@ pub(super) fn latest(connection: &Connection) -> Result<Sequence, StoreError> {
     Ok(read_sequence(stored.unwrap_or(0)))
 }
 
+/// The sequences that a restored copy leaves out: after the first, before the second.
+fn gap(connection: &Connection) -> Result<(Sequence, Sequence), StoreError> {
+    let gap = connection
+        .prepare_cached("SELECT gap_after, gap_until FROM journal")?
+        .query_row([], |row| Ok((read_sequence(row.get(0)?), read_sequence(row.get(1)?))))?;
+    Ok(gap)
+}
+
 pub(super) fn oldest(connection: &Connection) -> Result<Sequence, StoreError> {
     let stored = connection
         .prepare_cached("SELECT pruned_to FROM journal")?
@@ -167,6 +175,10 @@ pub(super) fn oldest(connection: &Connection) -> Result<Sequence, StoreError> {
 /// Refuses a cursor from which reading would silently leave events out.
 pub(super) fn check_cursor(connection: &Connection, cursor: Sequence) -> Result<Sequence, StoreError> {
     let (oldest, latest) = (oldest(connection)?, latest(connection)?);
+    let (gap_after, gap_until) = gap(connection)?;
+    if cursor > gap_after && cursor < gap_until {
+        return Err(StoreError::CursorForeign { cursor, oldest });
+    }
     if cursor < oldest {
         return Err(StoreError::CursorExpired { cursor, oldest });
     }
@@ -201,7 +213,14 @@ pub(super) fn events_after(
     let connection = reading.connection;
     let latest = check_cursor(connection, cursor)?;
     let from = stored_sequence(cursor);
-    let to = from.saturating_add(SCAN_LIMIT).min(stored_sequence(latest));
+    let (gap_after, gap_until) = gap(connection)?;
+    // What a restored copy leaves out is passed over in one step.
+    let (from, end) = match cursor {
+        _ if cursor == gap_after => (stored_sequence(gap_until).max(from), latest),
+        _ if cursor < gap_after => (from, gap_after),
+        _ => (from, latest),
+    };
+    let to = from.saturating_add(SCAN_LIMIT).min(stored_sequence(end));
     let kinds = filter
         .kinds
         .as_ref()

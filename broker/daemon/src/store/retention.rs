@@ -18,6 +18,10 @@ const VACUUM_PAGES: u32 = 1000;
 const CONSUMER_AGE: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// Messages that wait for something (their other parts, a report) are kept for this long whatever their number.
 const UNSETTLED_AGE: SignedDuration = SignedDuration::from_hours(72);
+/// How far retention's idea of the time moves on from one run to the next.
+const CLOCK_STEP: SignedDuration = SignedDuration::from_hours(24);
+/// Octets that the database takes at most before the oldest events go, and then the oldest messages.
+const OCTET_LIMIT: u64 = 1024 * 1024 * 1024;
 /// Time between two runs.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
@@ -56,6 +60,7 @@ impl Store {
         if events > 0 {
             self.writer.tail().clear();
         }
+        let events = events + self.prune_octets(OCTET_LIMIT).await?;
         let messages = self.prune_in_steps(retention, now, prune_messages).await?;
         if messages > 0 {
             self.writer.tail().clear();
@@ -70,12 +75,78 @@ impl Store {
     /// Prunes every hour, beginning at once; never ends.
     pub async fn keep_pruned(&self, retention: Retention) {
         loop {
-            match self.prune(&retention, Timestamp::now()).await {
+            let pruned = match self.plausible_now(Timestamp::now()).await {
+                Ok(now) => self.prune(&retention, now).await,
+                Err(error) => Err(error),
+            };
+            match pruned {
                 Ok(pruned) if pruned == Pruned::default() => {}
                 Ok(pruned) => tracing::info!(pruned.events, pruned.messages, pruned.calls, "the store was pruned"),
                 Err(error) => tracing::error!(%error, "the store could not be pruned; it is tried again in an hour"),
             }
             tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// The time that retention goes by: it moves on by at most a day from one run to the next, whatever the clock does, so
+    /// that one that jumps ahead by years deletes next to nothing before somebody sets it right.
+    pub(super) async fn plausible_now(&self, clock: Timestamp) -> Result<Timestamp, StoreError> {
+        let known = self
+            .read("read when retention ran", |reading| {
+                let known: Option<i64> = reading.connection.query_row(
+                    "SELECT coalesce(prune_time, (SELECT time FROM event ORDER BY sequence DESC LIMIT 1)) FROM journal",
+                    [],
+                    |row| row.get(0),
+                )?;
+                Ok(known.and_then(|time| Timestamp::from_microsecond(time).ok()))
+            })
+            .await?;
+        let Some(known) = known else { return Ok(clock) };
+        let now = clock.min(known.saturating_add(CLOCK_STEP).unwrap_or(clock));
+        // Once a day is enough to remember it, and costs the disk nothing in between.
+        if now.duration_since(known) >= CLOCK_STEP || clock < known {
+            let time = stored_time(now);
+            self.write("note when retention ran", move |writing| {
+                writing
+                    .connection
+                    .execute("UPDATE journal SET prune_time = ?1", [time])?;
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(now)
+    }
+
+    /// Deletes the oldest events, and then the oldest messages that nothing waits for, until the database takes no more than
+    /// so many octets. Returns how many events went.
+    pub(super) async fn prune_octets(&self, limit: u64) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            let (events, messages) = self
+                .write("prune the store", move |writing| {
+                    if octets_used(writing.connection)? <= limit {
+                        return Ok((0, 0));
+                    }
+                    let events = prune_oldest_events(writing.connection)?;
+                    let messages = if events == 0 {
+                        prune_oldest_messages(writing)?
+                    } else {
+                        0
+                    };
+                    give_back_pages(writing.connection)?;
+                    Ok((events, messages))
+                })
+                .await?;
+            if events + messages == 0 {
+                return Ok(total);
+            }
+            self.writer.tail().clear();
+            total += events;
+            tracing::warn!(
+                events,
+                messages,
+                "the store takes more room than it may; its oldest entries were deleted"
+            );
         }
     }
 
@@ -132,14 +203,57 @@ fn prune_events(writing: &Writing<'_>, retention: &Retention, now: Timestamp) ->
             i64::MAX
         ])?;
     if deleted > 0 {
-        connection.execute(
-            "UPDATE journal SET pruned_to = coalesce(
-                 (SELECT min(sequence) - 1 FROM event),
-                 (SELECT seq FROM sqlite_sequence WHERE name = 'event'))",
-            [],
-        )?;
+        note_pruned(connection)?;
     }
     Ok(deleted as u64)
+}
+
+/// The oldest cursor that can be read from is the one before the oldest event.
+fn note_pruned(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute(
+        "UPDATE journal SET pruned_to = coalesce(
+             (SELECT min(sequence) - 1 FROM event),
+             (SELECT seq FROM sqlite_sequence WHERE name = 'event'))",
+        [],
+    )?;
+    Ok(())
+}
+
+/// What the database takes, without its free pages.
+fn octets_used(connection: &Connection) -> Result<u64, StoreError> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let pages = number("page_count")? - number("freelist_count")?;
+    Ok(u64::try_from(pages * number("page_size")?).unwrap_or(0))
+}
+
+/// The newest stay: whoever is a moment behind must not lose anything.
+fn prune_oldest_events(connection: &Connection) -> Result<u64, StoreError> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM event WHERE sequence IN (
+                 SELECT sequence FROM event
+                 WHERE sequence <= (SELECT sequence FROM event ORDER BY sequence DESC LIMIT 1 OFFSET ?1)
+                 ORDER BY sequence LIMIT ?1)",
+        )?
+        .execute([STEP_LIMIT])?;
+    if deleted > 0 {
+        note_pruned(connection)?;
+    }
+    Ok(deleted as u64)
+}
+
+fn prune_oldest_messages(writing: &Writing<'_>) -> Result<u64, StoreError> {
+    let ids: Vec<String> = writing
+        .connection
+        .prepare_cached(
+            "SELECT id FROM message WHERE state NOT IN ('queued', 'sending', 'incomplete') ORDER BY number LIMIT ?1",
+        )?
+        .query_map([STEP_LIMIT], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in &ids {
+        writing.remove_message(id, DeletionCause::Retention)?;
+    }
+    Ok(ids.len() as u64)
 }
 
 /// Messages that are still to be sent stay, whatever their age; those that wait for something stay while it may come.
@@ -178,7 +292,7 @@ fn prune_messages(writing: &Writing<'_>, retention: &Retention, now: Timestamp) 
          AND (message_id IS NULL OR message_id NOT IN (SELECT id FROM message WHERE state IN ('queued', 'sending')))",
         [cutoff_time],
     )?;
-    charge::prune(connection, now)?;
+    charge::prune(connection, writing.now)?;
     connection.execute(
         "DELETE FROM consumer WHERE update_time < ?1",
         [cutoff(now, CONSUMER_AGE)],

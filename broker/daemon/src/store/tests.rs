@@ -2,6 +2,7 @@
 
 mod bounds;
 mod following;
+mod integrity;
 mod messages;
 mod opening;
 mod queue;
@@ -28,7 +29,9 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let store = Store::open(&directory.path().join("broker.db")).await.unwrap();
+        let store = Store::open_beginning_at(&directory.path().join("broker.db"), Sequence(0))
+            .await
+            .unwrap();
         Self { store, directory }
     }
 

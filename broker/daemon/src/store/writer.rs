@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::card::Cards;
 use super::error::StoreError;
+use super::health::{Monitor, OpenFile};
 use super::tail::{Appended, Tail};
 use super::unreadable::{Reading, Unreadable};
 use crate::resource::Sequence;
@@ -58,6 +59,8 @@ impl Writing<'_> {
 pub(super) struct Writer {
     waiting: Mutex<Waiting>,
     connection: Mutex<Connection>,
+    file: OpenFile,
+    monitor: Monitor,
     room: Arc<Semaphore>,
     tail: Tail,
     doorbell: watch::Sender<Sequence>,
@@ -72,10 +75,12 @@ struct Waiting {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, latest: Sequence) -> Self {
+    pub(super) fn new(connection: Connection, file: OpenFile, latest: Sequence) -> Self {
         Self {
             waiting: Mutex::default(),
             connection: Mutex::new(connection),
+            file,
+            monitor: Monitor::default(),
             room: Arc::new(Semaphore::new(QUEUE_LIMIT)),
             tail: Tail::new(latest),
             doorbell: watch::Sender::new(latest),
@@ -86,6 +91,16 @@ impl Writer {
     /// Rings after every commit that appended events, with the newest one.
     pub(super) fn doorbell(&self) -> watch::Receiver<Sequence> {
         self.doorbell.subscribe()
+    }
+
+    /// The file that is written.
+    pub(super) fn file(&self) -> &OpenFile {
+        &self.file
+    }
+
+    /// How it goes.
+    pub(super) fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// The newest committed events.
@@ -153,7 +168,17 @@ impl Writer {
     }
 
     fn commit(&self, mut group: Vec<Box<dyn Job>>) {
-        let outcome = perform(&mut unpoisoned(&self.connection), &self.cards, &mut group);
+        // Before and after: what is written into a file without a name must not be taken for stored.
+        let outcome = self.file.check().and_then(|()| {
+            let appended = perform(
+                &mut unpoisoned(&self.connection),
+                &self.cards,
+                &self.monitor,
+                &mut group,
+            )?;
+            self.file.check().map(|()| appended)
+        });
+        self.monitor.note(outcome.as_ref().map(drop));
         let outcome = outcome.map(|appended| {
             if let Some(latest) = appended.last().map(|last| last.event.sequence) {
                 self.tail.extend(appended);
@@ -171,6 +196,7 @@ impl Writer {
 fn perform(
     connection: &mut Connection,
     cards: &Cards,
+    monitor: &Monitor,
     group: &mut [Box<dyn Job>],
 ) -> Result<Vec<Appended>, StoreError> {
     let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -190,6 +216,10 @@ fn perform(
                 }
                 savepoint.rollback()?;
                 savepoint.commit()?;
+                let cause = job.cause();
+                if cause.is_of_the_disk() {
+                    monitor.note(Err(&cause));
+                }
             }
         }
     }

@@ -14,7 +14,9 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let store = Store::open(&directory.path().join("broker.db")).await.unwrap();
+        let path = directory.path().join("broker.db");
+        // Counted from one, so that a test can name its events.
+        let store = Store::open_beginning_at(&path, Sequence(0)).await.unwrap();
         let (stop, shutdown) = watch::channel(false);
         Self {
             events: Events::new(store, Arc::default(), shutdown),

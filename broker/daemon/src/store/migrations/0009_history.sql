@@ -2,6 +2,10 @@
 ALTER TABLE journal ADD COLUMN id TEXT NOT NULL DEFAULT '';
 -- The file that the journal lives in. Another one is a copy that was restored, and gets an identity of its own.
 ALTER TABLE journal ADD COLUMN inode INTEGER;
+-- The sequence before the first event.
+ALTER TABLE journal ADD COLUMN beginning INTEGER NOT NULL DEFAULT 0;
+-- Up to when retention has looked back: a clock that jumps ahead must not delete everything at once.
+ALTER TABLE journal ADD COLUMN prune_time INTEGER;
 -- What the journal of a restored copy leaves out: a cursor in between is of the journal that it was copied from.
 ALTER TABLE journal ADD COLUMN gap_after INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE journal ADD COLUMN gap_until INTEGER NOT NULL DEFAULT 0;

@@ -151,3 +151,32 @@ async fn retention_gives_pages_back() {
         pages(&fixture)
     );
 }
+
+#[tokio::test]
+async fn what_a_database_was_before_a_migration_is_kept() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("broker.db");
+    let connection = Connection::open(&path).unwrap();
+    connection
+        .execute_batch(include_str!("released/version_1.sql"))
+        .unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    drop(Store::open(&path).await.unwrap());
+    let copies = || {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.contains("before-version")).collect::<Vec<_>>()
+    };
+    let [copy] = &copies()[..] else {
+        panic!("{:?}", copies())
+    };
+    let kept = Connection::open(directory.path().join(copy)).unwrap();
+    let version: u32 = kept.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let messages: u32 = kept
+        .query_row("SELECT count(*) FROM message", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((version, messages), (1, 1));
+    drop(Store::open(&path).await.unwrap());
+    assert_eq!(copies().len(), 1, "one copy, and none without a migration");
+}
