@@ -50,7 +50,11 @@ async fn a_real_message_is_an_event_and_a_resource_and_leaves_the_modem() -> any
         let got = rig.broker().sms().get_message(request).await?.into_inner().message;
         let mut got = got.unwrap_or_default();
         let pdus = std::mem::take(&mut got.pdus);
-        assert_eq!(pdus, [vector.pdu.clone()], "only who asks for it alone gets the PDUs");
+        assert_eq!(
+            pdus,
+            std::slice::from_ref(&vector.pdu),
+            "only who asks for it alone gets the PDUs"
+        );
         assert_eq!(got, message);
         assert_eq!(listed(&rig).await?.first(), Some(&message), "the newest comes first");
     }
