@@ -117,7 +117,7 @@ impl<'a> Story<'a> {
         let mut found = None;
         for event in batch.events {
             let Some(change) = event.change else { continue };
-            self.narrate(event.sequence, &change);
+            self.narrate(&change);
             if found.is_none() {
                 found = wanted(&change);
             }
@@ -125,7 +125,7 @@ impl<'a> Story<'a> {
         Ok(found)
     }
 
-    fn narrate(&mut self, sequence: u64, change: &Change) {
+    fn narrate(&mut self, change: &Change) {
         let line = match change {
             Change::ModemChanged(modem) => {
                 format!(
@@ -171,7 +171,7 @@ impl<'a> Story<'a> {
         };
         let line = line.trim_end().to_owned();
         if line != self.narrated {
-            self.teller.say("broker", &format!("event {sequence}: {line}"));
+            self.teller.say("broker", &format!("event: {line}"));
             self.narrated = line;
         }
     }

@@ -58,7 +58,7 @@ const AF_INET6: u8 = 10;
 pub struct Layout {
     /// Addresses with the lengths of their prefixes.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// Those of IPv6 are what the kernel made of router advertisements: it keeps them, nobody gives or takes them.
+    /// IPv6 addresses come from router advertisements; the kernel owns them and the broker leaves them alone.
     pub is_advertised: bool,
     /// Largest packet.
     pub mtu: Option<u32>,

@@ -397,14 +397,14 @@ async fn rows(rig: &Rig, outcomes: Outcomes, duration: Duration) -> anyhow::Resu
         .at_most(0.0, None),
         Row::new(
             "underruns",
-            "times that uplink audio ran dry though neither machine nor speaker had stood still, four calls",
+            "times that uplink audio ran dry while machine and speaker kept time, four calls",
             "",
             vec![unexplained as f64],
         )
         .at_most(0.0, None),
         Row::new(
             "judged",
-            "seconds in which neither had stood still, of all",
+            "seconds in which machine and speaker kept time, of all",
             "%",
             vec![judged.0 as f64 * 100.0 / judged.1.max(1) as f64],
         ),
