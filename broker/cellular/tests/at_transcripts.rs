@@ -170,6 +170,7 @@ fn hex_dump(text: &str) -> Option<String> {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the dialogues are files beside the test")]
 fn every_line_of_a_real_dialogue_comes_out_once_where_it_belongs() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/at_transcripts");
     let mut files: Vec<_> = std::fs::read_dir(&folder)

@@ -57,7 +57,8 @@ use cellular::pcm::SampleRate;
 use cellular::pcm::dtmf::Press;
 use tokio::sync::{mpsc, watch};
 
-use crate::metrics::{CallTotals, Counted, Histogram};
+use crate::figures::{CallTotals, Counted, Histogram};
+use crate::refusal::Refusal;
 use crate::resource::{AudioProblems, AudioStatistics};
 
 pub use owner::{Listener, Owner};
@@ -308,6 +309,17 @@ pub enum AttachError {
         "the audio of this call has 8000 samples a second; 16000 need wideband = true in [voice], and a firmware that can"
     )]
     NotWide,
+}
+
+impl From<AttachError> for Refusal {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::AlreadyOwned => Refusal::AudioTaken,
+            AttachError::NotWide => Refusal::AudioNotAvailable {
+                cause: error.to_string(),
+            },
+        }
+    }
 }
 
 #[cfg(test)]

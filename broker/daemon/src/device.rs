@@ -11,6 +11,6 @@ mod power;
 mod scan;
 
 pub use bus::{Bus, Claim, Sighting, Watcher};
-pub use choice::{Unusable, choose};
+pub use choice::{Unusable, Wanted, choose};
 pub use power::{CycleError, Power, Switch};
 pub use scan::{Device, Form, scan};

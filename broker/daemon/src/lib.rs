@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod config;
 pub mod device;
+pub mod figures;
 pub mod metrics;
 pub mod modem;
 pub mod net;
@@ -10,12 +11,14 @@ pub mod port;
 pub mod refusal;
 pub mod resource;
 pub mod scope;
+pub mod secret;
 pub mod server;
 pub mod store;
 pub mod supervisor;
 pub mod systemd;
 pub mod tail;
 pub mod wan;
+pub mod watchdog;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,7 +81,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         .map_err(|source| RunError::Store { path, source })?;
     let (stop, stopping) = watch::channel(false);
 
-    let watchdog = systemd::Watchdog::from_environment();
+    let watchdog = systemd::watchdog();
     let (bus, watcher) = device::Bus::open(&config.discovery.sysfs, &config.discovery.dev);
     let bus_watcher = supervisor::spawn("usb", "", watcher.run());
     let mut voice = config.voice.clone();

@@ -4,20 +4,17 @@
 //! queues, and its [`CallTotals`]. Nothing is counted for it beside what a call counts anyway, and while no listener is
 //! configured there are no totals either.
 
-mod call_totals;
 mod exposition;
-mod histogram;
 mod listener;
 mod page;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::figures::CallTotals;
 use crate::modem::Modems;
 use crate::store::Store;
 
-pub use call_totals::{AudioFigures, AudioSource, CallTotals, Counted};
-pub use histogram::{Distribution, Histogram};
 pub use listener::{MetricsListenError, MetricsListener};
 
 /// What a page is made of.

@@ -21,6 +21,7 @@ mod recovery;
 mod reliance;
 mod services;
 mod serving;
+pub mod settings;
 mod sim;
 mod terminal;
 mod ussd;
@@ -33,14 +34,14 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::config::{ModemConfig, VoiceConfig};
 use crate::device::{Bus, Device, Sighting};
-use crate::metrics::CallTotals;
+use crate::figures::CallTotals;
+use crate::modem::settings::{ModemConfig, VoiceConfig};
 use crate::port::at::AtError;
 use crate::port::trace::Trace;
 use crate::resource::{Bearer, Health, ModemStatus, NetworkStatus, Port, PortRole, Sim};
 use crate::store::Store;
-use crate::systemd::Progress;
+use crate::watchdog::Progress;
 use composition::Switches;
 use presence::port;
 use recorder::Recorder;
@@ -56,7 +57,7 @@ pub use network::SignalHistory;
 pub use operators::technology_of;
 pub use reliance::is_relied_on;
 pub use services::{by_hand, refused as qmi_refused};
-pub use sim::{SimCode, SimOperation};
+pub use sim::SimOperation;
 
 /// Requests that may wait for the actor before the next one is refused.
 const REQUEST_DEPTH: usize = 64;

@@ -1,5 +1,6 @@
 //! The ports of a modem: one owner per file descriptor, opened exclusively, with a lock that names its holder.
 
+mod address;
 pub mod at;
 pub mod control;
 mod exclusive;
@@ -18,9 +19,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use crate::config::PortAddress;
 use crate::supervisor::Hung;
 
+pub use address::PortAddress;
 pub use lock::{Held, LockError, PortLock};
 pub use patience::{close, hanging_calls};
 pub use serial::{open_audio, open_serial};

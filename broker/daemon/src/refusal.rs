@@ -3,8 +3,7 @@
 
 use cellular::at::ResultCode;
 
-use crate::modem::SimCode;
-use crate::resource::{CallState, MessageState, Persistence, Sequence, SimState, Stage, UssdState};
+use crate::resource::{CallState, MessageState, Persistence, Sequence, SimCode, SimState, Stage, UssdState};
 
 /// Why a request cannot be done. Messages are for people and say what to do.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -163,40 +162,6 @@ impl Refusal {
             kind,
             number: code.number.map_or("-".to_owned(), |number| number.to_string()),
             name: code.name.map_or_else(|| code.text.clone(), str::to_owned),
-        }
-    }
-}
-
-impl From<crate::audio::AttachError> for Refusal {
-    fn from(error: crate::audio::AttachError) -> Self {
-        use crate::audio::AttachError;
-        match error {
-            AttachError::AlreadyOwned => Refusal::AudioTaken,
-            AttachError::NotWide => Refusal::AudioNotAvailable {
-                cause: error.to_string(),
-            },
-        }
-    }
-}
-
-impl From<crate::port::at::AtError> for Refusal {
-    fn from(error: crate::port::at::AtError) -> Self {
-        use crate::port::at::AtError;
-        use cellular::at::Failure;
-        match error {
-            AtError::Closed => Refusal::ModemDisconnected {
-                detail: "its AT port is closed".to_owned(),
-            },
-            AtError::Failed {
-                failure: Failure::PortClosed { .. },
-                ..
-            } => Refusal::ModemDisconnected {
-                detail: "its AT port closed before it answered".to_owned(),
-            },
-            AtError::Withdrawn => Refusal::ModemTimeout {
-                command: "the commands before this one".to_owned(),
-            },
-            AtError::Failed { command, .. } => Refusal::ModemTimeout { command },
         }
     }
 }

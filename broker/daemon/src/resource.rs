@@ -19,7 +19,7 @@ pub use self::message::{
     Priority, WaitingKind,
 };
 pub use self::modem::{
-    Carrier, CarrierSource, Degradation, Health, ModemStatus, Port, PortRole, PortState, Sim, SimState, Stage,
+    Carrier, CarrierSource, Degradation, Health, ModemStatus, Port, PortRole, PortState, Sim, SimCode, SimState, Stage,
 };
 pub use call::{
     AudioProblem, AudioProblems, AudioStatistics, Call, CallAudio, CallDirection, CallEndCause, CallState, Dtmf,

@@ -19,6 +19,7 @@ mod modem;
 mod network;
 mod peer;
 mod radio;
+pub mod settings;
 mod sim;
 mod sms;
 pub mod status;

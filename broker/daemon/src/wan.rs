@@ -32,6 +32,7 @@ pub mod name_server;
 pub mod policy;
 pub mod probe;
 mod route;
+pub mod settings;
 pub mod survey;
 pub mod usage;
 

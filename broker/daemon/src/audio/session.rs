@@ -15,7 +15,7 @@ use super::bell::{Bell, Ear, bell};
 use super::owner::{Listener, Owner, OwnerEnd};
 use super::pump::Ends;
 use super::{AttachError, AudioConfig, Cleared, Counters, Downlink, Heard, buffering, load, micros};
-use crate::metrics::{AudioFigures, AudioSource};
+use crate::figures::{AudioFigures, AudioSource};
 use crate::resource::{AudioProblem, AudioProblems, AudioStatistics};
 
 /// Milliseconds of a frame.

@@ -12,10 +12,8 @@ use cellular::pcm::SampleRate;
 use jiff::SignedDuration;
 
 use super::written::{Section, Source};
-use super::{
-    CarriersConfig, Config, ConfigError, DiagnosticsConfig, DiscoveryConfig, MetricsConfig, OnAbandoned, RecordedCalls,
-    RecordingConfig, VoiceConfig,
-};
+use super::{CarriersConfig, Config, ConfigError, DiagnosticsConfig, DiscoveryConfig, MetricsConfig};
+use crate::modem::settings::{OnAbandoned, RecordedCalls, RecordingConfig, VoiceConfig};
 use crate::store::{Limits, Retention};
 
 const DEFAULT_PROVIDER_INFO: &str = "/usr/share/mobile-broadband-provider-info/serviceproviders.xml";

@@ -1,6 +1,8 @@
 use super::*;
+use crate::port::PortAddress;
 use crate::resource::AccessTechnology;
-use crate::scope::Scope;
+use crate::scope::{Scope, Scopes};
+use crate::server::settings::{ListenAddress, MemberConfig};
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/modem-broker.toml"));
 const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::bus::Sighting;
 use super::scan::{Device, Form};
-use crate::config::ModemConfig;
 use crate::resource::PortRole;
 
 /// How long the ports of a device may take to appear one after the other.
@@ -22,23 +21,31 @@ pub struct Unusable {
     pub nothing_there: bool,
 }
 
+/// Which device a modem is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The name of the modem.
+    pub modem: &'a str,
+    /// Only the one with this IMEI.
+    pub imei: Option<&'a str>,
+    /// Only the one at this USB path.
+    pub usb_path: Option<&'a str>,
+}
+
 /// Chooses the device for a modem among those that no other modem uses. One that is known to have another IMEI is left to
 /// others; one whose IMEI is not known yet has to be opened to learn it.
-pub fn choose(config: &ModemConfig, seen: &[Sighting], now: Instant) -> Result<Device, Unusable> {
+pub fn choose(wanted: Wanted<'_>, seen: &[Sighting], now: Instant) -> Result<Device, Unusable> {
     let mine = |sighting: &&Sighting| {
-        let at_place = config
-            .usb_path
+        let at_place = wanted.usb_path.is_none_or(|path| path == sighting.device.usb_path);
+        let is_free = sighting
+            .claimed_by
             .as_ref()
-            .is_none_or(|path| *path == sighting.device.usb_path);
-        let is_free = sighting.claimed_by.as_ref().is_none_or(|modem| **modem == *config.name);
+            .is_none_or(|modem| **modem == *wanted.modem);
         at_place && is_free
     };
     let (fitting, others): (Vec<&Sighting>, Vec<&Sighting>) = seen.iter().filter(mine).partition(|sighting| {
         let known = sighting.imei.as_deref();
-        config
-            .imei
-            .as_deref()
-            .is_none_or(|wanted| known.is_none_or(|imei| imei == wanted))
+        wanted.imei.is_none_or(|wanted| known.is_none_or(|imei| imei == wanted))
     });
     let mut first_problem = None;
     // One that is known to be the right one comes before one that has to be asked.
@@ -52,7 +59,7 @@ pub fn choose(config: &ModemConfig, seen: &[Sighting], now: Instant) -> Result<D
     }
     Err(Unusable {
         nothing_there: first_problem.is_none(),
-        detail: first_problem.unwrap_or_else(|| nothing(config, seen, &others)),
+        detail: first_problem.unwrap_or_else(|| nothing(wanted, seen, &others)),
     })
 }
 
@@ -98,18 +105,16 @@ fn problem_of(sighting: &Sighting, now: Instant) -> Option<String> {
     ))
 }
 
-fn nothing(config: &ModemConfig, seen: &[Sighting], others: &[&Sighting]) -> String {
-    let place = config
+fn nothing(wanted: Wanted<'_>, seen: &[Sighting], others: &[&Sighting]) -> String {
+    let place = wanted
         .usb_path
-        .as_ref()
         .map_or("on USB".to_owned(), |path| format!("at USB path {path}"));
     let vendor = sim7600::VENDOR;
-    let wanted = config
+    let with_imei = wanted
         .imei
-        .as_ref()
         .map(|imei| format!(" with the IMEI {imei}"))
         .unwrap_or_default();
-    if let (Some(imei), Some(other)) = (&config.imei, others.first()) {
+    if let (Some(imei), Some(other)) = (wanted.imei, others.first()) {
         let found = other.imei.as_deref().unwrap_or_default();
         let path = &other.device.usb_path;
         return format!("no SIM7600 with the IMEI {imei} {place}: the one at USB path {path} has the IMEI {found}");
@@ -117,14 +122,14 @@ fn nothing(config: &ModemConfig, seen: &[Sighting], others: &[&Sighting]) -> Str
     let used: Vec<String> = seen
         .iter()
         .filter_map(|sighting| {
-            let user = sighting.claimed_by.as_ref().filter(|user| ***user != *config.name)?;
+            let user = sighting.claimed_by.as_ref().filter(|user| ***user != *wanted.modem)?;
             Some(format!("{} is used by modem {user}", sighting.device.usb_path))
         })
         .collect();
     if !used.is_empty() {
-        return format!("no further SIM7600{wanted} {place}: {}", used.join(", "));
+        return format!("no further SIM7600{with_imei} {place}: {}", used.join(", "));
     }
-    format!("no SIM7600{wanted} {place} (vendor {vendor:04x}): is it plugged in and powered?")
+    format!("no SIM7600{with_imei} {place} (vendor {vendor:04x}): is it plugged in and powered?")
 }
 
 #[cfg(test)]
@@ -132,7 +137,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::Config;
     use crate::device::Power;
 
     fn sighting(usb_path: &str, product: u16) -> Sighting {
@@ -153,13 +157,14 @@ mod tests {
         }
     }
 
-    fn wanting(selection: &str) -> ModemConfig {
-        let text = format!("[[modem]]\nname = \"sim1\"\n{selection}");
-        Config::parse(&text, "test").unwrap().modems.remove(0)
-    }
+    const ANY: Wanted<'_> = Wanted {
+        modem: "sim1",
+        imei: None,
+        usb_path: None,
+    };
 
-    fn path_chosen(config: &ModemConfig, seen: &[Sighting]) -> Result<String, String> {
-        choose(config, seen, Instant::now())
+    fn path_chosen(wanted: Wanted<'_>, seen: &[Sighting]) -> Result<String, String> {
+        choose(wanted, seen, Instant::now())
             .map(|device| device.usb_path)
             .map_err(|unusable| unusable.detail)
     }
@@ -167,15 +172,21 @@ mod tests {
     #[test]
     fn a_modem_gets_the_device_that_its_configuration_names() {
         let mut seen = vec![sighting("1-1", 0x9001), sighting("1-2", 0x9001)];
-        let (any, second) = (wanting(""), wanting("usb_path = \"1-2\""));
-        assert_eq!(path_chosen(&any, &seen).as_deref(), Ok("1-1"));
-        assert_eq!(path_chosen(&second, &seen).as_deref(), Ok("1-2"));
-        let imei = wanting("imei = \"867584030000025\"");
-        assert_eq!(path_chosen(&imei, &seen).as_deref(), Ok("1-1"), "it has to be asked");
+        let second = Wanted {
+            usb_path: Some("1-2"),
+            ..ANY
+        };
+        assert_eq!(path_chosen(ANY, &seen).as_deref(), Ok("1-1"));
+        assert_eq!(path_chosen(second, &seen).as_deref(), Ok("1-2"));
+        let imei = Wanted {
+            imei: Some("867584030000025"),
+            ..ANY
+        };
+        assert_eq!(path_chosen(imei, &seen).as_deref(), Ok("1-1"), "it has to be asked");
         seen[0].imei = Some("867584030000017".into());
-        assert_eq!(path_chosen(&imei, &seen).as_deref(), Ok("1-2"));
+        assert_eq!(path_chosen(imei, &seen).as_deref(), Ok("1-2"));
         seen[1].imei = Some("867584030000033".into());
-        let told = path_chosen(&imei, &seen).unwrap_err();
+        let told = path_chosen(imei, &seen).unwrap_err();
         assert!(told.contains("1-1 has the IMEI 867584030000017"), "{told}");
     }
 
@@ -183,9 +194,9 @@ mod tests {
     fn a_device_that_another_modem_uses_is_left_to_it() {
         let mut seen = vec![sighting("1-1", 0x9001), sighting("1-2", 0x9001)];
         seen[0].claimed_by = Some("sim2".into());
-        assert_eq!(path_chosen(&wanting(""), &seen).as_deref(), Ok("1-2"));
+        assert_eq!(path_chosen(ANY, &seen).as_deref(), Ok("1-2"));
         seen[1].claimed_by = Some("sim3".into());
-        let told = path_chosen(&wanting(""), &seen).unwrap_err();
+        let told = path_chosen(ANY, &seen).unwrap_err();
         assert!(told.contains("1-1 is used by modem sim2"), "{told}");
     }
 
@@ -209,7 +220,7 @@ mod tests {
         for (product, change, expected) in cases {
             let mut seen = vec![sighting("1-1", product)];
             change(&mut seen[0]);
-            let told = path_chosen(&wanting(""), &seen).unwrap_err();
+            let told = path_chosen(ANY, &seen).unwrap_err();
             assert!(told.contains(expected), "{product:04x}: {told}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::histogram::Distribution;
+use crate::figures::Distribution;
 
 /// A page. Every family is written once and whole, as the format demands.
 #[derive(Default)]
@@ -121,8 +121,8 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::histogram::Histogram;
     use super::*;
+    use crate::figures::Histogram;
 
     #[test]
     fn a_page_is_what_the_format_says() {

@@ -3,9 +3,8 @@
 use super::Sources;
 use cellular::recovery::Step;
 
-use super::call_totals::{AudioFigures, Shown};
 use super::exposition::{Exposition, Kind};
-use super::histogram::Distribution;
+use crate::figures::{AudioFigures, Distribution, Shown};
 use crate::modem::{ModemHandle, RecoveryStatus, Snapshot};
 use crate::resource::{AudioProblem, AudioStatistics, Health, Stage};
 use crate::store::StoreState;

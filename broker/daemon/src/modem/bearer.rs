@@ -46,14 +46,16 @@ use tokio::task::JoinHandle;
 
 use super::serving::Serving;
 use super::{Reply, Setup};
-use crate::config::{Authentication, DataConfig, PortAddress};
+use crate::modem::settings::DataConfig;
 use crate::net;
 use crate::net::advertisement::AdvertisementError;
 use crate::net::dhcp::{Lease, LeaseError};
 use crate::net::interface::Interface;
+use crate::port::PortAddress;
 use crate::port::qmi::QmiHandle;
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, Change, Ims, Persistence, PortRole, PortState};
+use cellular::at::command::Authentication;
 use connecting::{ConnectError, Session};
 pub(in crate::modem) use control::Event;
 use control::{Control, Events};

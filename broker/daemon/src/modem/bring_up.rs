@@ -39,9 +39,10 @@ use tokio::time::Instant;
 
 use self::plan::{OnFailure, rule};
 use super::reliance::Reliance;
-use crate::config::{CarrierConfig, NetworkConfig, Secret};
+use crate::modem::settings::{CarrierConfig, NetworkConfig};
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::resource::{Carrier, PortRole, PortState, RegistrationState, Sim, Stage};
+use crate::secret::Secret;
 use crate::store::Store;
 
 /// What the sequence tells the actor on its way.

@@ -32,7 +32,7 @@ use self::hold::Holding;
 use super::serving::Serving;
 use super::{Attachment, CallUpdate, Reply};
 use crate::audio::{AttachOptions, Recording};
-use crate::config::{OnAbandoned, RecordedCalls};
+use crate::modem::settings::{OnAbandoned, RecordedCalls};
 use crate::port::at::{AtError, Lane, Ticket};
 use crate::port::trace::Direction;
 use crate::refusal::Refusal;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::serving::{End, Serving};
 use super::{ModemActor, Reply};
-use crate::config::CompositionPolicy;
+use crate::modem::settings::CompositionPolicy;
 use crate::port::at::{AtHandle, Lane};
 use crate::refusal::Refusal;
 use crate::resource::{Degradation, Health, ModemStatus, Stage};

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::presence::state_of;
 use super::{Absence, port};
-use crate::config::PortAddress;
+use crate::port::PortAddress;
 use crate::port::at::{AtEvent, AtHandle, AtPort};
 use crate::port::trace::Trace;
 use crate::port::{OpenErrorKind, OpenPort, open_serial};

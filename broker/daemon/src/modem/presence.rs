@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::link::Link;
 use super::serving::{End, Serving};
 use super::{Absence, ModemActor, Request, port_map};
-use crate::config::PortAddress;
 use crate::device::{Claim, Device, Unusable, choose};
 use crate::port::OpenErrorKind;
+use crate::port::PortAddress;
 use crate::refusal::Refusal;
 use crate::resource::{Change, Degradation, Health, NetworkStatus, Port, PortRole, PortState, Sim, Stage};
 use crate::supervisor;
@@ -209,7 +209,7 @@ impl ModemActor {
                 )
             }
             None => {
-                let device = choose(config, &seen, Instant::now())?;
+                let device = choose(config.device(), &seen, Instant::now())?;
                 let nodes = device.nodes.iter();
                 let addresses = nodes.map(|(role, path)| (*role, PortAddress::Path(path.clone())));
                 let mut addresses: BTreeMap<_, _> = addresses.collect();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::Snapshot;
-use crate::metrics::CallTotals;
+use crate::figures::CallTotals;
 use crate::resource::{Change, NetworkStatus};
 use crate::store::Store;
 

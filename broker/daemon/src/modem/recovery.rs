@@ -397,7 +397,7 @@ impl ModemActor {
             Some(device) => seen
                 .iter()
                 .any(|there| there.device.usb_path == device.usb_path && there.device.is_complete()),
-            None => crate::device::choose(&self.setup.config, &seen, Instant::now()).is_ok(),
+            None => crate::device::choose(self.setup.config.device(), &seen, Instant::now()).is_ok(),
         }
     }
 

@@ -32,7 +32,7 @@ use super::sim;
 use super::terminal::TerminalHold;
 use super::ussd::Ussd;
 use super::{Done, ModemActor, Reply, Request, Work, network};
-use crate::config::OnAbandoned;
+use crate::modem::settings::OnAbandoned;
 use crate::port::at::{AtEvent, Lane};
 use crate::refusal::Refusal;
 use crate::resource::{Change, Degradation, Health, PortRole, PortState, SimState, Stage};

@@ -7,29 +7,10 @@
 use cellular::at::reply::{self, SimStatus};
 use cellular::at::{Command, ResultCode, command};
 
-use crate::config::Secret;
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::refusal::Refusal;
-use crate::resource::{Sim, SimState};
-
-/// Which code of the SIM is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SimCode {
-    /// The PIN.
-    Pin,
-    /// The PUK, which unblocks a SIM whose PIN has no attempt left.
-    Puk,
-}
-
-impl SimCode {
-    /// What people call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            SimCode::Pin => "PIN",
-            SimCode::Puk => "PUK",
-        }
-    }
-}
+use crate::resource::{Sim, SimCode, SimState};
+use crate::secret::Secret;
 
 /// What a person wants of the SIM. Each costs an attempt when the code is wrong.
 #[derive(Clone, Debug)]

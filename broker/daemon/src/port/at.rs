@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::terminal::{self, Purpose, Terminal, TerminalEnd, TerminalJob};
 use super::trace::{Direction, Trace};
 use super::{OpenPort, PortLock, PortStream, sleep_until};
+use crate::refusal::Refusal;
 use crate::resource::PortRole;
 use crate::supervisor;
 
@@ -62,6 +63,26 @@ impl AtError {
         match self {
             AtError::Closed | AtError::Withdrawn => false,
             AtError::Failed { failure, .. } => failure.payload_sent(),
+        }
+    }
+}
+
+impl From<AtError> for Refusal {
+    fn from(error: AtError) -> Self {
+        match error {
+            AtError::Closed => Refusal::ModemDisconnected {
+                detail: "its AT port is closed".to_owned(),
+            },
+            AtError::Failed {
+                failure: Failure::PortClosed { .. },
+                ..
+            } => Refusal::ModemDisconnected {
+                detail: "its AT port closed before it answered".to_owned(),
+            },
+            AtError::Withdrawn => Refusal::ModemTimeout {
+                command: "the commands before this one".to_owned(),
+            },
+            AtError::Failed { command, .. } => Refusal::ModemTimeout { command },
         }
     }
 }

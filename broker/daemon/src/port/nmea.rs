@@ -7,7 +7,7 @@ use cellular::location::SentenceReader;
 use tokio::io::AsyncReadExt as _;
 
 use super::{OpenError, OpenPort, open_serial};
-use crate::config::PortAddress;
+use crate::port::PortAddress;
 
 /// A receiver that runs says something every second, also without a fix.
 const SILENCE: Duration = Duration::from_secs(30);

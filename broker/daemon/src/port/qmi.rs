@@ -17,7 +17,7 @@ use super::control::{self, ControlEvent, ControlHandle, ControlTask};
 use super::patience::bounded;
 use super::trace::Trace;
 use super::{OpenError, OpenErrorKind, OpenPort, PortStream, serial};
-use crate::config::PortAddress;
+use crate::port::PortAddress;
 use crate::resource::PortRole;
 
 /// What one read takes: `cdc-wdm` gives no message of more than 4 KiB.

@@ -11,7 +11,7 @@ use tokio_serial::SerialPortBuilderExt as _;
 use super::lock::{LockError, PortLock};
 use super::patience::bounded;
 use super::{Held, OpenError, OpenErrorKind, OpenPort};
-use crate::config::PortAddress;
+use crate::port::PortAddress;
 
 /// USB serial ports ignore the rate; a UART of the module begins with this one.
 const BAUD: u32 = 115_200;

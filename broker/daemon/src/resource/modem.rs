@@ -284,3 +284,22 @@ pub struct Sim {
     #[serde(default)]
     pub pin_lock_enabled: Option<bool>,
 }
+
+/// Which code of the SIM is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimCode {
+    /// The PIN.
+    Pin,
+    /// The PUK, which unblocks a SIM whose PIN has no attempt left.
+    Puk,
+}
+
+impl SimCode {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            SimCode::Pin => "PIN",
+            SimCode::Puk => "PUK",
+        }
+    }
+}

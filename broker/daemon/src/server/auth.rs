@@ -18,8 +18,8 @@ use tower::{Layer, Service};
 use super::methods;
 use super::peer::Peer;
 use super::status;
-use crate::config::{BrokerConfig, MemberConfig, TokenConfig};
 use crate::scope::Scopes;
+use crate::server::settings::{BrokerConfig, MemberConfig, TokenConfig};
 
 /// A health check tells nothing but that the broker runs, and load balancers cannot send tokens.
 const OPEN_SERVICE: &str = "/grpc.health.v1.Health/";

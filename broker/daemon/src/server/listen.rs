@@ -20,7 +20,7 @@ use super::auth::{Access, AuthenticateLayer};
 use super::budget;
 use super::connections::Room;
 use super::peer::Local;
-use crate::config::{BrokerConfig, ListenAddress, TlsConfig};
+use crate::server::settings::{BrokerConfig, ListenAddress, TlsConfig};
 
 /// How long whoever owns a socket may take to accept a connection.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

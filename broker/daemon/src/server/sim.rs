@@ -10,9 +10,9 @@ use api::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{Context, convert};
-use crate::config::Secret;
 use crate::modem::{self, SimOperation};
 use crate::refusal::Refusal;
+use crate::secret::Secret;
 
 #[tonic::async_trait]
 impl SimService for Context {

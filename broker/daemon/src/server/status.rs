@@ -9,9 +9,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::convert;
-use crate::modem::SimCode;
 use crate::refusal::Refusal;
-use crate::resource::Persistence;
+use crate::resource::{Persistence, SimCode};
 use crate::scope::Scope;
 
 /// When to try again what is unavailable: a modem comes up in tens of seconds.

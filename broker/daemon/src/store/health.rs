@@ -8,6 +8,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use tokio::sync::watch;
 
 use super::{Store, StoreError};
+use crate::supervisor;
 
 /// Time between two looks at the file system. Nothing is written for it while the store is well.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -168,7 +169,7 @@ impl Store {
     /// Looks at the file system once. A store that failed is tried, so that it is found when it is well again.
     pub async fn look_after(&self) {
         let writer = std::sync::Arc::clone(&self.writer);
-        let looked = tokio::task::spawn_blocking(move || writer.file().look()).await;
+        let looked = supervisor::on_disk(move || writer.file().look()).await;
         let Ok(mut seen) = looked else { return };
         if seen.state != StoreState::Failed && self.health().state == StoreState::Failed {
             let tried = self

@@ -18,15 +18,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::claim::{Claim, Other};
 use super::hook::{self, Told};
 use super::name_server::NameServers;
-use super::policy::{Action, Backup, Input, Link, Mode, Policy, Primary, Role, Round};
+use super::policy::{Action, Backup, Input, Link, Policy, Primary, Round};
 use super::probe::{self, Report};
 use super::survey::{Bell, Seen};
-use crate::config::WanConfig;
 use crate::modem::{self, ModemHandle, Snapshot};
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, BearerState, DataUsage, Persistence, Sequence, WanMode, WanRole, WanStatus};
 use crate::store::Store;
 use crate::supervisor::{Hung, SystemCalls};
+use crate::wan::settings::WanConfig;
 
 /// Requests that may wait.
 const REQUEST_DEPTH: usize = 16;
@@ -225,7 +225,7 @@ impl WanActor {
     /// Serves until the broker stops; then nothing of it is left on the machine.
     pub async fn run(mut self) {
         self.clean_up().await;
-        if self.config.mode != Mode::Off {
+        if self.config.mode != WanMode::Off {
             self.set_mode(self.config.mode).await;
         }
         loop {
@@ -235,12 +235,12 @@ impl WanActor {
             }
         }
         if self.led.is_some() {
-            self.lead(Role::Primary).await;
+            self.lead(WanRole::Primary).await;
         }
     }
 
     async fn wait(&mut self) -> Turn {
-        let is_on = self.policy.mode() != Mode::Off;
+        let is_on = self.policy.mode() != WanMode::Off;
         let deadline = self.policy.deadline();
         let due = async {
             match deadline {
@@ -312,16 +312,16 @@ impl WanActor {
     async fn request(&mut self, request: Request) {
         match request {
             Request::SetMode(mode, reply) => {
-                self.set_mode(mode.into()).await;
+                self.set_mode(mode).await;
                 self.publish().await;
                 let _ = reply.send(Ok(self.status.borrow().clone()));
             }
             Request::Force(role, reply) => {
-                if role.is_some() && self.policy.mode() == Mode::Off {
+                if role.is_some() && self.policy.mode() == WanMode::Off {
                     let _ = reply.send(Err(Refusal::NotEnabled { key: "wan.mode" }));
                     return;
                 }
-                self.feed(Input::Force(role.map(Role::from))).await;
+                self.feed(Input::Force(role)).await;
                 self.publish().await;
                 let _ = reply.send(Ok(self.status.borrow().clone()));
             }
@@ -339,8 +339,8 @@ impl WanActor {
         }
     }
 
-    async fn set_mode(&mut self, mode: Mode) {
-        if mode == Mode::Off {
+    async fn set_mode(&mut self, mode: WanMode) {
+        if mode == WanMode::Off {
             self.bell = None;
         } else if self.bell.is_none() {
             // Listening begins before the first look, so that nothing is missed in between.

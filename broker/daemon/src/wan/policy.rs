@@ -8,11 +8,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::resource::{WanMode, WanRole};
+
 mod timing;
 mod words;
 
 pub use timing::{Burst, Timing};
-pub use words::{Action, Backup, Cause, Finding, Input, Link, Mode, Persistent, Primary, Role, Round};
+pub use words::{Action, Backup, Cause, Finding, Input, Link, Persistent, Primary, Round};
 
 /// Probes through the modem in a row that fail before its session is set up anew.
 const BACKUP_FAILURES: u32 = 3;
@@ -29,13 +31,13 @@ enum Probing {
 #[derive(Clone, Debug)]
 pub struct Policy {
     timing: Timing,
-    mode: Mode,
-    forced: Option<Role>,
+    mode: WanMode,
+    forced: Option<WanRole>,
     capped: bool,
     link: Link,
     primary: Primary,
     backup: Backup,
-    role: Role,
+    role: WanRole,
     probing: Probing,
     round: u64,
     /// The round that was asked for last.
@@ -59,13 +61,13 @@ impl Policy {
     pub fn new(timing: Timing, now: Instant, seed: u32) -> Self {
         Self {
             timing,
-            mode: Mode::Off,
+            mode: WanMode::Off,
             forced: None,
             capped: false,
             link: Link::Absent,
             primary: Primary::Unwatched,
             backup: Backup::NotReady,
-            role: Role::Primary,
+            role: WanRole::Primary,
             probing: Probing::Idle,
             round: 0,
             announced: 0,
@@ -82,12 +84,12 @@ impl Policy {
     }
 
     /// How the modem's data is used.
-    pub fn mode(&self) -> Mode {
+    pub fn mode(&self) -> WanMode {
         self.mode
     }
 
     /// Which WAN is forced.
-    pub fn forced(&self) -> Option<Role> {
+    pub fn forced(&self) -> Option<WanRole> {
         self.forced
     }
 
@@ -97,7 +99,7 @@ impl Policy {
     }
 
     /// Which WAN carries the traffic.
-    pub fn role(&self) -> Role {
+    pub fn role(&self) -> WanRole {
         self.role
     }
 
@@ -121,13 +123,13 @@ impl Policy {
     pub fn wants_bearer(&self) -> bool {
         let begun = matches!(self.backup, Backup::Connecting | Backup::Up);
         let needed = match (self.mode, self.primary) {
-            (Mode::Standby | Mode::AlwaysOn, _) => true,
+            (WanMode::Standby | WanMode::AlwaysOn, _) => true,
             // What was begun is not given up for a suspicion in the other direction.
-            (Mode::Backup, Primary::Suspect) if begun && self.forced.is_none() => true,
+            (WanMode::Backup, Primary::Suspect) if begun && self.forced.is_none() => true,
             _ => self.wants_backup(),
         };
-        let forced = self.forced == Some(Role::Backup);
-        self.mode != Mode::Off && needed && (forced || !self.capped)
+        let forced = self.forced == Some(WanRole::Backup);
+        self.mode != WanMode::Off && needed && (forced || !self.capped)
     }
 
     /// Whether a round through the primary is under way.
@@ -160,7 +162,7 @@ impl Policy {
         let mut actions = Vec::new();
         match input {
             Input::Mode(mode) => self.set_mode(now, mode),
-            Input::Force(role) => self.forced = role.filter(|role| *role != Role::None),
+            Input::Force(role) => self.forced = role.filter(|role| *role != WanRole::None),
             Input::Capped(capped) => self.capped = capped,
             Input::Link(link) => self.set_link(now, link),
             Input::Triggered => self.triggered(now),
@@ -180,8 +182,8 @@ impl Policy {
         actions
     }
 
-    fn set_mode(&mut self, now: Instant, mode: Mode) {
-        let watched = |mode| matches!(mode, Mode::Backup | Mode::Standby);
+    fn set_mode(&mut self, now: Instant, mode: WanMode) {
+        let watched = |mode| matches!(mode, WanMode::Backup | WanMode::Standby);
         if mode != self.mode {
             self.connect_failures = 0;
             if let Backup::Down(at) = &mut self.backup {
@@ -211,7 +213,7 @@ impl Policy {
         match link {
             Link::Up => match self.primary {
                 // Where the modem was never used there is nothing to fear from flapping: look closely, at once.
-                Primary::Failed(_) if self.role != Role::Backup => self.suspect(),
+                Primary::Failed(_) if self.role != WanRole::Backup => self.suspect(),
                 Primary::Failed(Cause::Link(_)) => {
                     self.last_bad = now;
                     self.probing = Probing::Next(now);
@@ -303,8 +305,8 @@ impl Policy {
     fn recovering(&mut self, now: Instant) {
         self.in_a_row += 1;
         let held = now >= self.last_bad + self.hold() && self.in_a_row >= self.timing.recoveries;
-        if held || self.role != Role::Backup {
-            if self.role == Role::Backup {
+        if held || self.role != WanRole::Backup {
+            if self.role == WanRole::Backup {
                 self.returned = Some(now);
             }
             (self.primary, self.in_a_row) = (Primary::Good, 0);
@@ -383,7 +385,7 @@ impl Policy {
             actions.push(Action::Probe(round, kind));
         }
         if matches!(self.backup_probing, Probing::Next(at) if at <= now) {
-            if self.backup == Backup::Up && self.role == Role::Backup {
+            if self.backup == Backup::Up && self.role == WanRole::Backup {
                 self.backup_rounds += 1;
                 self.backup_probing = Probing::UnderWay(self.backup_rounds, Round::Single);
                 actions.push(Action::ProbeBackup(self.backup_rounds));
@@ -396,9 +398,9 @@ impl Policy {
 
     fn wants_backup(&self) -> bool {
         match (self.mode, self.forced) {
-            (Mode::Off, _) | (_, Some(Role::Primary | Role::None)) => false,
-            (_, Some(Role::Backup)) | (Mode::AlwaysOn, None) => true,
-            (Mode::Backup | Mode::Standby, None) => matches!(self.primary, Primary::Failed(_)),
+            (WanMode::Off, _) | (_, Some(WanRole::Primary | WanRole::None)) => false,
+            (_, Some(WanRole::Backup)) | (WanMode::AlwaysOn, None) => true,
+            (WanMode::Backup | WanMode::Standby, None) => matches!(self.primary, Primary::Failed(_)),
         }
     }
 
@@ -411,17 +413,17 @@ impl Policy {
             }
             _ => {}
         }
-        let allowed = self.forced == Some(Role::Backup) || !self.capped;
+        let allowed = self.forced == Some(WanRole::Backup) || !self.capped;
         let role = match (self.wants_backup() && allowed, self.backup) {
-            (true, Backup::Up) => Role::Backup,
-            _ if self.mode == Mode::Off || self.forced == Some(Role::Primary) => Role::Primary,
+            (true, Backup::Up) => WanRole::Backup,
+            _ if self.mode == WanMode::Off || self.forced == Some(WanRole::Primary) => WanRole::Primary,
             // Where the modem is always used nobody knows whether the primary works.
-            (true, _) if self.mode == Mode::AlwaysOn => Role::None,
-            _ if matches!(self.primary, Primary::Failed(_)) => Role::None,
-            _ => Role::Primary,
+            (true, _) if self.mode == WanMode::AlwaysOn => WanRole::None,
+            _ if matches!(self.primary, Primary::Failed(_)) => WanRole::None,
+            _ => WanRole::Primary,
         };
         if role != self.role {
-            if role == Role::Backup && self.mode != Mode::AlwaysOn && self.forced.is_none() {
+            if role == WanRole::Backup && self.mode != WanMode::AlwaysOn && self.forced.is_none() {
                 let flapped = self.returned.is_some_and(|at| now < at + self.timing.flap_window);
                 self.flaps = if flapped { self.flaps + 1 } else { 1 };
             }

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::super::ConfigError;
 use super::super::written::{At, Section};
-use super::super::{BrokerConfig, ConfigError, ListenAddress, MemberConfig, TlsConfig, TokenConfig};
 use crate::scope::{Scope, Scopes};
+use crate::server::settings::{BrokerConfig, ListenAddress, MemberConfig, TlsConfig, TokenConfig};
 
 const DEFAULT_SOCKET: &str = "/run/modem-broker/broker.sock";
 const DEFAULT_STATE_DIRECTORY: &str = "/var/lib/modem-broker";

@@ -6,11 +6,15 @@ use std::time::Duration;
 use cellular::profile::sim7600;
 
 use super::super::written::{At, Section};
-use super::super::{
-    Addresses, Authentication, CarrierConfig, CompositionPolicy, ConfigError, DataConfig, DataFamilies,
-    DiscoveryConfig, GnssConfig, ModemConfig, NetworkConfig, PortAddress, PortsConfig, Profile, RecoveryConfig, Secret,
+use super::super::{ConfigError, DiscoveryConfig};
+use crate::modem::settings::{
+    Addresses, CarrierConfig, CompositionPolicy, DataConfig, DataFamilies, GnssConfig, ModemConfig, NetworkConfig,
+    PortsConfig, Profile, RecoveryConfig,
 };
+use crate::port::PortAddress;
 use crate::resource::AccessTechnology;
+use crate::secret::Secret;
+use cellular::at::command::Authentication;
 
 /// What the only modem is called when none is configured.
 const DEFAULT_MODEM: &str = "modem";
@@ -308,7 +312,7 @@ fn carrier(mut section: Section<'_>) -> Result<CarrierConfig, ConfigError> {
         data_apn: data_apn.map(|apn| apn.value),
         ims_apn: ims_apn.map(|apn| apn.value),
         user: user.map(|user| user.value),
-        password: password.map(|password| Secret(password.value)),
+        password: password.map(|password| Secret::new(password.value)),
         authentication,
         activate,
     })
@@ -408,14 +412,14 @@ fn pin(section: &mut Section<'_>) -> Result<Option<Secret>, ConfigError> {
     match (written, file) {
         (None, None) => Ok(None),
         (Some(pin), Some(_)) => Err(pin.error("expected either pin or pin_file, not both")),
-        (Some(pin), None) if valid(&pin.value) => Ok(Some(Secret(pin.value))),
+        (Some(pin), None) if valid(&pin.value) => Ok(Some(Secret::new(pin.value))),
         (Some(pin), None) => Err(pin.error(expected)),
         (None, Some(file)) => {
             let content = std::fs::read_to_string(&file.value)
                 .map_err(|error| file.error(format!("failed to read {}: {error}", file.value)))?;
             let pin = content.trim();
             if valid(pin) {
-                Ok(Some(Secret(pin.to_owned())))
+                Ok(Some(Secret::new(pin.to_owned())))
             } else {
                 Err(file.error(format!("in the file: {expected}")))
             }

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::ConfigError;
 use super::super::written::{At, Section};
-use super::super::{ConfigError, ModemConfig};
-use crate::config::WanConfig;
+use crate::modem::settings::ModemConfig;
+use crate::resource::WanMode;
 use crate::wan::name_server::Resolver;
-use crate::wan::policy::{Mode, Timing};
+use crate::wan::policy::Timing;
 use crate::wan::probe::Target;
+use crate::wan::settings::WanConfig;
 
 /// Public resolvers of three operators that have answered on these ports for many years.
 const TARGETS: [&str; 5] = [
@@ -74,11 +76,11 @@ pub(super) fn wan(mut section: Section<'_>, modems: &[ModemConfig]) -> Result<Wa
     })
 }
 
-const MODES: [(&str, Mode); 4] = [
-    ("off", Mode::Off),
-    ("backup", Mode::Backup),
-    ("standby", Mode::Standby),
-    ("always_on", Mode::AlwaysOn),
+const MODES: [(&str, WanMode); 4] = [
+    ("off", WanMode::Off),
+    ("backup", WanMode::Backup),
+    ("standby", WanMode::Standby),
+    ("always_on", WanMode::AlwaysOn),
 ];
 
 const RESOLVERS: [(&str, Option<Resolver>); 5] = [
@@ -113,7 +115,7 @@ fn chosen<T: Clone>(
     }
 }
 
-fn modem(section: &mut Section<'_>, mode: Mode, modems: &[ModemConfig]) -> Result<Option<String>, ConfigError> {
+fn modem(section: &mut Section<'_>, mode: WanMode, modems: &[ModemConfig]) -> Result<Option<String>, ConfigError> {
     let modem = section.string("modem")?;
     match modem {
         Some(name) if !modems.iter().any(|modem| modem.name == name.value) => {
@@ -121,7 +123,7 @@ fn modem(section: &mut Section<'_>, mode: Mode, modems: &[ModemConfig]) -> Resul
             Err(name.error(format!("expected the name of a [[modem]]: {}", known.join(", "))))
         }
         Some(name) => Ok(Some(name.value)),
-        None if modems.len() > 1 && mode != Mode::Off => {
+        None if modems.len() > 1 && mode != WanMode::Off => {
             Err(section.error("expected modem, because there are several: which of them is the backup?"))
         }
         None => Ok(None),

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use ppp::PppError;
 
 use super::Control;
-use crate::config::{DataConfig, DataFamilies};
+use crate::modem::settings::{DataConfig, DataFamilies};
 use crate::net;
 use crate::net::address::Layout;
 use crate::net::advertisement::{self, AdvertisementError};

@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::connecting::ppp::{self, PppHandle};
 use super::control::{Control, Events};
-use crate::config::PortAddress;
 use crate::net;
 use crate::net::interface::{Driver, Interface, NotReady};
+use crate::port::PortAddress;
 use crate::port::at::{AtPort, Lane};
 use crate::port::mbim::{self as mbim_port, MbimHandle};
 use crate::port::qmi::{self, QmiHandle};

@@ -9,7 +9,7 @@ use cellular::carrier::{self, Carrier as Issuer, Evidence, Known, Plmn, SimFile,
 
 use super::contexts::Credentials;
 use super::{BringUp, BringUpError, Progress};
-use crate::config::CarrierConfig;
+use crate::modem::settings::CarrierConfig;
 use crate::resource::{Carrier, CarrierSource};
 use crate::supervisor;
 

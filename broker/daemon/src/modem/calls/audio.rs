@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::{Audio, Done};
 use crate::audio::{AudioConfig, AudioPath};
-use crate::config::{OnAbandoned, PortAddress};
 use crate::modem::serving::Serving;
+use crate::modem::settings::OnAbandoned;
 use crate::modem::{self, Work};
+use crate::port::PortAddress;
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::port::{PortLock, open_audio};
 use crate::refusal::Refusal;

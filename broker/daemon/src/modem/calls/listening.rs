@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Audio, Done};
 use crate::audio::{Recording, record};
-use crate::config::{RecordedCalls, RecordingConfig};
 use crate::modem::serving::Serving;
+use crate::modem::settings::{RecordedCalls, RecordingConfig};
 use crate::modem::{self, Reply};
 use crate::refusal::Refusal;
 use crate::resource::{AudioProblems, Call, CallState, Change, Dtmf};

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::serving::Serving;
 use super::super::{ModemActor, Reply};
-use crate::config::CompositionPolicy;
+use crate::modem::settings::CompositionPolicy;
 use crate::refusal::Refusal;
 use crate::resource::{Bearer, Persistence, Stage};
 

@@ -14,7 +14,7 @@ use crate::port::trace::Trace;
 use crate::resource::{BearerState, CallEndCause, CallState, Message, MessageDirection, MessageState, UssdEndCause};
 use crate::store::Store;
 use crate::supervisor;
-use crate::systemd::Watchdog;
+use crate::watchdog::Watchdog;
 
 /// The same as a SUBMIT (9.2.2.2) that asks for a status report.
 const SUBMIT: &str = "0021000C914477000910320000026834";
@@ -63,7 +63,7 @@ impl Bench {
             lock_directory: nowhere.clone(),
             provider_info: nowhere.clone(),
             store: store.clone(),
-            progress: Watchdog::from_environment().watch(),
+            progress: Watchdog::default().watch(),
             trace: trace.clone(),
             totals: None,
         };

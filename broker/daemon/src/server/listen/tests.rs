@@ -136,8 +136,8 @@ async fn over_tcp_a_token_is_asked_for_and_over_a_unix_socket_none() {
     use tonic::transport::Endpoint;
     use tonic::{Code, Request};
 
-    use crate::config::TokenConfig;
     use crate::server::event::Events;
+    use crate::server::settings::TokenConfig;
     use crate::store::Store;
 
     let directory = TempDir::new().unwrap();

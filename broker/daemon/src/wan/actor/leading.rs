@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Role, WanActor, bounded};
-use crate::resource::WanRole;
+use super::{WanActor, bounded};
+use crate::resource::{WanMode, WanRole};
 use crate::wan::abort;
 use crate::wan::claim::Claim;
 use crate::wan::hook::Told;
@@ -38,7 +38,7 @@ impl WanActor {
             }
         };
         self.unclean = false;
-        let is_off = self.config.mode == super::Mode::Off;
+        let is_off = self.config.mode == WanMode::Off;
         let metric = self.config.metric;
         match bounded(move || route::lead_to_primary(metric)).await {
             Ok(0) => {}
@@ -56,7 +56,7 @@ impl WanActor {
         if self.unclean {
             self.clean_up().await;
         }
-        if self.policy.role() == Role::Backup && self.claim.is_none() {
+        if self.policy.role() == WanRole::Backup && self.claim.is_none() {
             self.leading_problem.clear();
             self.lead_to_backup().await;
         }
@@ -97,12 +97,12 @@ impl WanActor {
     }
 
     /// Leads the traffic.
-    pub(super) async fn lead(&mut self, role: Role) {
+    pub(super) async fn lead(&mut self, role: WanRole) {
         self.leading_problem.clear();
         let before = self.led.take();
         match role {
-            Role::Backup => self.lead_to_backup().await,
-            Role::Primary | Role::None => {
+            WanRole::Backup => self.lead_to_backup().await,
+            WanRole::Primary | WanRole::None => {
                 // Given back when everything is gone. Without it nothing there is this broker's.
                 let claim = self.claim.take();
                 let metric = self.config.metric;

@@ -4,55 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Backup, Link, Mode, Primary, Role, WanActor};
+use super::{Backup, Link, Primary, WanActor};
 use crate::resource::{Change, PrimaryState, ProbeResult, WanMode, WanRole, WanStatus};
 use crate::wan::policy::{Cause, Finding};
 use crate::wan::probe::Report;
 
 /// Results that are kept: those of the targets and name servers of both ways.
 const RESULTS_MAX: usize = 32;
-
-impl From<Mode> for WanMode {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Off => WanMode::Off,
-            Mode::Backup => WanMode::Backup,
-            Mode::Standby => WanMode::Standby,
-            Mode::AlwaysOn => WanMode::AlwaysOn,
-        }
-    }
-}
-
-impl From<WanMode> for Mode {
-    fn from(mode: WanMode) -> Self {
-        match mode {
-            WanMode::Off => Mode::Off,
-            WanMode::Backup => Mode::Backup,
-            WanMode::Standby => Mode::Standby,
-            WanMode::AlwaysOn => Mode::AlwaysOn,
-        }
-    }
-}
-
-impl From<Role> for WanRole {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Primary => WanRole::Primary,
-            Role::Backup => WanRole::Backup,
-            Role::None => WanRole::None,
-        }
-    }
-}
-
-impl From<WanRole> for Role {
-    fn from(role: WanRole) -> Self {
-        match role {
-            WanRole::Primary => Role::Primary,
-            WanRole::Backup => Role::Backup,
-            WanRole::None => Role::None,
-        }
-    }
-}
 
 fn primary_state(primary: Primary) -> PrimaryState {
     match primary {
@@ -142,7 +100,7 @@ impl WanActor {
     }
 
     fn backup_words(&self) -> String {
-        let capped = self.policy.capped() && self.policy.forced() != Some(Role::Backup);
+        let capped = self.policy.capped() && self.policy.forced() != Some(WanRole::Backup);
         let state = match self.policy.backup() {
             _ if capped => "the data that the period allows is used up",
             Backup::NotReady => "not ready",
@@ -161,13 +119,15 @@ impl WanActor {
     fn reason(&self) -> String {
         let (mode, forced) = (self.policy.mode(), self.policy.forced());
         let reason = match (mode, forced, self.policy.role()) {
-            (Mode::Off, ..) => "the modem's data is not used".to_owned(),
-            (_, Some(Role::Backup), Role::Backup) => "the modem was forced".to_owned(),
-            (_, Some(Role::Backup), _) => format!("the modem was forced, and is not usable: {}", self.backup_words()),
+            (WanMode::Off, ..) => "the modem's data is not used".to_owned(),
+            (_, Some(WanRole::Backup), WanRole::Backup) => "the modem was forced".to_owned(),
+            (_, Some(WanRole::Backup), _) => {
+                format!("the modem was forced, and is not usable: {}", self.backup_words())
+            }
             (_, Some(_), _) => "the primary was forced".to_owned(),
-            (Mode::AlwaysOn, None, Role::Backup) => "the modem is always used".to_owned(),
-            (Mode::AlwaysOn, None, _) => format!("the modem is to be used always; {}", self.backup_words()),
-            (_, None, Role::None) => format!("{}; the modem: {}", self.primary_detail(), self.backup_words()),
+            (WanMode::AlwaysOn, None, WanRole::Backup) => "the modem is always used".to_owned(),
+            (WanMode::AlwaysOn, None, _) => format!("the modem is to be used always; {}", self.backup_words()),
+            (_, None, WanRole::None) => format!("{}; the modem: {}", self.primary_detail(), self.backup_words()),
             (_, None, _) => self.primary_detail(),
         };
         match self.leading_problem.as_str() {
@@ -179,7 +139,7 @@ impl WanActor {
     /// The status as it is now; what was probed is kept.
     pub(super) fn describe(&self) -> WanStatus {
         let last = self.status.borrow().clone();
-        let active = WanRole::from(self.policy.role());
+        let active = self.policy.role();
         let is_new = active != self.told.active || last.since == Timestamp::default();
         let failover = active == WanRole::Backup && active != self.told.active;
         let primary = self.primary.as_ref().map(|primary| primary.name.clone());
@@ -187,14 +147,14 @@ impl WanActor {
             active,
             reason: self.reason(),
             since: if is_new { Timestamp::now() } else { last.since },
-            mode: self.policy.mode().into(),
-            forced: self.policy.forced().map(WanRole::from),
+            mode: self.policy.mode(),
+            forced: self.policy.forced(),
             primary: primary_state(self.policy.primary()),
             primary_interface: primary.or_else(|| self.config.primary.clone()).unwrap_or_default(),
             backup_interface: self.snapshots.borrow().bearer.interface.clone(),
             backup_detail: self.backup_words(),
             hold: match self.policy.role() {
-                Role::Backup => self.policy.hold(),
+                WanRole::Backup => self.policy.hold(),
                 _ => Duration::ZERO,
             },
             failovers: self.told.failovers + u64::from(failover),

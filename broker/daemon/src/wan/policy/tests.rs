@@ -22,7 +22,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(timing: Timing, mode: Mode) -> Self {
+    fn new(timing: Timing, mode: WanMode) -> Self {
         let begin = start();
         let mut rig = Self {
             policy: Policy::new(timing, begin, 7),
@@ -95,11 +95,11 @@ fn transitions() {
         Backup::Up,
     ];
     let inputs = [
-        Input::Mode(Mode::Off),
-        Input::Mode(Mode::Standby),
-        Input::Mode(Mode::AlwaysOn),
-        Input::Force(Some(Role::Primary)),
-        Input::Force(Some(Role::Backup)),
+        Input::Mode(WanMode::Off),
+        Input::Mode(WanMode::Standby),
+        Input::Mode(WanMode::AlwaysOn),
+        Input::Force(Some(WanRole::Primary)),
+        Input::Force(Some(WanRole::Backup)),
         Input::Capped(true),
         Input::Link(Link::Up),
         Input::Link(Link::Down),
@@ -122,7 +122,7 @@ fn transitions() {
     for primary in primaries {
         for backup in backups {
             let mut policy = Policy::new(Timing::ADAPTIVE, now, 7);
-            policy.mode = Mode::Backup;
+            policy.mode = WanMode::Backup;
             policy.link = if primary == Primary::Failed(Cause::Link(Link::Down)) {
                 Link::Down
             } else {
@@ -140,7 +140,11 @@ fn transitions() {
             };
             let failed = matches!(primary, Primary::Failed(_));
             if failed {
-                policy.role = if backup == Backup::Up { Role::Backup } else { Role::None };
+                policy.role = if backup == Backup::Up {
+                    WanRole::Backup
+                } else {
+                    WanRole::None
+                };
                 policy.flaps = 1;
             } else if backup == Backup::Up {
                 // The modem was just left, and is being disconnected.
@@ -171,11 +175,11 @@ fn each_profile_fails_over_and_returns_in_its_time() {
         ("fast", Timing::FAST, 1..=3, 18..=25),
         ("guide", Timing::GUIDE, 61..=95, 1..=31),
     ] {
-        let mut rig = Rig::new(timing, Mode::Backup);
+        let mut rig = Rig::new(timing, WanMode::Backup);
         assert_eq!(rig.log, [] as [&str; 0], "{name}: the primary works");
         rig.finding = Finding::NoAnswer;
         let fault = rig.now;
-        while rig.policy.role() != Role::Backup && rig.now < fault + seconds(200) {
+        while rig.policy.role() != WanRole::Backup && rig.now < fault + seconds(200) {
             rig.pass(seconds(1));
         }
         let took = (rig.now - fault).as_secs();
@@ -183,7 +187,7 @@ fn each_profile_fails_over_and_returns_in_its_time() {
         rig.pass(seconds(30));
         rig.finding = Finding::Good;
         let healed = rig.now;
-        while rig.policy.role() != Role::Primary && rig.now < healed + seconds(200) {
+        while rig.policy.role() != WanRole::Primary && rig.now < healed + seconds(200) {
             rig.pass(seconds(1));
         }
         let took = (rig.now - healed).as_secs();
@@ -193,26 +197,26 @@ fn each_profile_fails_over_and_returns_in_its_time() {
 
 #[test]
 fn what_the_kernel_says_needs_no_proof_and_a_trigger_needs_no_waiting() {
-    let mut rig = Rig::new(Timing::GUIDE, Mode::Standby);
+    let mut rig = Rig::new(Timing::GUIDE, WanMode::Standby);
     rig.take(Input::Link(Link::Down));
-    assert_eq!(rig.policy.role(), Role::Backup, "warm: in the same turn");
-    let mut rig = Rig::new(Timing::GUIDE, Mode::Standby);
+    assert_eq!(rig.policy.role(), WanRole::Backup, "warm: in the same turn");
+    let mut rig = Rig::new(Timing::GUIDE, WanMode::Standby);
     rig.finding = Finding::NoNames;
     rig.take(Input::Triggered);
-    assert_eq!(rig.policy.role(), Role::Backup);
+    assert_eq!(rig.policy.role(), WanRole::Backup);
 }
 
 #[test]
 fn the_hold_doubles_while_the_primary_flaps_and_is_short_again_after_a_quiet_time() {
-    let mut rig = Rig::new(Timing::ADAPTIVE, Mode::Standby);
+    let mut rig = Rig::new(Timing::ADAPTIVE, WanMode::Standby);
     let mut holds = Vec::new();
     for _ in 0..20 {
         rig.take(Input::Link(Link::Down));
-        assert_eq!(rig.policy.role(), Role::Backup);
+        assert_eq!(rig.policy.role(), WanRole::Backup);
         holds.push(rig.policy.hold().as_secs());
         rig.take(Input::Link(Link::Up));
         rig.pass(rig.policy.hold() + seconds(40));
-        assert_eq!(rig.policy.role(), Role::Primary);
+        assert_eq!(rig.policy.role(), WanRole::Primary);
     }
     assert_eq!(holds[..7], [60, 60, 120, 240, 480, 600, 600]);
     assert!(holds.iter().all(|hold| *hold <= 600));
@@ -223,7 +227,7 @@ fn the_hold_doubles_while_the_primary_flaps_and_is_short_again_after_a_quiet_tim
 
 #[test]
 fn a_primary_that_fails_again_during_the_hold_begins_it_anew() {
-    let mut rig = Rig::new(Timing::ADAPTIVE, Mode::Standby);
+    let mut rig = Rig::new(Timing::ADAPTIVE, WanMode::Standby);
     rig.take(Input::Link(Link::Down));
     rig.take(Input::Link(Link::Up));
     rig.pass(seconds(50));
@@ -231,31 +235,31 @@ fn a_primary_that_fails_again_during_the_hold_begins_it_anew() {
     rig.pass(seconds(20));
     rig.finding = Finding::Good;
     rig.pass(seconds(45));
-    assert_eq!(rig.policy.role(), Role::Backup);
+    assert_eq!(rig.policy.role(), WanRole::Backup);
     rig.pass(seconds(40));
-    assert_eq!(rig.policy.role(), Role::Primary);
+    assert_eq!(rig.policy.role(), WanRole::Primary);
 }
 
 #[test]
 fn where_the_modem_never_took_over_a_primary_that_answers_is_used_at_once() {
-    let mut rig = Rig::new(Timing::ADAPTIVE, Mode::Backup);
+    let mut rig = Rig::new(Timing::ADAPTIVE, WanMode::Backup);
     rig.attach = None;
     rig.take(Input::Link(Link::Down));
-    assert_eq!(rig.policy.role(), Role::None);
+    assert_eq!(rig.policy.role(), WanRole::None);
     rig.take(Input::Link(Link::Up));
-    assert_eq!(rig.policy.role(), Role::Primary);
+    assert_eq!(rig.policy.role(), WanRole::Primary);
     assert_eq!(rig.policy.backup(), Backup::Down(rig.now), "it was given up");
 }
 
 /// The reopening of a link that is kept up for ever: pauses double, and a permanent cause is tried every ten minutes.
 #[test]
 fn a_modem_that_is_always_on_is_connected_again_whatever_happens() {
-    let mut rig = Rig::new(Timing::ADAPTIVE, Mode::AlwaysOn);
-    assert_eq!(rig.policy.role(), Role::Backup);
+    let mut rig = Rig::new(Timing::ADAPTIVE, WanMode::AlwaysOn);
+    assert_eq!(rig.policy.role(), WanRole::Backup);
     rig.take(Input::Lost(false));
-    assert_eq!(rig.policy.role(), Role::None);
+    assert_eq!(rig.policy.role(), WanRole::None);
     rig.pass(seconds(4));
-    assert_eq!(rig.policy.role(), Role::Backup, "again");
+    assert_eq!(rig.policy.role(), WanRole::Backup, "again");
     rig.take(Input::Lost(false));
     let mut pauses = Vec::new();
     for _ in 0..9 {
@@ -288,19 +292,19 @@ fn a_modem_that_is_always_on_is_connected_again_whatever_happens() {
 
 #[test]
 fn a_cap_ends_the_use_of_the_modem_unless_it_is_forced() {
-    let mut rig = Rig::new(Timing::ADAPTIVE, Mode::Standby);
+    let mut rig = Rig::new(Timing::ADAPTIVE, WanMode::Standby);
     rig.take(Input::Link(Link::Down));
-    assert_eq!(rig.policy.role(), Role::Backup);
+    assert_eq!(rig.policy.role(), WanRole::Backup);
     rig.take(Input::Capped(true));
-    assert_eq!((rig.policy.role(), rig.policy.wants_bearer()), (Role::None, false));
-    rig.take(Input::Force(Some(Role::Backup)));
+    assert_eq!((rig.policy.role(), rig.policy.wants_bearer()), (WanRole::None, false));
+    rig.take(Input::Force(Some(WanRole::Backup)));
     rig.pass(seconds(3));
-    assert_eq!(rig.policy.role(), Role::Backup);
+    assert_eq!(rig.policy.role(), WanRole::Backup);
     rig.take(Input::Force(None));
-    assert_eq!(rig.policy.role(), Role::None);
+    assert_eq!(rig.policy.role(), WanRole::None);
     rig.take(Input::Capped(false));
     rig.pass(seconds(3));
-    assert_eq!(rig.policy.role(), Role::Backup);
+    assert_eq!(rig.policy.role(), WanRole::Backup);
 }
 
 /// Whatever happens in whatever order: what is used is connected, and nothing is wanted while it is off.
@@ -312,7 +316,7 @@ fn nothing_is_used_that_is_not_there() {
         (random >> 8) % below
     };
     let findings = [Finding::Good, Finding::NoAnswer, Finding::NoNames, Finding::Portal];
-    let modes = [Mode::Off, Mode::Backup, Mode::Standby, Mode::AlwaysOn];
+    let modes = [WanMode::Off, WanMode::Backup, WanMode::Standby, WanMode::AlwaysOn];
     let links = [Link::Absent, Link::Down, Link::NoRoute, Link::Up];
     let mut now = start();
     let mut policy = Policy::new(Timing::FAST, now, 3);
@@ -331,7 +335,7 @@ fn nothing_is_used_that_is_not_there() {
             8 => Input::Lost(persistent),
             9 => Input::BackupProbed(backup_round, draw(3) != 0),
             10 => Input::Capped(draw(5) == 0),
-            _ => Input::Force([None, None, Some(Role::Primary), Some(Role::Backup)][draw(4) as usize]),
+            _ => Input::Force([None, None, Some(WanRole::Primary), Some(WanRole::Backup)][draw(4) as usize]),
         };
         let actions = policy.take(now, input);
         for action in &actions {
@@ -342,18 +346,18 @@ fn nothing_is_used_that_is_not_there() {
             }
         }
         let state = name(&policy);
-        if policy.role() == Role::Backup {
+        if policy.role() == WanRole::Backup {
             assert_eq!(policy.backup(), Backup::Up, "{step} {input:?} {state}");
         }
-        if policy.mode() == Mode::Off {
+        if policy.mode() == WanMode::Off {
             assert_eq!(
                 (policy.role(), policy.wants_bearer()),
-                (Role::Primary, false),
+                (WanRole::Primary, false),
                 "{step} {input:?}"
             );
         }
-        if policy.primary() == Primary::Good && policy.forced().is_none() && policy.mode() != Mode::AlwaysOn {
-            assert_eq!(policy.role(), Role::Primary, "{step} {input:?} {state}");
+        if policy.primary() == Primary::Good && policy.forced().is_none() && policy.mode() != WanMode::AlwaysOn {
+            assert_eq!(policy.role(), WanRole::Primary, "{step} {input:?} {state}");
         }
         // A deadline that has passed would make the actor spin.
         policy.take(now, Input::Due);

@@ -2,30 +2,7 @@
 
 use std::time::Instant;
 
-/// How the modem's data is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Not at all.
-    #[default]
-    Off,
-    /// Connected when the primary fails.
-    Backup,
-    /// Kept connected, used when the primary fails.
-    Standby,
-    /// Kept connected for ever and always used.
-    AlwaysOn,
-}
-
-/// Which WAN carries the traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// The primary.
-    Primary,
-    /// The modem.
-    Backup,
-    /// None works.
-    None,
-}
+use crate::resource::{WanMode, WanRole};
 
 /// What the kernel says of the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +43,9 @@ pub enum Round {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Somebody set the mode.
-    Mode(Mode),
+    Mode(WanMode),
     /// Somebody forced a WAN, or released it.
-    Force(Option<Role>),
+    Force(Option<WanRole>),
     /// The data that the period allows is used up, or is not any more.
     Capped(bool),
     /// What the kernel says of the primary. Told again when its addresses or routes changed.
@@ -106,7 +83,7 @@ pub enum Action {
     /// Disconnect it.
     Disconnect,
     /// Lead the traffic.
-    Use(Role),
+    Use(WanRole),
 }
 
 /// What is known of the primary.

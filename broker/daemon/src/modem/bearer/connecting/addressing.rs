@@ -7,7 +7,7 @@ use std::time::Duration;
 use cellular::packet::{Family, Settings};
 
 use super::{ConnectError, Session, layout};
-use crate::config::{Addresses, DataConfig};
+use crate::modem::settings::{Addresses, DataConfig};
 use crate::net;
 use crate::net::advertisement::{self, Advertised, AdvertisementError};
 use crate::net::dhcp::{self, Lease};

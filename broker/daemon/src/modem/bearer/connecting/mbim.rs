@@ -7,7 +7,7 @@ use cellular::mbim::{Failure, Refusal, Request, Response, Status};
 use cellular::packet::{self, Authentication, EndReason, Family};
 
 use super::{ConnectError, Held, IN_USE_PAUSE, Session};
-use crate::config::{DataConfig, DataFamilies};
+use crate::modem::settings::{DataConfig, DataFamilies};
 use crate::port::mbim::MbimHandle;
 
 async fn ask(mbim: &MbimHandle, what: &'static str, request: Request) -> Result<Response, ConnectError> {

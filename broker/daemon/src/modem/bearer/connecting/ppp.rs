@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{ConnectError, Session};
-use crate::config::{DataConfig, DataFamilies};
+use crate::modem::settings::{DataConfig, DataFamilies};
 use crate::net::pppd::{self, Agreed, Pppd};
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::port::terminal::{Terminal, TerminalEnd};

@@ -12,7 +12,7 @@ use cellular::qmi::wds::{self, Connection, Handle, NotStarted};
 use cellular::qmi::{Failure, ProtocolError, Request, Response};
 
 use super::{ConnectError, IN_USE_PAUSE, Session};
-use crate::config::{DataConfig, DataFamilies};
+use crate::modem::settings::{DataConfig, DataFamilies};
 use crate::net;
 use crate::net::interface::Interface;
 use crate::port::qmi::QmiHandle;

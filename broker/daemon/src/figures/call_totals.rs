@@ -107,15 +107,15 @@ struct Totals {
 }
 
 /// What a page shows of the calls of a modem.
-pub(super) struct Shown {
-    pub(super) alive: BTreeMap<&'static str, u64>,
-    pub(super) ends: BTreeMap<(&'static str, &'static str), u64>,
-    pub(super) talked: Distribution,
-    pub(super) pcm_open_attempts: u64,
+pub(crate) struct Shown {
+    pub(crate) alive: BTreeMap<&'static str, u64>,
+    pub(crate) ends: BTreeMap<(&'static str, &'static str), u64>,
+    pub(crate) talked: Distribution,
+    pub(crate) pcm_open_attempts: u64,
     /// Of all calls, the open audio included.
-    pub(super) audio: AudioFigures,
+    pub(crate) audio: AudioFigures,
     /// Of the call whose audio is open.
-    pub(super) now: Option<AudioFigures>,
+    pub(crate) now: Option<AudioFigures>,
 }
 
 impl CallTotals {
@@ -163,7 +163,7 @@ impl CallTotals {
         }
     }
 
-    pub(super) fn shown(&self) -> Shown {
+    pub(crate) fn shown(&self) -> Shown {
         let totals = self.lock();
         let mut alive: BTreeMap<&'static str, u64> = STATES.iter().map(|state| (state_name(*state), 0)).collect();
         for state in totals.alive.values() {

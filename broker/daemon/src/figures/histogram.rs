@@ -53,7 +53,7 @@ pub struct Distribution {
 
 impl Distribution {
     /// Adds what another one with the same bounds counted.
-    pub(super) fn add(&mut self, other: &Distribution) {
+    pub(crate) fn add(&mut self, other: &Distribution) {
         if self.bounds_us.is_empty() {
             self.bounds_us = other.bounds_us;
         }
@@ -64,7 +64,7 @@ impl Distribution {
     }
 
     /// Each upper bound with how many were no greater.
-    pub(super) fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
         let below = self.counts.iter().scan(0, |sum, count| {
             *sum += count;
             Some(*sum)
@@ -72,11 +72,11 @@ impl Distribution {
         self.bounds_us.iter().copied().zip(below)
     }
 
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    pub(super) fn sum_us(&self) -> u64 {
+    pub(crate) fn sum_us(&self) -> u64 {
         self.sum_us
     }
 }
