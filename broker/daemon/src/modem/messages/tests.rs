@@ -289,9 +289,13 @@ async fn kept(bench: &Bench) -> (Vec<(MessageState, Vec<String>)>, Vec<Fate>) {
         page_size: 10,
         ..MessageQuery::default()
     };
-    let messages = bench.store.messages(query).await.unwrap().items;
-    let told = messages.into_iter().map(|message| (message.state, message.pdus));
-    (told.collect(), bench.fates().await)
+    let mut told = Vec::new();
+    for listed in bench.store.messages(query).await.unwrap().items {
+        // Lists leave the PDUs out.
+        let message = bench.store.message(&listed.id).await.unwrap().unwrap();
+        told.push((message.state, message.pdus));
+    }
+    (told, bench.fates().await)
 }
 
 fn reply(lines: &[&str]) -> FaultAction {
