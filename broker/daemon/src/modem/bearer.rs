@@ -277,7 +277,7 @@ impl Serving<'_> {
         change(bearer);
         if bearer.state != before.state {
             bearer.state_time = Timestamp::now();
-            tracing::info!(modem = self.modem.status.name, state = ?bearer.state, detail = bearer.detail, "bearer");
+            tracing::info!(modem = self.modem.status.name, state = ?bearer.state, detail = bearer.detail, "data bearer");
         }
         let after = bearer.clone();
         if after != before || answer.is_some() {
@@ -655,11 +655,7 @@ impl Serving<'_> {
     }
 
     async fn close_port(&mut self, state: PortState, detail: String) {
-        tracing::warn!(
-            modem = self.modem.status.name,
-            detail,
-            "the port of the packet side is closed"
-        );
+        tracing::warn!(modem = self.modem.status.name, detail, "the data port is closed");
         self.end_data(&detail).await;
         self.data.alive = Some(watch::Sender::new(()));
         self.set_port_state(self.data.place.role, state, detail.clone()).await;

@@ -21,7 +21,7 @@ mod identity;
 mod messages;
 mod network;
 mod plan;
-mod registration;
+pub(in crate::modem) mod registration;
 mod reports;
 mod sim;
 #[cfg(test)]

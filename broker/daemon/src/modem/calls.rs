@@ -438,7 +438,11 @@ impl Serving<'_> {
         let hang_up = self.link.at_calls.execute(Lane::Urgent, command::hang_up());
         match tokio::time::timeout(END_CALLS_LIMIT, hang_up).await {
             Ok(Ok(response)) if response.result.is_ok() => {}
-            outcome => tracing::warn!(modem = self.modem.status.name, ?outcome, "a call may still be up"),
+            outcome => tracing::warn!(
+                modem = self.modem.status.name,
+                ?outcome,
+                "could not hang up before the broker stops; a call may still be up"
+            ),
         }
     }
 
@@ -526,7 +530,7 @@ impl Serving<'_> {
         if let Some(live) = self.calls.live.iter().find(overlong) {
             tracing::warn!(
                 call_id = live.call.id,
-                "the call is longer than voice.max_call_seconds, hanging up"
+                "hanging up: the call is longer than max_call_seconds in [voice]"
             );
             let key = live.key;
             self.end_call(key, CallEndCause::Abandoned);

@@ -178,7 +178,7 @@ impl Serving<'_> {
             tracing::error!(
                 modem = self.modem.status.name,
                 reason,
-                "the composition was not switched"
+                "could not switch the USB composition"
             );
             self.modem.status.degradations.push(Degradation {
                 stage: Stage::Enumerated,
@@ -196,7 +196,11 @@ impl Serving<'_> {
             Functionality::Minimum => Some("the radio and the SIM are off (AT+CFUN=0), as was asked for"),
             Functionality::RadioOff => Some("the radio is off (AT+CFUN=4), as was asked for"),
         };
-        tracing::info!(modem = self.modem.status.name, ?level, "functionality was set");
+        tracing::info!(
+            modem = self.modem.status.name,
+            ?level,
+            "the radio was switched, as a client asked"
+        );
         self.modem.radio_off = reason.is_some();
         if let Some(reason) = reason {
             let how = "switch it on with: modemctl modem functionality full";
@@ -237,7 +241,7 @@ impl Serving<'_> {
             modem = self.modem.status.name,
             from = format!("{present:04x}"),
             to = format!("{wanted:04x}"),
-            "the configuration wants another composition"
+            "switching the USB composition, as configured"
         );
         self.modem.switches.last = Some((wanted, Instant::now()));
         self.switch_composition(wanted, None);
@@ -262,7 +266,7 @@ impl ModemActor {
         if outcome.is_err() {
             tracing::error!(
                 modem = self.status.name,
-                "the module did not come back in the other composition"
+                "the module did not come back in the composition it was switched to; it is not tried again"
             );
             self.switches.unreachable = Some(switching.product);
         }

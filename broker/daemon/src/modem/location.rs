@@ -162,7 +162,10 @@ impl Serving<'_> {
         if *self.modem.shutdown.borrow() && self.gnss.switched_on.load(Ordering::Relaxed) {
             let off = self.link.at.execute(Lane::Normal, command::gnss_off());
             if tokio::time::timeout(STOP_LIMIT, off).await.is_err() {
-                tracing::warn!(modem = self.modem.status.name, "the GNSS receiver may still be on");
+                tracing::warn!(
+                    modem = self.modem.status.name,
+                    "could not switch the GNSS receiver off; it may still be on"
+                );
             }
         }
     }
@@ -208,7 +211,7 @@ impl Receiver {
     /// A lasting problem is one line in the log, not one every ten seconds.
     fn complain(&self, told: &mut String, problem: String) {
         if *told != problem {
-            tracing::warn!(modem = self.modem, problem, "GNSS");
+            tracing::warn!(modem = self.modem, problem, "no position from GNSS");
             *told = problem;
         }
     }

@@ -280,7 +280,7 @@ impl Messages {
                 // keeps it.
                 tracing::error!(
                     modem = self.modem,
-                    "a message that the module did not store is lost: too many wait"
+                    "lost a message that the module did not store: too many wait for the disk"
                 );
             }
             Urc::MessageDelivered { pdu, length } | Urc::StatusReportDelivered { pdu, length } => {

@@ -146,7 +146,7 @@ pub(super) async fn select(
         Err(error) => error.into(),
     };
     if let Err(error) = automatic().await {
-        tracing::warn!(%error, "the modem was not told to select an operator by itself again");
+        tracing::warn!(%error, "could not make the modem select an operator by itself again; do it with: modemctl network select auto");
     }
     Err(refusal)
 }

@@ -66,8 +66,10 @@ impl PortMap {
             });
             match done.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "the port map was not written"),
-                Err(_) => tracing::error!(path = %path.display(), "writing the port map was given up"),
+                Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "could not write the port map"),
+                Err(_) => {
+                    tracing::error!(path = %path.display(), "could not write the port map: its disk does not answer")
+                }
             }
             // A file that cannot be written is not tried again before something changes.
             wanted

@@ -138,7 +138,7 @@ impl ModemActor {
                     modem = self.status.name,
                     reason,
                     step = step.name(),
-                    "the modem is to be recovered"
+                    "recovering the modem"
                 );
                 self.tell_absent(Absence::because(reason)).await;
                 self.climb(step, Some(link)).await?;
@@ -352,7 +352,7 @@ impl ModemActor {
         };
         let removing = supervisor::on_disk(move || port_map::remove(&path));
         if let Ok(Err(error)) = removing.await {
-            tracing::error!(modem = self.status.name, %error, "the port map was not removed");
+            tracing::error!(modem = self.status.name, %error, "could not remove the port map; it may name ports of another device");
         }
     }
 

@@ -4,13 +4,14 @@
 //! go through a bounded queue to one task, which commits them in order and only then publishes the new snapshot and runs what
 //! was waiting for the commit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use super::Snapshot;
 use crate::figures::CallTotals;
-use crate::resource::{Change, NetworkStatus};
+use crate::resource::{CallState, Change, Health, NetworkStatus};
 use crate::store::Store;
 
 /// Changes that may wait for the disk before the actor has to.
@@ -36,6 +37,8 @@ pub(super) struct RecorderTask {
     modem: String,
     snapshot: watch::Sender<Snapshot>,
     totals: Option<Arc<CallTotals>>,
+    /// Calls that are told of, and whether they were answered.
+    calls: BTreeMap<String, bool>,
 }
 
 pub(super) fn open(
@@ -53,6 +56,7 @@ pub(super) fn open(
             modem,
             snapshot,
             totals,
+            calls: BTreeMap::new(),
         },
     )
 }
@@ -97,7 +101,7 @@ impl RecorderTask {
                 tracing::error!(
                     modem = self.modem,
                     error = &error as &dyn std::error::Error,
-                    "an event could not be stored"
+                    "could not save an event; clients that watch now see it, later ones do not"
                 );
                 self.store.tell_unstored(&self.modem, change.clone());
             }
@@ -108,7 +112,46 @@ impl RecorderTask {
         }
     }
 
-    fn publish(&self, change: Change) {
+    /// The story of the modem for the log, in the words of its status: a line for each change of health and for what becomes of
+    /// a call. No numbers.
+    fn tell(&mut self, change: &Change) {
+        let modem = &self.modem;
+        match change {
+            Change::Modem(status) => {
+                let reason = &status.health_reason;
+                match status.health {
+                    health if health == self.snapshot.borrow().status.health => {}
+                    Health::Ok => tracing::info!(modem, health = "OK", "the modem works"),
+                    Health::Degraded => tracing::warn!(modem, health = "DEGRADED", reason, "the modem works in part"),
+                    Health::Failed => tracing::error!(modem, health = "FAILED", reason, "the modem does not work"),
+                }
+            }
+            Change::Call(call) => {
+                let call_id = &call.id;
+                let (answered, detail) = (call.answer_time.is_some(), &call.end_detail);
+                match (call.state, self.calls.get(call_id)) {
+                    (CallState::Disconnected, known) => {
+                        let what = if known.is_some() {
+                            "the call ended"
+                        } else {
+                            "why the call ended"
+                        };
+                        tracing::info!(modem, call_id, cause = ?call.end_cause, answered, detail, "{what}");
+                        self.calls.remove(call_id);
+                        return;
+                    }
+                    (_, None) => tracing::info!(modem, call_id, direction = ?call.direction, "a call began"),
+                    (_, Some(false)) if answered => tracing::info!(modem, call_id, "the call was answered"),
+                    (_, Some(_)) => {}
+                }
+                self.calls.insert(call_id.clone(), answered);
+            }
+            _ => {}
+        }
+    }
+
+    fn publish(&mut self, change: Change) {
+        self.tell(&change);
         if let (Change::Call(call), Some(totals)) = (&change, &self.totals) {
             totals.record(call);
         }

@@ -101,7 +101,7 @@ impl ModemActor {
             }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "what an earlier run tried to recover the modem is not known"
+                "could not read earlier recovery attempts; their hourly limits start again"
             ),
         }
         self.publish_recovery();
@@ -163,7 +163,7 @@ impl ModemActor {
         {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "a recovery step could not be stored"
+                "could not save a recovery attempt; if the broker restarts now, its hourly limit starts again"
             );
         }
     }
@@ -175,21 +175,25 @@ impl ModemActor {
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "what an earlier run switched off is not known"
+                    "could not read what an earlier run switched off; a device may still be off"
                 );
                 return;
             }
         };
         for switch in switched_off.into_iter().map(Switch::at) {
             let path = switch.path().display().to_string();
-            tracing::warn!(modem = self.status.name, path, "an earlier run switched the device off");
+            tracing::warn!(
+                modem = self.status.name,
+                path,
+                "an earlier run left the device switched off; switching it on"
+            );
             if switch.path().exists()
                 && let Err(error) = switch.on().await
             {
                 tracing::error!(
                     modem = self.status.name,
                     error = &error as &dyn std::error::Error,
-                    "it could not be switched on; give the broker the right to write there, or write there yourself: 1 to \
+                    "could not switch the device on; give the broker the right to write there, or write there yourself: 1 to \
                      authorized, 0 to disable"
                 );
                 continue;
@@ -339,7 +343,7 @@ impl ModemActor {
                 tracing::warn!(
                     modem = self.status.name,
                     error = &error as &dyn std::error::Error,
-                    "the USB port could not be switched; the broker needs the right to write there"
+                    "could not switch the USB port; give the broker the right to write there"
                 );
                 Ok(Outcome::Impossible)
             }
@@ -364,10 +368,11 @@ impl ModemActor {
             tracing::error!(
                 modem = self.status.name,
                 error = &error as &dyn std::error::Error,
-                "the power hook failed"
+                "the power hook failed; the module keeps its power"
             );
             return Ok(Outcome::Failed);
         }
+        tracing::info!(modem = self.status.name, "the power hook ran");
         // A hook that returned has switched the module off already; it is gone or was never there.
         if let Some(device) = device {
             self.departed(&device, LEAVE_LIMIT).await?;
@@ -438,7 +443,11 @@ impl ModemActor {
             self.recovery.evidence,
             rest.as_secs().div_ceil(60)
         );
-        tracing::error!(modem = self.status.name, reason, "recovery gave up");
+        tracing::error!(
+            modem = self.status.name,
+            reason,
+            "nothing helped; check the modem and its power supply"
+        );
         self.tell_absent(Absence::because(reason)).await;
         let until = Instant::now() + rest;
         let Some(device) = self.device.clone() else {
@@ -502,7 +511,7 @@ async fn cycle(switches: Vec<Switch>, store: &Store, modem: &str) -> Result<(), 
         if let Err(error) = store.remember_switched_off(modem, switch.path()).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "that the device is being switched off could not be stored"
+                "could not save that the device is off; if the broker dies now, nobody switches it on"
             );
         }
         result = switch.off().await;
@@ -522,7 +531,7 @@ async fn cycle(switches: Vec<Switch>, store: &Store, modem: &str) -> Result<(), 
 
 async fn forget(switch: &Switch, store: &Store, modem: &str) {
     if let Err(error) = store.forget_switched_off(modem, switch.path()).await {
-        tracing::warn!(%error, "a device that is on is still remembered as switched off");
+        tracing::warn!(%error, "could not save that a device is on again; the next start switches it on once more");
     }
 }
 

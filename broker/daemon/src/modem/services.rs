@@ -99,9 +99,13 @@ async fn follow_card(qmi: &QmiHandle, modem: &str) -> Option<CardStatus> {
     }
     let status = uim::card_status(&qmi.ask(uim::get_card_status()).await.ok()?).ok()?;
     if status.card == Card::PoweredDown {
-        tracing::warn!(modem, "the SIM has no power; it is switched on");
+        tracing::warn!(modem, "an earlier run left the SIM without power; switching it on");
         if let Err(error) = ask(qmi, uim::power_on()).await {
-            tracing::error!(modem, error, "the SIM was not switched on");
+            tracing::error!(
+                modem,
+                error,
+                "could not switch the SIM on; reset the module with: modemctl modem reset"
+            );
         }
     }
     Some(status)

@@ -288,7 +288,7 @@ impl<'a> Serving<'a> {
         if let Err(error) = store.recover_all_but(&self.modem.status.name, carried).await {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "what the modem left open was not settled"
+                "could not close what the modem left open; some calls or messages may show an old state"
             );
         }
     }

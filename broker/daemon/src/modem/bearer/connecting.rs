@@ -52,18 +52,12 @@ impl Held {
             Self::Mbim(families) | Self::Ppp { families, .. } => families.clone(),
         }
     }
-
-    fn push_handle(&mut self, family: Family, handle: Handle) {
-        match self {
-            Self::Qmi(handles) => handles.push((family, handle)),
-            Self::Mbim(families) | Self::Ppp { families, .. } => families.push(family),
-        }
-    }
 }
 
-/// A session that is up.
+/// A session that is being set up or is up.
 pub(in crate::modem) struct Session {
-    held: Held,
+    /// Nothing at first.
+    held: Option<Held>,
     settings: Vec<Settings>,
     /// The configured largest packet.
     mtu: Option<u32>,
@@ -76,9 +70,9 @@ pub(in crate::modem) struct Session {
 }
 
 impl Session {
-    fn new(held: Held, mtu: Option<u32>) -> Self {
+    fn new(mtu: Option<u32>) -> Self {
         Self {
-            held,
+            held: None,
             settings: Vec::new(),
             mtu,
             lease: None,
@@ -125,11 +119,11 @@ impl Session {
     }
 
     pub(super) fn has(&self, family: Family) -> bool {
-        self.held.families().contains(&family)
+        self.families().contains(&family)
     }
 
     pub(super) fn families(&self) -> Vec<Family> {
-        self.held.families()
+        self.held.as_ref().map(Held::families).unwrap_or_default()
     }
 
     /// Addresses, name servers, access point and largest packet, for people.
@@ -311,12 +305,7 @@ pub(super) async fn connect(
     default_route: bool,
     given_up: Arc<AtomicBool>,
 ) -> Result<Session, ConnectError> {
-    let held = match control {
-        Control::Qmi(_) => Held::Qmi(Vec::new()),
-        // A data call takes its place.
-        Control::Mbim(_) | Control::Ppp(_) => Held::Mbim(Vec::new()),
-    };
-    let mut session = Session::new(held, config.mtu);
+    let mut session = Session::new(config.mtu);
     let started = match &control {
         Control::Qmi(qmi) => qmi::start(qmi, &interface, &wanted, &config, &given_up, &mut session).await,
         Control::Mbim(mbim) => mbim::start(mbim, &wanted, &config, &given_up, &mut session).await,
@@ -360,12 +349,12 @@ pub(super) async fn disconnect(control: Option<Control>, interface: Option<Inter
     if let Some(interface) = interface
         && let Err(error) = net::bounded(move || interface.clear()).await
     {
-        tracing::warn!(%error, "the network interface was not cleared");
+        tracing::warn!(%error, "could not remove the addresses of the network interface");
     }
     match (control, held) {
-        (Some(Control::Qmi(qmi)), Held::Qmi(handles)) => qmi::stop(&qmi, handles).await,
-        (Some(Control::Mbim(mbim)), Held::Mbim(families)) if !families.is_empty() => mbim::stop(&mbim).await,
-        (_, Held::Ppp { call, .. }) => call.end().await,
+        (Some(Control::Qmi(qmi)), Some(Held::Qmi(handles))) => qmi::stop(&qmi, handles).await,
+        (Some(Control::Mbim(mbim)), Some(Held::Mbim(_))) => mbim::stop(&mbim).await,
+        (_, Some(Held::Ppp { call, .. })) => call.end().await,
         _ => {}
     }
 }

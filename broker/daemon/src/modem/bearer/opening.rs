@@ -283,7 +283,7 @@ async fn prepare(interface: Interface) -> Result<Interface, NotReady> {
         match interface.clear_stale() {
             Ok(true) => tracing::warn!(
                 interface = interface.name,
-                "addresses and routes of an earlier life were removed"
+                "removed addresses and routes that an earlier run left"
             ),
             Ok(false) => {}
             // The link may come later than its entry in sysfs; connecting looks again.

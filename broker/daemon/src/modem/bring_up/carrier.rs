@@ -81,7 +81,7 @@ async fn issuer(plmn: &Plmn, evidence: &Evidence, database: PathBuf) -> (Option<
         let file = std::fs::File::open(&database).ok()?;
         provider_info::look_up(BufReader::new(file), &wanted, &name, or_first)
             .inspect_err(
-                |error| tracing::warn!(database = %database.display(), %error, "the carriers could not be read"),
+                |error| tracing::warn!(database = %database.display(), %error, "could not read the carriers' database"),
             )
             .ok()?
     });

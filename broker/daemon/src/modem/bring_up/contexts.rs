@@ -127,7 +127,7 @@ impl BringUp {
         }
         tracing::info!(
             modem = self.needs.name,
-            "attaching anew, because the access point is another one"
+            "attaching again, because the access point has changed"
         );
         self.write_calmly("AT+CGATT=0", command::packet_attachment(false))
             .await?;

@@ -79,11 +79,15 @@ impl BringUp {
     }
 }
 
+/// What to do when the network does not want this SIM.
+pub(in crate::modem) const DENIED: &str =
+    "the network denies registration: check that the SIM is activated and allowed here";
+
 /// In words for people: what the network said, and what to do when it takes long.
 fn registration_detail(states: &[RegistrationState], long: bool) -> String {
     let said = |state| states.contains(&state);
     if said(RegistrationState::Denied) {
-        return "the network denies registration: check that the SIM is activated and allowed here".to_owned();
+        return DENIED.to_owned();
     }
     if long {
         return "no network for a long time: check antenna and coverage, and whether the SIM may be used here"

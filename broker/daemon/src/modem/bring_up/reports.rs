@@ -25,7 +25,7 @@ impl BringUp {
         let listed = self.ask_on(at, command::list_current_calls()).await?;
         let is_up = |call: &reply::CurrentCall| call.voice && !matches!(call.state, State::Incoming | State::Waiting);
         if !self.needs.keep_calls && reply::current_calls(&listed.lines).iter().any(is_up) {
-            tracing::warn!("a call was up that no client can know of; hanging up");
+            tracing::warn!("hanging up a call that was up before the broker started");
             self.try_set(at, "AT+CHUP", command::hang_up()).await?;
         }
         Ok(())

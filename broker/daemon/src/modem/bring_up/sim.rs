@@ -108,12 +108,12 @@ impl BringUp {
         }
         if self.ask(command).await?.result.is_ok() {
             if let Err(error) = self.needs.store.forget_pin(&memory).await {
-                tracing::warn!(%error, "an accepted PIN is still remembered as tried");
+                tracing::warn!(%error, "could not save that the PIN was accepted; the next start does not try it");
             }
             return Ok(Tried::Accepted);
         }
         if let Err(error) = self.needs.store.refuse_pin(&memory).await {
-            tracing::warn!(modem = self.needs.name, %error, "a refused PIN is remembered as tried only");
+            tracing::warn!(modem = self.needs.name, %error, "could not save that the PIN was refused; it counts as tried and is not tried again");
         }
         tracing::error!(
             modem = self.needs.name,
@@ -123,7 +123,7 @@ impl BringUp {
     }
 
     fn not_remembered(&self, error: &StoreError) -> Tried {
-        tracing::error!(modem = self.needs.name, %error, "the PIN is not tried, because the attempt could not be remembered");
+        tracing::error!(modem = self.needs.name, %error, "the PIN is not tried: could not save the attempt first");
         Tried::NotRemembered
     }
 

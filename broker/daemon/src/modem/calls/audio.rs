@@ -237,7 +237,11 @@ async fn settle_rate(at: &AtHandle, wanted: SampleRate) -> Result<SampleRate, No
         Err(NoAudio::PortsGone) => return Err(NoAudio::PortsGone),
         // Only the answer was lost, as far as anybody knows, and no audio would be worse than the wrong rate, which is told.
         Err(NoAudio::Because(cause)) => {
-            tracing::warn!(cause, rate = wanted.hz(), "the module did not say what its audio is");
+            tracing::warn!(
+                cause,
+                rate = wanted.hz(),
+                "the module did not say its sample rate; assuming the configured one"
+            );
             return Ok(wanted);
         }
     };

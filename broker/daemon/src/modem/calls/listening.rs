@@ -82,7 +82,7 @@ impl Serving<'_> {
         let now = *problems.borrow_and_update();
         let Some(live) = self.calls.by_key(key) else { return };
         (live.call.downlink_problem, live.call.uplink_problem) = (now.downlink, now.uplink);
-        tracing::warn!(call_id = live.call.id, downlink = ?now.downlink, uplink = ?now.uplink, "the call's audio");
+        tracing::warn!(call_id = live.call.id, downlink = ?now.downlink, uplink = ?now.uplink, "the audio of the call changed");
         self.record_call(key).await;
         self.await_problems(key, problems);
     }
@@ -157,7 +157,7 @@ impl Serving<'_> {
                 Ok(call)
             }
             Err(error) => {
-                tracing::error!(call_id = live.call.id, %error, "the call is not recorded");
+                tracing::error!(call_id = live.call.id, %error, "could not record the call; check the directory of recordings and its disk");
                 Err(Refusal::RecordingFailed {
                     detail: error.to_string(),
                 })
@@ -170,7 +170,7 @@ impl Serving<'_> {
 
     pub(super) async fn recording_ended(&mut self, key: CallKey, ended: io::Result<()>) {
         if let Err(error) = &ended {
-            tracing::error!(%error, "a recording ended early: look at the disk");
+            tracing::error!(%error, "a recording ended early; check its disk");
         }
         let Some(live) = self.calls.by_key(key) else { return };
         if ended.is_err() && live.call.recording {

@@ -289,7 +289,7 @@ impl Serving<'_> {
             && let Audio::On(open) = &live.audio
             && !*open.path.owner_present().borrow()
         {
-            tracing::info!(call_id = live.call.id, "no client owns the call any more, hanging up");
+            tracing::info!(call_id = live.call.id, "hanging up: no client is on the call any more");
             self.end_call(key, CallEndCause::Abandoned);
         }
     }

@@ -62,7 +62,7 @@ impl Serving<'_> {
         tracing::info!(
             modem = self.modem.status.name,
             composition = format!("{product:04x}"),
-            "data is wanted, and this composition has none"
+            "data is wanted; switching to the composition that has it as soon as nothing is in the way"
         );
         self.modem.switches.data_wanted = true;
         self.modem.switches.awaited = Some(Awaited {

@@ -140,9 +140,12 @@ impl Receiver {
             return true;
         }
         // It came too late. The module has switched its indications off (27.005 3.4.4) and the network sends again.
-        tracing::warn!(modem = self.modem, "the acknowledgement of a message came too late");
+        tracing::warn!(
+            modem = self.modem,
+            "a message was acknowledged too late; the network sends it again"
+        );
         if let Err(error) = storages::indicate(&self.at).await {
-            tracing::warn!(modem = self.modem, %error, "new messages are not indicated");
+            tracing::warn!(modem = self.modem, %error, "the modem does not announce new messages any more; they are found by the sweep every ten minutes");
         }
         false
     }
@@ -439,7 +442,7 @@ impl Receiver {
 
     async fn release(&self, identity: &str, place: Option<StoredPlace>) {
         if let Err(error) = self.store.release_identity(&self.modem, identity, place).await {
-            tracing::warn!(modem = self.modem, %error, "an equal message would be taken for this one");
+            tracing::warn!(modem = self.modem, %error, "could not note that a message left the modem; the same text sent again may be dropped as a duplicate");
         }
     }
 
@@ -447,7 +450,7 @@ impl Receiver {
     async fn release_vacated(&self, storage: Storage, occupied: &[u16]) {
         let storage = self.storage_name(storage);
         if let Err(error) = self.store.release_vacated(&self.modem, &storage, occupied).await {
-            tracing::warn!(modem = self.modem, %error, "an equal message would be taken for one that is gone");
+            tracing::warn!(modem = self.modem, %error, "could not note which places of a storage are empty; the same text sent again may be dropped as a duplicate");
         }
     }
 

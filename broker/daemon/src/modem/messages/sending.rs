@@ -67,7 +67,7 @@ impl Sender {
                     tracing::error!(
                         modem = self.modem,
                         error = &error as &dyn std::error::Error,
-                        "the queue of messages was not read"
+                        "could not read the queue of messages; it is tried again in 30 s"
                     );
                     return Resume::After(RETRY_PAUSE);
                 }
@@ -79,7 +79,7 @@ impl Sender {
                     tracing::error!(
                         modem = self.modem,
                         error = &error as &dyn std::error::Error,
-                        "the state of a message was not stored"
+                        "could not save the state of a message; the queue goes on in 30 s"
                     );
                     return Resume::After(RETRY_PAUSE);
                 }
@@ -103,6 +103,7 @@ impl Sender {
             Err(error) => return Err(error),
         }
         if message.state == MessageState::Failed {
+            self.tell(&message);
             return Ok(true);
         }
         if message.part_count - message.parts_done > 1 {
@@ -142,8 +143,26 @@ impl Sender {
         }
         message.update_time = Timestamp::now();
         self.store.update_message(message.clone()).await?;
-        tracing::info!(modem = self.modem, message_id = message.id, state = ?message.state, parts = message.parts_done, "message");
+        self.tell(&message);
         Ok(message.state != MessageState::Queued)
+    }
+
+    /// A line for the journal; numbers and texts are not in it.
+    fn tell(&self, message: &Message) {
+        let (modem, message_id, parts, why) = (&self.modem, &message.id, message.parts_done, &message.failure);
+        match message.state {
+            MessageState::Sent => tracing::info!(modem, message_id, parts, "message sent"),
+            MessageState::Queued => tracing::warn!(modem, message_id, why, "message not sent yet; it is tried again"),
+            MessageState::OutcomeUnknown => {
+                tracing::warn!(
+                    modem,
+                    message_id,
+                    why,
+                    "message may have been sent; it is not sent again"
+                );
+            }
+            _ => tracing::warn!(modem, message_id, why, "message not sent"),
+        }
     }
 
     /// Asks for one radio link for all parts (27.005 3.5.6): setting one up for each costs seconds. 2 keeps it also when the

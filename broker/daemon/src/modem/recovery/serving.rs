@@ -287,7 +287,7 @@ impl Serving<'_> {
             tracing::warn!(
                 modem = self.modem.status.name,
                 evidence,
-                "the budget of resets is used up"
+                "the module is not reset now: it was reset too often lately"
             );
             self.modem.recovery.ladder.answered(now());
             self.modem.publish_recovery();
@@ -408,7 +408,7 @@ impl Serving<'_> {
             tracing::error!(
                 modem = self.modem.status.name,
                 evidence = self.modem.recovery.evidence,
-                "recovery gave up"
+                "nothing helped; check the modem and its power supply"
             );
         }
         self.nothing_answers()

@@ -33,7 +33,7 @@ impl Serving<'_> {
         };
         tracing::warn!(
             modem = self.modem.status.name,
-            "the SIM is switched off and on, as was asked for"
+            "switching the SIM off and on, as a client asked"
         );
         self.services.restarting_sim = true;
         let changes = self.sim_changes();

@@ -77,7 +77,7 @@ impl Serving<'_> {
                     None => store.forget_pin(&memory).await,
                 };
                 if let Err(error) = forgotten {
-                    tracing::warn!(modem = name, %error, "a PIN that works is still remembered as refused");
+                    tracing::warn!(modem = name, %error, "could not save that the PIN works; the configured PIN is not tried by itself");
                 }
             }
             let after = match &result {

@@ -100,7 +100,7 @@ impl Serving<'_> {
     }
 
     pub(super) async fn restored(&mut self, stage: Stage) {
-        tracing::info!(modem = self.modem.status.name, stage = stage.name(), "works now");
+        tracing::info!(modem = self.modem.status.name, stage = stage.name(), "works again");
         self.forget_degradation(stage);
         self.modem.judge(None);
         self.modem.record_status().await;

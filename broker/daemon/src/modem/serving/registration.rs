@@ -4,8 +4,9 @@ use cellular::qmi::nas;
 
 use super::super::{Done, Reply, network, operators};
 use super::Serving;
+use crate::modem::bring_up::registration::DENIED;
 use crate::port::at::{AtError, Lane};
-use crate::resource::{Change, Health, NetworkStatus, Stage};
+use crate::resource::{Change, Health, NetworkStatus, RegistrationState, Stage};
 
 impl Serving<'_> {
     pub(in crate::modem) fn is_registered(&self) -> bool {
@@ -41,18 +42,12 @@ impl Serving<'_> {
         self.modem.status.health = Health::Degraded;
         self.modem.status.health_reason = self.why_not_registered();
         self.modem
-            .enter(Stage::Registering, "registration was lost, the modem is searching")
+            .enter(Stage::Registering, self.modem.status.health_reason.clone())
             .await;
     }
 
     fn why_not_registered(&self) -> String {
-        if self.modem.radio_off {
-            "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
-        } else if let Some(restriction) = operators::restriction(&self.modem.network) {
-            format!("registration was lost, and {restriction}")
-        } else {
-            "registration was lost; check antenna and coverage".to_owned()
-        }
+        why_not_registered(&self.modem.network, self.modem.radio_off)
     }
 
     pub(super) async fn become_ready(&mut self) {
@@ -138,5 +133,42 @@ impl Serving<'_> {
                 }
             }
         }
+    }
+}
+
+fn why_not_registered(network: &NetworkStatus, radio_off: bool) -> String {
+    let domains = [
+        network.circuit_switched,
+        network.packet_switched,
+        network.evolved_packet,
+    ];
+    if radio_off {
+        "the radio is off, as was asked for; switch it on with: modemctl modem functionality full".to_owned()
+    } else if domains.contains(&Some(RegistrationState::Denied)) {
+        DENIED.to_owned()
+    } else if let Some(restriction) = operators::restriction(network) {
+        format!("registration was lost, and {restriction}")
+    } else {
+        "registration was lost; check antenna and coverage".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As at a cold start: antenna and coverage are not what to check.
+    #[test]
+    fn a_sim_that_is_barred_while_it_runs_is_told_so() {
+        let network = |circuit_switched, evolved_packet| NetworkStatus {
+            circuit_switched: Some(circuit_switched),
+            evolved_packet: Some(evolved_packet),
+            ..NetworkStatus::default()
+        };
+        let searching = network(RegistrationState::Searching, RegistrationState::Searching);
+        let barred = network(RegistrationState::Searching, RegistrationState::Denied);
+        assert!(why_not_registered(&searching, false).contains("antenna"));
+        assert_eq!(why_not_registered(&barred, false), DENIED);
+        assert!(why_not_registered(&barred, true).contains("radio is off"));
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn configure(
                 session.lease = Some(lease);
             }
             Err(error) if session.settings.iter().any(|settings| settings.address_v6.is_some()) => {
-                tracing::warn!(interface = interface.name, %error, "IPv6 only");
+                tracing::warn!(interface = interface.name, %error, "no IPv4 address; the data session has IPv6 only");
             }
             Err(error) => return Err(error),
         }
@@ -56,7 +56,7 @@ pub(super) async fn configure(
                 session.advertised = Some(advertised.address.0);
             }
             Err(error) if session.settings.iter().any(|settings| settings.address_v4.is_some()) => {
-                tracing::warn!(interface = interface.name, %error, "IPv4 only");
+                tracing::warn!(interface = interface.name, %error, "no IPv6 address; the data session has IPv4 only");
             }
             Err(error) => return Err(error.into()),
         }

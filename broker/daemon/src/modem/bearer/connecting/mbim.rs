@@ -32,7 +32,7 @@ pub(super) async fn start(
     };
     let connection = match activate(mbim, wanted, ip, given_up).await {
         Err(error) if is_in_the_way(&error) => {
-            tracing::info!("another session is in the way; ending it");
+            tracing::info!("another program's data session is in the way; ending it");
             ask(mbim, "Disconnect", basic_connect::disconnect()).await?;
             tokio::time::sleep(IN_USE_PAUSE).await;
             activate(mbim, wanted, ip, given_up).await?
@@ -45,12 +45,8 @@ pub(super) async fn start(
         other => other?,
     };
     let carried = [Family::V4, Family::V6];
-    session.held = Held::Mbim(
-        carried
-            .into_iter()
-            .filter(|family| connection.ip.has(*family))
-            .collect(),
-    );
+    let families = carried.into_iter().filter(|family| connection.ip.has(*family));
+    session.held = Some(Held::Mbim(families.collect()));
     let what = "IP Configuration";
     let response = ask(mbim, what, basic_connect::ip_configuration()).await?;
     let settings =

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{ConnectError, Session};
+use super::{ConnectError, Held, Session};
 use crate::modem::settings::{DataConfig, DataFamilies};
 use crate::net::pppd::{self, Agreed, Pppd};
 use crate::port::at::{AtError, AtHandle, Lane};
@@ -126,7 +126,7 @@ impl Call {
         let _ = self.stop.send(());
         let limit = LEAVE_LIMIT + HANG_UP_LIMIT * 3 + GUARD;
         if timeout(limit, self.task).await.is_err() {
-            tracing::warn!("a data call was not ended in time");
+            tracing::warn!("the modem did not end a data call in time");
         }
     }
 }
@@ -180,10 +180,10 @@ pub(super) async fn start(
         }
     };
     let carried = [Family::V4, Family::V6];
-    session.held = super::Held::Ppp {
+    session.held = Some(Held::Ppp {
         call,
         families: carried.into_iter().filter(|family| agreed.has(*family)).collect(),
-    };
+    });
     session.settings.push(Settings {
         address_v4: agreed.address_v4.map(|address| (address, 32)),
         // All that IPV6CP agrees on; the rest is a router's to tell.

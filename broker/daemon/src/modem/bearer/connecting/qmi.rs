@@ -11,7 +11,7 @@ use cellular::qmi::wda::{self, LinkLayer};
 use cellular::qmi::wds::{self, Connection, Handle, NotStarted};
 use cellular::qmi::{Failure, ProtocolError, Request, Response};
 
-use super::{ConnectError, IN_USE_PAUSE, Session};
+use super::{ConnectError, Held, IN_USE_PAUSE, Session};
 use crate::modem::settings::{DataConfig, DataFamilies};
 use crate::net;
 use crate::net::interface::Interface;
@@ -76,7 +76,7 @@ async fn start_families(
         }
     }
     match first_error {
-        Some(error) if session.held.families().is_empty() => Err(error),
+        Some(error) if session.families().is_empty() => Err(error),
         _ => Ok(()),
     }
 }
@@ -98,7 +98,10 @@ async fn start_family(
         }
         other => other?,
     };
-    session.held.push_handle(family, handle);
+    match &mut session.held {
+        Some(Held::Qmi(handles)) => handles.push((family, handle)),
+        held => *held = Some(Held::Qmi(vec![(family, handle)])),
+    }
     let what = "Get Current Settings";
     let response = ask(qmi, what, wds::get_current_settings(family)).await?;
     let settings = wds::current_settings(&response).map_err(|source| ConnectError::Refused { what, source })?;
@@ -149,7 +152,7 @@ fn is_in_the_way(error: &ConnectError) -> bool {
 }
 
 async fn free(qmi: &QmiHandle, family: Family) -> Result<(), ConnectError> {
-    tracing::info!(?family, "another session is in the way; ending it");
+    tracing::info!(?family, "another program's data session is in the way; ending it");
     ask(qmi, "Set Autoconnect", wds::set_autoconnect(wds::Autoconnect::Disabled)).await?;
     ask(qmi, "Stop Network", wds::stop_network(family, Handle::ANY, true)).await?;
     Ok(())

@@ -245,7 +245,7 @@ async fn every_way_to_a_session_or_to_a_reason_is_as_its_row_says() {
         let (handle, task) = mbim::start(open, 4096, Trace::new(0), events);
         let (authentication, families) = (row.authentication, row.families);
         let connecting = async move {
-            let mut session = Session::new(Held::Mbim(Vec::new()), None);
+            let mut session = Session::new(None);
             let config = DataConfig {
                 families,
                 ..DataConfig::default()

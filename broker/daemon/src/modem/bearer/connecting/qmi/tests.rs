@@ -5,7 +5,6 @@ use cellular::qmi::{Service, Tlvs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 
-use super::super::Held;
 use super::*;
 use crate::port::OpenPort;
 use crate::port::qmi;
@@ -193,13 +192,13 @@ async fn every_known_failure_is_handled_as_its_row_says() {
         };
         let (handle, task) = qmi::start(open, Trace::new(0), events);
         let connecting = async move {
-            let mut session = Session::new(Held::Qmi(Vec::new()), None);
+            let mut session = Session::new(None);
             let config = DataConfig::default();
             let wanted = wds::Session::default();
             let given_up = AtomicBool::new(false);
             let outcome = start_families(&handle, &wanted, &config, &given_up, &mut session).await;
             outcome.map(|()| match session.held {
-                Held::Qmi(handles) => handles,
+                Some(Held::Qmi(handles)) => handles,
                 other => panic!("{other:?} by QMI"),
             })
         };
