@@ -138,6 +138,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         raw_qmi: config.diagnostics.raw_qmi,
         emergency_calls: config.voice.emergency_calls,
         budget: Arc::default(),
+        reattach_grace: (config.voice.on_abandoned == config::OnAbandoned::HangUp)
+            .then_some(config.voice.reattach_grace),
         shutdown: stopping,
     };
     let scraped = metrics_listener.map(|listener| {

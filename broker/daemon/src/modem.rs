@@ -48,7 +48,7 @@ use recorder::Recorder;
 use recovery::Recovery;
 
 pub use handle::{
-    Attachment, CallUpdate, ContentHash, ModemHandle, Modems, RecoveryStatus, Reply, Request, Snapshot, StepCounter,
+    Attachment, CallUpdate, ContentHash, ModemHandle, Modems, Monitored, RecoveryStatus, Reply, Request, Snapshot, StepCounter,
     StorageUse,
 };
 pub use location::Location;

@@ -31,6 +31,7 @@ mod voice;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::v1::diagnostics_service_server::DiagnosticsServiceServer;
 use api::v1::event_service_server::EventServiceServer;
@@ -79,6 +80,8 @@ pub struct Context {
     pub emergency_calls: bool,
     /// What responses may take in memory.
     pub budget: Arc<Budget>,
+    /// How long a call goes on without an owner; `None`: until it ends by itself.
+    pub reattach_grace: Option<Duration>,
     /// True from the moment at which the broker begins to stop.
     pub shutdown: watch::Receiver<bool>,
 }

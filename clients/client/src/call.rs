@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{StreamCallAttach, StreamCallAttached, StreamCallClear, StreamCallRequest, StreamCallResponse};
+use api::v1::{StreamCallDtmf, StreamCallMark, UplinkAudioFrame};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,9 +21,24 @@ const REQUEST_QUEUE: usize = 256;
 /// Answering and opening the audio path take seconds on a modem.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Uplink audio: 16-bit samples, little endian.
+pub fn audio(pcm: Vec<u8>) -> Request {
+    Request::Audio(UplinkAudioFrame { pcm: pcm.into() })
+}
+
+/// A mark behind what was sent so far.
+pub fn mark(name: impl Into<String>) -> Request {
+    Request::Mark(StreamCallMark { name: name.into() })
+}
+
+/// Tones to send.
+pub fn dtmf(tones: impl Into<String>) -> Request {
+    Request::Dtmf(StreamCallDtmf { tones: tones.into() })
+}
+
 /// One client's hold of a call's audio. Dropping it lets go; the broker then falls back as it is configured.
 pub struct CallStream {
-    requests: mpsc::Sender<StreamCallRequest>,
+    requests: Option<mpsc::Sender<StreamCallRequest>>,
     responses: Streaming<StreamCallResponse>,
     attached: StreamCallAttached,
 }
@@ -54,7 +70,7 @@ impl CallStream {
             match responses.message().await?.and_then(|message| message.response) {
                 Some(Response::Attached(attached)) => {
                     return Ok(Self {
-                        requests,
+                        requests: Some(requests),
                         responses,
                         attached,
                     });
@@ -86,9 +102,17 @@ impl CallStream {
 
     /// Sends without waiting. An error means that the connection has not moved for seconds or is gone.
     pub fn send(&self, request: Request) -> Result<(), Status> {
-        self.requests
+        let Some(requests) = &self.requests else {
+            return Err(Status::failed_precondition("the call's stream was finished"));
+        };
+        requests
             .try_send(StreamCallRequest { request: Some(request) })
             .map_err(|_| Status::unavailable("the call's stream does not take anything any more"))
+    }
+
+    /// Ends this side of the stream: no more uplink. What is queued is played, and responses go on until the call's end.
+    pub fn finish(&mut self) {
+        self.requests = None;
     }
 }
 
@@ -177,7 +201,7 @@ impl Playout {
         loop {
             match self.items.front_mut()? {
                 Item::Mark(_) => match self.items.pop_front() {
-                    Some(Item::Mark(name)) => return Some(Request::Mark(name)),
+                    Some(Item::Mark(name)) => return Some(mark(name)),
                     _ => return None,
                 },
                 Item::Audio { samples, position } => {
@@ -194,7 +218,7 @@ impl Playout {
                     let octets = to_octets(&rest[..count]);
                     *position += count;
                     self.ahead_samples += count;
-                    return Some(Request::Audio(octets.into()));
+                    return Some(audio(octets));
                 }
             }
         }
@@ -209,8 +233,8 @@ mod tests {
         let (mut samples, mut marks) = (0, Vec::new());
         while let Some(request) = playout.next_request() {
             match request {
-                Request::Audio(octets) => samples += octets.len() / 2,
-                Request::Mark(name) => marks.push(name),
+                Request::Audio(frame) => samples += frame.pcm.len() / 2,
+                Request::Mark(mark) => marks.push(mark.name),
                 other => panic!("unexpected {other:?}"),
             }
         }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use api::v1::stream_call_attach::Target;
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{Call, CallState, ErrorReason, HangUpRequest, StreamCallAttach, StreamCallHangUp, UplinkAudio};
@@ -159,7 +160,7 @@ pub(crate) async fn answer(
 impl Session<'_> {
     async fn attach(&self, answer: bool) -> Result<CallStream, Status> {
         let attach = StreamCallAttach {
-            call_id: self.call_id.to_owned(),
+            target: Some(Target::CallId(self.call_id.to_owned())),
             answer,
             // The second time, the broker may still hold the bot's own broken stream for the owner.
             takeover: !answer,

@@ -145,7 +145,7 @@ requests! {
         /// The samples that the listener wants.
         rate: cellular::pcm::SampleRate,
         /// The listener's end.
-        reply: Reply<audio::Listener>,
+        reply: Reply<Monitored>,
     },
     /// Starts a USSD session.
     StartUssd {
@@ -302,6 +302,14 @@ pub struct Attachment {
     pub call: Call,
     /// Its audio.
     pub owner: audio::Owner,
+    /// Its changes.
+    pub updates: mpsc::Receiver<CallUpdate>,
+}
+
+/// A listener's ends of a call.
+pub struct Monitored {
+    /// Its audio.
+    pub listener: audio::Listener,
     /// Its changes.
     pub updates: mpsc::Receiver<CallUpdate>,
 }

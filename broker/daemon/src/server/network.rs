@@ -95,7 +95,7 @@ impl NetworkService for Context {
     ) -> Result<Response<SelectOperatorResponse>, Status> {
         let request = request.into_inner();
         let modem = self.modems.find(&request.modem)?;
-        let asked = request.technology();
+        let asked = validate::known("technology", request.technology)?;
         let (plmn, technology) = validate::operator(request.plmn, asked)?;
         let select = |reply| modem::Request::SelectOperator {
             plmn,
@@ -114,7 +114,7 @@ impl NetworkService for Context {
     ) -> Result<Response<SetNetworkModesResponse>, Status> {
         let request = request.get_ref();
         let modem = self.modems.find(&request.modem)?;
-        let technologies = validate::technologies(request.technologies())?;
+        let technologies = validate::technologies(&request.technologies)?;
         let set = |reply| modem::Request::SetNetworkModes { technologies, reply };
         let status = modem.ask(set).await?;
         Ok(Response::new(SetNetworkModesResponse {
@@ -137,7 +137,7 @@ impl NetworkService for Context {
     }
 
     async fn set_wan_mode(&self, request: Request<SetWanModeRequest>) -> Result<Response<SetWanModeResponse>, Status> {
-        let mode = validate::wan_mode(request.get_ref().mode())?;
+        let mode = validate::wan_mode(validate::known("mode", request.get_ref().mode)?)?;
         let status = self.wan()?.ask(|reply| wan::Request::SetMode(mode, reply)).await?;
         Ok(Response::new(SetWanModeResponse {
             status: Some(convert::wan(&status)),
@@ -145,7 +145,7 @@ impl NetworkService for Context {
     }
 
     async fn force_wan(&self, request: Request<ForceWanRequest>) -> Result<Response<ForceWanResponse>, Status> {
-        let role = validate::forced_wan(request.get_ref().role())?;
+        let role = validate::forced_wan(validate::known("role", request.get_ref().role)?)?;
         let status = self.wan()?.ask(|reply| wan::Request::Force(role, reply)).await?;
         Ok(Response::new(ForceWanResponse {
             status: Some(convert::wan(&status)),

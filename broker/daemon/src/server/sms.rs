@@ -2,6 +2,7 @@
 
 mod composition;
 
+use api::v1::MessageState;
 use api::v1::sms_service_server::SmsService;
 use api::v1::{
     CancelMessageRequest, CancelMessageResponse, CheckStorageRequest, CheckStorageResponse, ComposeMessageRequest,
@@ -82,10 +83,11 @@ impl SmsService for Context {
     ) -> Result<Response<ListMessagesResponse>, Status> {
         let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
         let request = request.into_inner();
+        let states: Vec<MessageState> = validate::all_known("states", &request.states)?;
         let query = MessageQuery {
             modem: validate::optional(request.modem.clone()),
-            direction: convert::message_direction(request.direction()),
-            states: request.states().filter_map(convert::message_state).collect(),
+            direction: convert::message_direction(validate::known("direction", request.direction)?),
+            states: states.into_iter().filter_map(convert::message_state).collect(),
             words: request.query.split_whitespace().map(str::to_owned).collect(),
             page_size: validate::page_size(request.page_size, 100)?,
             page_token: validate::optional(request.page_token),

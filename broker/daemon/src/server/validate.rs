@@ -14,6 +14,28 @@ const PAGE_SIZE_MAX: u32 = 1000;
 /// 23.003 9.1: at most 100 octets.
 const ACCESS_POINT_NAME_MAX: usize = 100;
 
+/// A value of an enum. A number that this build does not know is never taken for "not set": a newer client means something.
+pub(super) fn known<E: TryFrom<i32>>(field: &'static str, number: i32) -> Result<E, Refusal> {
+    E::try_from(number).map_err(|_| Refusal::FieldInvalid {
+        field,
+        problem: format!("{number} is not known to this broker"),
+    })
+}
+
+/// Values of a list, each of which has to be known and set, so that a list that is not empty never means "all".
+pub(super) fn all_known<E: TryFrom<i32>>(field: &'static str, numbers: &[i32]) -> Result<Vec<E>, Refusal> {
+    numbers
+        .iter()
+        .map(|number| match number {
+            0 => Err(Refusal::FieldInvalid {
+                field,
+                problem: "has a value that is not set".to_owned(),
+            }),
+            number => known(field, *number),
+        })
+        .collect()
+}
+
 /// A page size, with its default for 0.
 pub(super) fn page_size(value: u32, default: u32) -> Result<u32, Refusal> {
     match value {
@@ -86,11 +108,9 @@ pub(super) fn operator(
 }
 
 /// Technologies that may be used, each once; all if none is named.
-pub(super) fn technologies(
-    named: impl IntoIterator<Item = api::v1::AccessTechnology>,
-) -> Result<Vec<AccessTechnology>, Refusal> {
+pub(super) fn technologies(named: &[i32]) -> Result<Vec<AccessTechnology>, Refusal> {
     let mut technologies = Vec::new();
-    for named in named {
+    for named in all_known("technologies", named)? {
         let technology = access_technology("technologies", named)?;
         if technologies.contains(&technology) {
             return Err(Refusal::FieldInvalid {
@@ -136,12 +156,12 @@ pub(super) fn correspondent(value: String) -> Option<String> {
 
 /// A number to call: digits with an optional "+". Codes with `*` and `#` are supplementary services, which change the
 /// subscription (call forwarding, for instance), and no call.
-pub(super) fn callee(value: &str, emergency_calls: bool) -> Result<Callee, Refusal> {
+pub(super) fn callee(value: &str, field: &'static str, emergency_calls: bool) -> Result<Callee, Refusal> {
     let invalid = |problem: &str| Refusal::PhoneNumberInvalid {
-        field: "number",
+        field,
         problem: problem.to_owned(),
     };
-    let number = phone_number("number", value)?;
+    let number = phone_number(field, value)?;
     if number.as_str().contains(['*', '#']) {
         return Err(invalid(
             "a code with * or # is no number to call; send it as USSD (modemctl ussd)",
@@ -175,7 +195,7 @@ pub(super) fn forwarding(value: api::v1::CallForwarding) -> Result<Forwarding, R
         field,
         problem: problem.to_owned(),
     };
-    let reason = match value.reason() {
+    let reason = match known("forwarding.reason", value.reason)? {
         CallForwardingReason::Unconditional => ForwardingReason::Unconditional,
         CallForwardingReason::Busy => ForwardingReason::Busy,
         CallForwardingReason::NoReply => ForwardingReason::NoReply,
@@ -183,7 +203,7 @@ pub(super) fn forwarding(value: api::v1::CallForwarding) -> Result<Forwarding, R
         CallForwardingReason::Unspecified => return Err(invalid("forwarding.reason", "must be given")),
     };
     let number = if value.enabled {
-        callee(&value.number, false)?.number
+        callee(&value.number, "forwarding.number", false)?.number
     } else {
         String::new()
     };
@@ -213,7 +233,7 @@ const EMERGENCY: &[&str] = &["000", "08", "110", "112", "118", "119", "911", "99
 const TONES_MAX: usize = 29;
 
 /// DTMF tones (27.007 C.2.11).
-pub(super) fn tones(value: &str) -> Result<String, Refusal> {
+pub(super) fn tones(value: &str, field: &'static str) -> Result<String, Refusal> {
     let upper = value.to_ascii_uppercase();
     let valid = !upper.is_empty()
         && upper.len() <= TONES_MAX
@@ -224,7 +244,7 @@ pub(super) fn tones(value: &str) -> Result<String, Refusal> {
         Ok(upper)
     } else {
         Err(Refusal::FieldInvalid {
-            field: "tones",
+            field,
             problem: "must be 1 to 29 of 0-9, A-D, * and #".to_owned(),
         })
     }
@@ -294,7 +314,7 @@ mod tests {
             ("112", false),
             ("0123456789012345678901", false),
         ] {
-            assert_eq!(callee(number, false).is_ok(), accepted, "{number}");
+            assert_eq!(callee(number, "number", false).is_ok(), accepted, "{number}");
         }
     }
 
@@ -302,13 +322,13 @@ mod tests {
     fn every_number_is_read_by_the_same_rule_and_refused_in_the_same_words() {
         let spelled = "+44 (7700) 900-123";
         assert_eq!(phone_number("to", spelled).unwrap().as_str(), "+447700900123");
-        assert_eq!(callee(spelled, false).unwrap().number, "+447700900123");
+        assert_eq!(callee(spelled, "number", false).unwrap().number, "+447700900123");
         assert_eq!(correspondent(spelled.to_owned()).as_deref(), Some("+447700900123"));
         assert_eq!(correspondent("My Bank".to_owned()).as_deref(), Some("My Bank"));
         assert_eq!(correspondent(String::new()), None);
         for (field, refused) in [
             ("address", phone_number("address", "+0123456").map(drop)),
-            ("number", callee("+0123456", false).map(drop)),
+            ("number", callee("+0123456", "number", false).map(drop)),
         ] {
             assert_eq!(
                 refused.unwrap_err().to_string(),
@@ -320,7 +340,7 @@ mod tests {
     #[test]
     fn emergency_numbers_are_called_where_they_are_allowed() {
         for (number, emergency) in [("112", true), ("911", true), ("1120", false), ("+44112", false)] {
-            let callee = callee(number, true).unwrap();
+            let callee = callee(number, "number", true).unwrap();
             assert_eq!(callee.emergency, emergency, "{number}");
         }
     }

@@ -3,16 +3,19 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use api::v1::monitor_call_response::Response as ToListener;
+use api::v1::stream_call_attach::Target;
 use api::v1::stream_call_request::Request as FromClient;
 use api::v1::stream_call_response::Response as ToClient;
 use api::v1::voice_service_server::VoiceService;
 use api::v1::{
     AnswerRequest, AnswerResponse, AudioEncoding, AudioFlow, AudioFormat, AudioFrame, AudioMark, DialRequest,
-    DialResponse, GetCallForwardingRequest, GetCallForwardingResponse, GetCallRequest, GetCallResponse, HangUpRequest,
-    HangUpResponse, HoldRequest, HoldResponse, ListCallsRequest, ListCallsResponse, MonitorCallRequest,
+    DialResponse, DtmfReceived, GetCallForwardingRequest, GetCallForwardingResponse, GetCallRequest, GetCallResponse,
+    HangUpRequest, HangUpResponse, HoldRequest, HoldResponse, ListCallsRequest, ListCallsResponse, MonitorCallRequest,
     MonitorCallResponse, RejectRequest, RejectResponse, ResumeRequest, ResumeResponse, SendDtmfRequest,
     SendDtmfResponse, SetCallForwardingRequest, SetCallForwardingResponse, SetRecordingRequest, SetRecordingResponse,
-    StreamCallAttach, StreamCallAttached, StreamCallRequest, StreamCallResponse, UplinkAudio,
+    StreamCallAttach, StreamCallAttached, StreamCallDtmf, StreamCallMark, StreamCallRequest, StreamCallResponse,
+    UplinkAudio, UplinkAudioFrame,
 };
 use cellular::pcm::{Buffering, SampleRate, Supply};
 use tokio::sync::mpsc;
@@ -23,7 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::auth::scopes_of;
 use super::{Context, ResponseStream, convert, status, validate};
 use crate::audio::{AttachOptions, Downlink, PREBUFFER_MAX_MS};
-use crate::modem::{self, Attachment, CallUpdate, ModemHandle, Reply};
+use crate::modem::{self, Attachment, CallUpdate, ModemHandle, Monitored, Reply};
 use crate::refusal::Refusal;
 use crate::resource::{Call, CallState};
 use crate::scope::Scope;
@@ -47,23 +50,7 @@ const END_GRACE: Duration = Duration::from_secs(3);
 #[tonic::async_trait]
 impl VoiceService for Context {
     async fn dial(&self, request: Request<DialRequest>) -> Result<Response<DialResponse>, Status> {
-        let request = request.into_inner();
-        let modem = self.modems.find(&request.modem)?;
-        let callee = validate::callee(&request.number, self.emergency_calls)?;
-        let request_id = validate::request_id(&request.request_id)?;
-        let content_hash = super::content_hash(&DialRequest {
-            request_id: String::new(),
-            ..request
-        });
-        let call = modem
-            .ask(|reply| modem::Request::Dial {
-                number: callee.number,
-                request_id,
-                content_hash,
-                emergency: callee.emergency,
-                reply,
-            })
-            .await?;
+        let call = self.dial_now(request.into_inner(), "number").await?;
         Ok(Response::new(DialResponse {
             call: Some(convert::call(&call)),
         }))
@@ -140,7 +127,7 @@ impl VoiceService for Context {
 
     async fn send_dtmf(&self, request: Request<SendDtmfRequest>) -> Result<Response<SendDtmfResponse>, Status> {
         let request = request.into_inner();
-        let tones = validate::tones(&request.tones)?;
+        let tones = validate::tones(&request.tones, "tones")?;
         self.ask_about(request.call_id, |call_id, reply| modem::Request::SendDtmf {
             call_id,
             tones: tones.clone(),
@@ -151,7 +138,7 @@ impl VoiceService for Context {
     }
 
     async fn get_call(&self, request: Request<GetCallRequest>) -> Result<Response<GetCallResponse>, Status> {
-        let call = self.call(&request.get_ref().call_id).await?;
+        let call = self.call(&request.get_ref().call_id, "call_id").await?;
         Ok(Response::new(GetCallResponse {
             call: Some(convert::call(&call)),
         }))
@@ -195,9 +182,29 @@ impl VoiceService for Context {
             return Err(status::scope_missing(Scope::CallControl));
         }
         let options = attach_options(&attach)?;
-        let call = self.call(&attach.call_id).await?;
+        let call = match attach.target {
+            Some(Target::CallId(call_id)) => self.call(&call_id, "attach.call_id").await?,
+            Some(Target::Dial(dial)) => {
+                let dial = DialRequest {
+                    modem: dial.modem,
+                    number: dial.number,
+                    request_id: dial.request_id,
+                };
+                self.dial_now(dial, "attach.dial.number").await?
+            }
+            None => {
+                return Err(Refusal::FieldInvalid {
+                    field: "attach.target",
+                    problem: "either call_id or dial must be given".to_owned(),
+                }
+                .into());
+            }
+        };
+        if call.state == CallState::Disconnected {
+            return Err(Refusal::CallState { state: call.state }.into());
+        }
         let modem = self.modems.find(&call.modem)?.clone();
-        let (call_id, answer) = (attach.call_id, attach.answer);
+        let (call_id, answer) = (call.id, attach.answer);
         let attachment = modem
             .ask(|reply| modem::Request::Attach {
                 call_id,
@@ -218,6 +225,10 @@ impl VoiceService for Context {
             attachment,
             responses: Responses(responses),
             tones,
+            reattach_grace: self.reattach_grace,
+            uplink: Uplink::Open {
+                hang_up_when_done: attach.hang_up_when_done,
+            },
         }
         .run(requests);
         crate::supervisor::spawn("call stream", "", task);
@@ -232,29 +243,20 @@ impl VoiceService for Context {
     ) -> Result<Response<Self::MonitorCallStream>, Status> {
         let MonitorCallRequest { call_id, format } = request.into_inner();
         let rate = sample_rate(format.as_ref(), ["format.encoding", "format.sample_rate_hz"])?;
-        let call = self.call(&call_id).await?;
+        let call = self.call(&call_id, "call_id").await?;
+        if call.state == CallState::Disconnected {
+            return Err(Refusal::CallState { state: call.state }.into());
+        }
         let modem = self.modems.find(&call.modem)?;
-        let listener = modem
+        let monitored = modem
             .ask(|reply| modem::Request::Monitor { call_id, rate, reply })
             .await?;
-        let stream = futures_util::stream::unfold(listener, |mut listener| async {
-            let heard = listener.next().await?;
-            let frame = Some(AudioFrame {
-                first_sample: heard.first_sample,
-                pcm: heard.pcm,
+        let stream = futures_util::stream::unfold(Some(monitored), |monitored| async {
+            let (response, rest) = heard(monitored?).await;
+            let response = response.map(|response| MonitorCallResponse {
+                response: Some(response),
             });
-            let response = if heard.uplink {
-                MonitorCallResponse {
-                    downlink: None,
-                    uplink: frame,
-                }
-            } else {
-                MonitorCallResponse {
-                    downlink: frame,
-                    uplink: None,
-                }
-            };
-            Some((Ok(response), listener))
+            Some((response.map_err(Status::from), rest))
         });
         Ok(Response::new(Box::pin(stream)))
     }
@@ -287,10 +289,31 @@ impl VoiceService for Context {
 }
 
 impl Context {
-    async fn call(&self, call_id: &str) -> Result<Call, Refusal> {
+    async fn dial_now(&self, request: DialRequest, field: &'static str) -> Result<Call, Refusal> {
+        let modem = self.modems.find(&request.modem)?;
+        let callee = validate::callee(&request.number, field, self.emergency_calls)?;
+        let request_id = validate::request_id(&request.request_id)?;
+        // What it means and not how it was written: a repeated request may name the modem or leave the spaces out.
+        let content_hash = super::content_hash(&DialRequest {
+            modem: modem.name().to_owned(),
+            number: callee.number.clone(),
+            request_id: String::new(),
+        });
+        modem
+            .ask(|reply| modem::Request::Dial {
+                number: callee.number,
+                request_id,
+                content_hash,
+                emergency: callee.emergency,
+                reply,
+            })
+            .await
+    }
+
+    async fn call(&self, call_id: &str, field: &'static str) -> Result<Call, Refusal> {
         if call_id.is_empty() {
             return Err(Refusal::FieldInvalid {
-                field: "call_id",
+                field,
                 problem: "must be given".to_owned(),
             });
         }
@@ -308,7 +331,7 @@ impl Context {
         if call_id.is_empty() {
             return self.modems.find("")?.ask(|reply| request(None, reply)).await;
         }
-        let call = self.call(&call_id).await?;
+        let call = self.call(&call_id, "call_id").await?;
         if call.state == CallState::Disconnected {
             return Err(Refusal::CallState { state: call.state });
         }
@@ -324,11 +347,8 @@ fn sample_rate(format: Option<&AudioFormat>, [encoding, rate]: [&'static str; 2]
     let Some(format) = format else {
         return Ok(SampleRate::default());
     };
-    if !matches!(format.encoding(), AudioEncoding::Unspecified | AudioEncoding::PcmS16le) {
-        return Err(Refusal::FieldInvalid {
-            field: encoding,
-            problem: "only PCM_S16LE is known".to_owned(),
-        });
+    match validate::known(encoding, format.encoding)? {
+        AudioEncoding::Unspecified | AudioEncoding::PcmS16le => {}
     }
     match format.sample_rate_hz {
         0 | 8000 => Ok(SampleRate::Hz8000),
@@ -351,12 +371,7 @@ fn attach_options(attach: &StreamCallAttach) -> Result<AttachOptions, Refusal> {
             problem: format!("must be at most {PREBUFFER_MAX_MS}"),
         });
     }
-    let Ok(uplink) = UplinkAudio::try_from(attach.uplink) else {
-        return Err(Refusal::FieldInvalid {
-            field: "attach.uplink",
-            problem: format!("{} is not known to this broker", attach.uplink),
-        });
-    };
+    let uplink = validate::known("attach.uplink", attach.uplink)?;
     let (supply, prebuffer_ms) = match (uplink, attach.prebuffer_ms) {
         (UplinkAudio::Unspecified, prebuffer_ms) => (Supply::Unknown, prebuffer_ms),
         (UplinkAudio::Finished, prebuffer_ms) => (Supply::Finished, prebuffer_ms),
@@ -379,6 +394,73 @@ struct CallStream {
     attachment: Attachment,
     responses: Responses,
     tones: Tones,
+    reattach_grace: Option<Duration>,
+    uplink: Uplink,
+}
+
+/// How far the client is with its direction of the stream.
+#[derive(Clone, Copy, PartialEq)]
+enum Uplink {
+    /// It sends.
+    Open { hang_up_when_done: bool },
+    /// It closed its direction, and the call goes on.
+    Closed,
+    /// It closed its direction; the call ends when this mark was reached and all tones were sent.
+    Ending { played: bool },
+}
+
+/// The mark behind the last audio before a hang-up. No client's mark begins with this character.
+const LAST_MARK: &str = "\0last";
+
+/// Octets of a mark's name.
+const MARK_NAME_MAX: usize = 256;
+
+/// The next message for a listener, and what is left of its stream. The end of the call is the last message.
+async fn heard(mut monitored: Monitored) -> (Result<ToListener, Refusal>, Option<Monitored>) {
+    loop {
+        tokio::select! {
+            biased;
+            update = monitored.updates.recv() => match update {
+                Some(CallUpdate::Call(call)) if call.state == CallState::Disconnected => {
+                    return (Ok(ToListener::Call(convert::call(&call))), None);
+                }
+                Some(_) => {}
+                None => return (Err(audio_gone()), None),
+            },
+            heard = monitored.listener.next() => {
+                let Some(heard) = heard else {
+                    return match end_of_call(&mut monitored.updates).await {
+                        Some(call) => (Ok(ToListener::Call(convert::call(&call))), None),
+                        None => (Err(audio_gone()), None),
+                    };
+                };
+                let frame = AudioFrame { first_sample: heard.first_sample, pcm: heard.pcm };
+                let response = if heard.uplink { ToListener::Uplink(frame) } else { ToListener::Downlink(frame) };
+                return (Ok(response), Some(monitored));
+            }
+        }
+    }
+}
+
+fn audio_gone() -> Refusal {
+    Refusal::AudioNotAvailable {
+        cause: "the audio port went away".to_owned(),
+    }
+}
+
+/// The call when it is over, which is told soon after its audio ended. None: it goes on without.
+async fn end_of_call(updates: &mut mpsc::Receiver<CallUpdate>) -> Option<Call> {
+    let wait = async {
+        while let Some(update) = updates.recv().await {
+            if let CallUpdate::Call(call) = update
+                && call.state == CallState::Disconnected
+            {
+                return Some(*call);
+            }
+        }
+        None
+    };
+    tokio::time::timeout(END_GRACE, wait).await.ok().flatten()
 }
 
 /// The way to the client.
@@ -403,6 +485,11 @@ impl Responses {
         let _ = self.0.send(Err(refusal.into())).await;
         Next::End
     }
+
+    async fn fail_field(&self, field: &'static str, problem: impl Into<String>) -> Next {
+        let problem = problem.into();
+        self.fail(Refusal::FieldInvalid { field, problem }).await
+    }
 }
 
 /// A request to the modem on its way.
@@ -417,6 +504,10 @@ struct Tones {
 }
 
 impl Tones {
+    fn is_idle(&self) -> bool {
+        self.sending.is_none() && self.waiting.is_empty()
+    }
+
     /// Sends what waits and returns when a request was answered. Cancel safe. Never returns while there is nothing to send.
     async fn sent(&mut self) -> Result<(), Refusal> {
         if self.sending.is_none() && !self.waiting.is_empty() {
@@ -456,15 +547,18 @@ impl CallStream {
             }),
             frame_bytes: rate.frame_bytes() as u32,
             uplink_queue_max_ms: self.attachment.owner.uplink_queue_max_ms(),
+            reattach_grace: self
+                .reattach_grace
+                .and_then(|grace| prost_types::Duration::try_from(grace).ok()),
         };
         let mut next = self.responses.send(ToClient::Attached(attached)).await;
         while matches!(next, Next::Go) {
             next = tokio::select! {
                 biased;
                 update = self.attachment.updates.recv() => self.update(update).await,
-                request = requests.next() => self.request(request).await,
+                request = requests.next(), if matches!(self.uplink, Uplink::Open { .. }) => self.request(request).await,
                 sent = self.tones.sent() => match sent {
-                    Ok(()) => Next::Go,
+                    Ok(()) => self.hang_up_if_done().await,
                     Err(refusal) => self.responses.fail(refusal).await,
                 },
                 item = self.attachment.owner.next() => self.downlink(item).await,
@@ -480,7 +574,14 @@ impl CallStream {
                 let sent = self.responses.send(ToClient::Call(convert::call(&call))).await;
                 if over { Next::End } else { sent }
             }
-            Some(CallUpdate::Dtmf(tone)) => self.responses.send(ToClient::Dtmf(tone.to_string())).await,
+            Some(CallUpdate::Dtmf(tone)) => {
+                self.responses
+                    .send(ToClient::Dtmf(DtmfReceived {
+                        call_id: self.attachment.call.id.clone(),
+                        tone: tone.to_string(),
+                    }))
+                    .await
+            }
             None => Next::End,
         }
     }
@@ -491,6 +592,10 @@ impl CallStream {
                 self.responses
                     .send(ToClient::Audio(AudioFrame { first_sample, pcm }))
                     .await
+            }
+            Some(Downlink::Mark { name, .. }) if name == LAST_MARK => {
+                self.uplink = Uplink::Ending { played: true };
+                self.hang_up_if_done().await
             }
             Some(Downlink::Mark {
                 name,
@@ -520,58 +625,90 @@ impl CallStream {
 
     /// The audio path is closed. The end of the call follows, with its cause; a call that goes on has lost its audio port.
     async fn end(&mut self) -> Next {
-        let wait = async {
-            while let Some(update) = self.attachment.updates.recv().await {
-                if let CallUpdate::Call(call) = update
-                    && call.state == CallState::Disconnected
-                {
-                    return Some(*call);
-                }
-            }
-            None
-        };
-        match tokio::time::timeout(END_GRACE, wait).await {
-            Ok(Some(call)) => {
+        match end_of_call(&mut self.attachment.updates).await {
+            Some(call) => {
                 let _ = self.responses.send(ToClient::Call(convert::call(&call))).await;
                 Next::End
             }
-            Ok(None) | Err(_) => {
-                self.responses
-                    .fail(Refusal::AudioNotAvailable {
-                        cause: "the audio port went away".to_owned(),
-                    })
-                    .await
-            }
+            None => self.responses.fail(audio_gone()).await,
+        }
+    }
+
+    /// The client closed its direction: no more uplink, and nothing else.
+    async fn half_closed(&mut self) -> Next {
+        let Uplink::Open { hang_up_when_done } = self.uplink else {
+            return Next::Go;
+        };
+        if !hang_up_when_done {
+            self.uplink = Uplink::Closed;
+            return Next::Go;
+        }
+        let played = false;
+        self.uplink = Uplink::Ending { played };
+        if self.attachment.owner.mark(LAST_MARK.to_owned()) {
+            return Next::Go;
+        }
+        self.responses
+            .fail_field("mark", "too many marks are outstanding")
+            .await
+    }
+
+    async fn hang_up_if_done(&mut self) -> Next {
+        if self.uplink == (Uplink::Ending { played: true }) && self.tones.is_idle() {
+            self.hang_up().await
+        } else {
+            Next::Go
+        }
+    }
+
+    async fn hang_up(&mut self) -> Next {
+        let call_id = Some(self.attachment.call.id.clone());
+        let hang_up = |reply| modem::Request::HangUp {
+            call_id,
+            reject: false,
+            reply,
+        };
+        match self.modem.ask(hang_up).await {
+            // The update with the end of the call ends the stream.
+            Ok(_)
+            | Err(Refusal::CallState {
+                state: CallState::Disconnected,
+            }) => Next::Go,
+            Err(refusal) => self.responses.fail(refusal).await,
         }
     }
 
     async fn request(&mut self, request: Option<Result<StreamCallRequest, Status>>) -> Next {
-        let Some(Ok(StreamCallRequest { request })) = request else {
-            return Next::End;
+        let request = match request {
+            Some(Ok(StreamCallRequest { request })) => request,
+            // The connection is lost, or the client cancelled.
+            Some(Err(_)) => return Next::End,
+            None => return self.half_closed().await,
         };
         match request {
-            Some(FromClient::Audio(pcm)) if pcm.len() > AUDIO_MESSAGE_MAX => {
+            Some(FromClient::Audio(UplinkAudioFrame { pcm })) if pcm.len() > AUDIO_MESSAGE_MAX => {
                 let problem = format!("{} octets in one message, at most {AUDIO_MESSAGE_MAX}", pcm.len());
-                self.responses
-                    .fail(Refusal::FieldInvalid {
-                        field: "audio",
-                        problem,
-                    })
-                    .await
+                self.responses.fail_field("audio.pcm", problem).await
             }
-            Some(FromClient::Audio(pcm)) => {
+            // Whatever came after half a sample would be noise.
+            Some(FromClient::Audio(UplinkAudioFrame { pcm })) if pcm.len() % 2 == 1 => {
+                let problem = format!("{} octets are no whole number of 16-bit samples", pcm.len());
+                self.responses.fail_field("audio.pcm", problem).await
+            }
+            Some(FromClient::Audio(UplinkAudioFrame { pcm })) => {
                 self.attachment.owner.push_audio(&pcm);
                 Next::Go
             }
-            Some(FromClient::Mark(name)) => {
+            Some(FromClient::Mark(StreamCallMark { name })) if name.len() > MARK_NAME_MAX || name.starts_with('\0') => {
+                let problem = format!("must be at most {MARK_NAME_MAX} octets and not begin with NUL");
+                self.responses.fail_field("mark.name", problem).await
+            }
+            Some(FromClient::Mark(StreamCallMark { name })) => {
                 if self.attachment.owner.mark(name) {
                     Next::Go
                 } else {
                     self.responses
-                        .fail(Refusal::FieldInvalid {
-                            field: "mark",
-                            problem: "too many marks are outstanding".to_owned(),
-                        })
+                        .fail_field("mark", "too many marks are outstanding")
                         .await
                 }
             }
@@ -579,46 +716,28 @@ impl CallStream {
                 self.attachment.owner.clear();
                 Next::Go
             }
-            Some(FromClient::Dtmf(tones)) => self.dtmf(&tones).await,
-            Some(FromClient::HangUp(_)) => {
-                let call_id = Some(self.attachment.call.id.clone());
-                match self
-                    .modem
-                    .ask(|reply| modem::Request::HangUp {
-                        call_id,
-                        reject: false,
-                        reply,
-                    })
-                    .await
-                {
-                    // The update with the end of the call ends the stream.
-                    Ok(_) => Next::Go,
-                    Err(refusal) => self.responses.fail(refusal).await,
-                }
-            }
+            Some(FromClient::Dtmf(StreamCallDtmf { tones })) => self.dtmf(&tones).await,
+            Some(FromClient::HangUp(_)) => self.hang_up().await,
             Some(FromClient::Attach(_)) | None => {
-                let problem = "only the first message may be `attach`, and none may be empty".to_owned();
                 self.responses
-                    .fail(Refusal::FieldInvalid {
-                        field: "request",
-                        problem,
-                    })
+                    .fail_field(
+                        "request",
+                        "only the first message may be `attach`, and none may be empty",
+                    )
                     .await
             }
         }
     }
 
     async fn dtmf(&mut self, tones: &str) -> Next {
-        match validate::tones(tones) {
+        match validate::tones(tones, "dtmf.tones") {
             Ok(tones) if self.tones.waiting.len() + tones.len() <= TONES_WAITING_MAX => {
                 self.tones.waiting.push_str(&tones);
                 Next::Go
             }
             Ok(_) => {
                 let problem = format!("more than {TONES_WAITING_MAX} tones wait to be sent");
-                self.responses
-                    .fail(Refusal::FieldInvalid { field: "dtmf", problem })
-                    .await
+                self.responses.fail_field("dtmf.tones", problem).await
             }
             Err(refusal) => self.responses.fail(refusal).await,
         }

@@ -1,5 +1,7 @@
 //! Calls of the scripted broker: the caller speaks and listens in frames of 20 ms.
 
+use api::v1::monitor_call_response::Response as Heard;
+use api::v1::stream_call_attach::Target;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +135,10 @@ impl v1::voice_service_server::VoiceService for Services {
         let Some(Uplink::Attach(attach)) = uplink.message().await?.and_then(|message| message.request) else {
             return Err(Status::invalid_argument("the first message must attach"));
         };
-        let mut call = find(&self.0, &attach.call_id)?;
+        let mut call = match &attach.target {
+            Some(Target::CallId(call_id)) => find(&self.0, call_id)?,
+            _ => return Err(Status::unimplemented("this fake does not dial")),
+        };
         if attach.answer {
             call = activate(&self.0, call);
         }
@@ -166,7 +171,7 @@ impl v1::voice_service_server::VoiceService for Services {
         let frames: Vec<_> = speech
             .chunks(FRAME_SAMPLES)
             .enumerate()
-            .map(|(index, chunk)| {
+            .flat_map(|(index, chunk)| {
                 let first_sample = (index * FRAME_SAMPLES) as u64;
                 let downlink = v1::AudioFrame {
                     first_sample,
@@ -176,9 +181,11 @@ impl v1::voice_service_server::VoiceService for Services {
                     first_sample,
                     pcm: vec![0; chunk.len() * 2].into(),
                 };
+                [Heard::Downlink(downlink), Heard::Uplink(uplink)]
+            })
+            .map(|response| {
                 Ok(v1::MonitorCallResponse {
-                    downlink: Some(downlink),
-                    uplink: Some(uplink),
+                    response: Some(response),
                 })
             })
             .collect();
@@ -235,6 +242,7 @@ impl Leg {
             format: None,
             frame_bytes: 320,
             uplink_queue_max_ms: 60_000,
+            reattach_grace: None,
         }))
         .await?;
         let frame_time = self.caller.frame_time.max(Duration::from_millis(1));
@@ -276,9 +284,9 @@ impl Leg {
     /// Whether the client hung up.
     async fn accept(&mut self, message: v1::StreamCallRequest) -> Result<bool, Gone> {
         match message.request {
-            Some(Uplink::Audio(octets)) => self.queue.extend(from_octets(&octets).map(Queued::Sample)),
-            Some(Uplink::Mark(name)) => self.queue.push_back(Queued::Mark(name)),
-            Some(Uplink::Dtmf(tones)) => self.shared.lock().tones.push_str(&tones),
+            Some(Uplink::Audio(octets)) => self.queue.extend(from_octets(&octets.pcm).map(Queued::Sample)),
+            Some(Uplink::Mark(mark)) => self.queue.push_back(Queued::Mark(mark.name)),
+            Some(Uplink::Dtmf(tones)) => self.shared.lock().tones.push_str(&tones.tones),
             Some(Uplink::Clear(_)) => {
                 for item in std::mem::take(&mut self.queue) {
                     if let Queued::Mark(name) = item {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use api::v1::monitor_call_response::Response as Heard;
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{AudioMark, CallEndCause, HangUpRequest, MonitorCallRequest, StreamCallClear, StreamCallHangUp};
@@ -35,9 +36,9 @@ async fn every_sample_arrives_in_both_directions() -> anyhow::Result<()> {
     // In pieces of odd sizes, since the broker frames what it gets.
     let signal = counter(4 * SECOND as usize);
     for piece in signal.chunks(4_446) {
-        stream.send(Request::Audio(piece.to_vec().into()))?;
+        stream.send(client::call::audio(piece.to_vec()))?;
     }
-    stream.send(Request::Mark("said".to_owned()))?;
+    stream.send(client::call::mark("said"))?;
     let (mut heard, mut said) = (Counter::default(), None);
     while said.is_none() || heard.samples < 4 * SECOND {
         let response = tokio::time::timeout(LIMIT, stream.next()).await??;
@@ -79,8 +80,8 @@ async fn marks_come_when_the_audio_before_them_was_played() -> anyhow::Result<()
     let (_, mut stream) = answered(&rig, CallAudio::Silence).await?;
     let started = Instant::now();
     for name in ["first", "second"] {
-        stream.send(Request::Audio(counter(SECOND as usize).into()))?;
-        stream.send(Request::Mark(name.to_owned()))?;
+        stream.send(client::call::audio(counter(SECOND as usize)))?;
+        stream.send(client::call::mark(name))?;
     }
     for (name, seconds) in [("first", 1), ("second", 2)] {
         let mark = mark(&mut stream).await?;
@@ -100,12 +101,12 @@ async fn clear_drops_what_was_not_played_and_returns_its_marks() -> anyhow::Resu
     let _alone = alone().await;
     let rig = Rig::start().await?;
     let (_, mut stream) = answered(&rig, CallAudio::Silence).await?;
-    stream.send(Request::Audio(counter(SECOND as usize / 2).into()))?;
-    stream.send(Request::Mark("begun".to_owned()))?;
+    stream.send(client::call::audio(counter(SECOND as usize / 2)))?;
+    stream.send(client::call::mark("begun"))?;
     for _ in 0..3 {
-        stream.send(Request::Audio(counter(8 * SECOND as usize).into()))?;
+        stream.send(client::call::audio(counter(8 * SECOND as usize)))?;
     }
-    stream.send(Request::Mark("interrupted".to_owned()))?;
+    stream.send(client::call::mark("interrupted"))?;
     let begun = mark(&mut stream).await?;
     assert_eq!((begun.name.as_str(), begun.cleared), ("begun", false));
     let cleared = Instant::now();
@@ -118,8 +119,8 @@ async fn clear_drops_what_was_not_played_and_returns_its_marks() -> anyhow::Resu
         cleared.elapsed()
     );
     // What is sent afterwards is played.
-    stream.send(Request::Audio(counter(SECOND as usize / 2).into()))?;
-    stream.send(Request::Mark("again".to_owned()))?;
+    stream.send(client::call::audio(counter(SECOND as usize / 2)))?;
+    stream.send(client::call::mark("again"))?;
     let again = mark(&mut stream).await?;
     assert_eq!((again.name.as_str(), again.cleared), ("again", false));
     stream.send(Request::HangUp(StreamCallHangUp {}))?;
@@ -142,7 +143,7 @@ async fn a_full_uplink_queue_says_stop_and_go() -> anyhow::Result<()> {
     let rig = Rig::with(setup).await?;
     let (_, mut stream) = answered(&rig, CallAudio::Silence).await?;
     assert_eq!(stream.attached().uplink_queue_max_ms, 1000);
-    stream.send(Request::Audio(counter(3 * SECOND as usize).into()))?;
+    stream.send(client::call::audio(counter(3 * SECOND as usize)))?;
     for expected in [true, false] {
         let flow = read(&mut stream, "flow control", |response| match response {
             Response::Flow(flow) => Some(flow),
@@ -180,20 +181,21 @@ async fn a_listener_hears_both_directions() -> anyhow::Result<()> {
         format: None,
     };
     let mut monitor = rig.broker().voice().monitor_call(request).await?.into_inner();
-    stream.send(Request::Audio(counter(2 * SECOND as usize).into()))?;
+    stream.send(client::call::audio(counter(2 * SECOND as usize)))?;
     let (mut downlink, mut said) = (Counter::default(), 0);
     let listening = async {
         while downlink.samples < SECOND || said < SECOND {
             let Some(heard) = monitor.message().await? else {
                 anyhow::bail!("the listener's stream ended")
             };
-            if let Some(frame) = &heard.downlink {
-                downlink.take(frame)?;
-            }
-            if let Some(frame) = heard.uplink {
-                said += client::audio::from_octets(&frame.pcm)
-                    .filter(|sample| *sample != 0)
-                    .count() as u64;
+            match heard.response {
+                Some(Heard::Downlink(frame)) => downlink.take(&frame)?,
+                Some(Heard::Uplink(frame)) => {
+                    said += client::audio::from_octets(&frame.pcm)
+                        .filter(|sample| *sample != 0)
+                        .count() as u64;
+                }
+                other => anyhow::bail!("the listener was told {other:?}"),
             }
         }
         anyhow::Ok(())

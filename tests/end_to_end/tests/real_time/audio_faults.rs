@@ -46,8 +46,8 @@ async fn chunks_and_bursts_lose_nothing() -> anyhow::Result<()> {
     ] {
         rig.sim().inject_now(FaultAction::Audio(fault)).await?;
         let (_, mut stream) = answered(&rig, CallAudio::Counter).await?;
-        stream.send(Request::Audio(counter(SECOND as usize).into()))?;
-        stream.send(Request::Mark("said".to_owned()))?;
+        stream.send(client::call::audio(counter(SECOND as usize)))?;
+        stream.send(client::call::mark("said"))?;
         let (mut heard, mut said) = (Counter::default(), false);
         while !said || heard.samples < SECOND {
             match tokio::time::timeout(LIMIT, stream.next()).await?? {
@@ -237,8 +237,8 @@ async fn a_call_is_recorded_when_a_client_asks_and_the_configuration_allows_it()
         "{recording:?}"
     );
     assert!(!recording.recording_file.contains("447700"), "a name tells no number");
-    stream.send(Request::Audio(counter(SECOND as usize).into()))?;
-    stream.send(Request::Mark("said".to_owned()))?;
+    stream.send(client::call::audio(counter(SECOND as usize)))?;
+    stream.send(client::call::mark("said"))?;
     read(&mut stream, "the mark", |response| {
         matches!(response, Response::Mark(_)).then_some(())
     })
@@ -332,8 +332,8 @@ async fn a_call_goes_on_over_a_clock_that_is_off() -> anyhow::Result<()> {
         .inject_now(FaultAction::Audio(AudioFault::Clock { ppm: 20_000 }))
         .await?;
     let (_, mut stream) = answered(&rig, CallAudio::Counter).await?;
-    stream.send(Request::Audio(counter(4 * SECOND as usize).into()))?;
-    stream.send(Request::Mark("said".to_owned()))?;
+    stream.send(client::call::audio(counter(4 * SECOND as usize)))?;
+    stream.send(client::call::mark("said"))?;
     let (mut heard, mut said) = (Counter::default(), false);
     while !said {
         match tokio::time::timeout(LIMIT, stream.next()).await?? {
@@ -383,7 +383,7 @@ async fn live_audio_that_came_late_is_caught_up_in_its_pauses() -> anyhow::Resul
                         let speaks = frame % (SPEECH_FRAMES + PAUSE_FRAMES) < SPEECH_FRAMES;
                         spoken += u64::from(speaks) * FRAME_SAMPLES as u64;
                         let signal = vec![if speaks { 4000 } else { 0 }; FRAME_SAMPLES];
-                        stream.send(Request::Audio(client::audio::to_octets(&signal).into()))?;
+                        stream.send(client::call::audio(client::audio::to_octets(&signal)))?;
                     }
                     frames += 1;
                 }
@@ -402,7 +402,7 @@ async fn live_audio_that_came_late_is_caught_up_in_its_pauses() -> anyhow::Resul
     };
     tokio::time::timeout(LIMIT, talk).await??;
     assert!(dropped >= 20, "{dropped} frames were left out for 600 ms");
-    stream.send(Request::Mark("said".to_owned()))?;
+    stream.send(client::call::mark("said"))?;
     let is_mark = |response| matches!(response, Response::Mark(_)).then_some(());
     read(&mut stream, "the end", is_mark).await?;
     hang_up(&mut stream).await?;

@@ -1,5 +1,6 @@
 //! A call under test: the ringing or dialled call, the stream that owns its audio, and the check of a counter signal.
 
+use api::v1::stream_call_attach::Target;
 use api::v1::stream_call_response::Response;
 use api::v1::{AudioFrame, Call, CallState, DialRequest, StreamCallAttach};
 use client::call::CallStream;
@@ -41,7 +42,7 @@ pub async fn answered(rig: &Rig, audio: CallAudio) -> anyhow::Result<(Call, Call
 /// Asks to own a call's audio.
 pub fn attach(call: &Call, answer: bool) -> StreamCallAttach {
     StreamCallAttach {
-        call_id: call.call_id.clone(),
+        target: Some(Target::CallId(call.call_id.clone())),
         answer,
         ..Default::default()
     }

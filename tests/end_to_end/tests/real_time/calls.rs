@@ -262,7 +262,7 @@ async fn tones_go_both_ways() -> anyhow::Result<()> {
     rig.sim().dtmf("1#").await?;
     for expected in ["1", "#"] {
         let tone = read(&mut stream, "a tone in the stream", |response| match response {
-            Response::Dtmf(tone) => Some(tone),
+            Response::Dtmf(tone) => Some(tone.tone),
             _ => None,
         });
         assert_eq!(tone.await?, expected);
@@ -278,7 +278,7 @@ async fn tones_go_both_ways() -> anyhow::Result<()> {
         ..Default::default()
     };
     rig.broker().voice().send_dtmf(tones).await?;
-    stream.send(api::v1::stream_call_request::Request::Dtmf("9".to_owned()))?;
+    stream.send(client::call::dtmf("9"))?;
     let all = |books: &simulator::Books| books.calls.records.back().is_some_and(|call| call.dtmf == "12D*9");
     rig.sim().books_when(LIMIT, all).await?;
     rig.stop().await

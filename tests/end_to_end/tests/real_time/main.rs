@@ -4,6 +4,7 @@ mod audio;
 mod audio_faults;
 mod call;
 mod calls;
+mod half_close;
 mod metrics;
 mod ownership;
 mod services;

@@ -120,9 +120,9 @@ async fn the_page_adds_calls_up_and_counters_never_fall() -> anyhow::Result<()> 
         let (_, mut stream) = answered(&rig, CallAudio::Counter).await?;
         let tenth = |response| matches!(response, Response::Audio(frame) if frame.first_sample >= 1440).then_some(());
         read(&mut stream, "a few frames", tenth).await?;
-        stream.send(Request::Audio(counter(8000).into()))?;
+        stream.send(client::call::audio(counter(8000)))?;
         stream.send(Request::Clear(StreamCallClear {}))?;
-        stream.send(Request::Mark("gone".to_owned()))?;
+        stream.send(client::call::mark("gone"))?;
         read(&mut stream, "the mark", |response| {
             matches!(response, Response::Mark(_)).then_some(())
         })

@@ -1,6 +1,6 @@
 //! Calls at 16 kHz, for modules that can and clients that want it, and what becomes of the others.
 
-use api::v1::stream_call_request::Request;
+use api::v1::monitor_call_response::Response as Heard;
 use api::v1::stream_call_response::Response;
 use api::v1::{AudioFormat, Call, ErrorReason, HangUpRequest, MonitorCallRequest, StreamCallAttach};
 use client::call::CallStream;
@@ -59,8 +59,8 @@ async fn talk(
     samples: u64,
     mut heard: impl FnMut(api::v1::AudioFrame) -> anyhow::Result<u64>,
 ) -> anyhow::Result<()> {
-    stream.send(Request::Audio(counter(samples as usize).into()))?;
-    stream.send(Request::Mark("said".to_owned()))?;
+    stream.send(client::call::audio(counter(samples as usize)))?;
+    stream.send(client::call::mark("said"))?;
     let (mut said, mut count) = (false, 0);
     while !said || count < samples {
         match tokio::time::timeout(LIMIT, stream.next()).await?? {
@@ -138,15 +138,17 @@ async fn who_wants_8_khz_gets_them_from_a_wide_call() -> anyhow::Result<()> {
             let heard = tokio::time::timeout(LIMIT, monitor.message())
                 .await??
                 .unwrap_or_default();
-            let frames = [heard.downlink, heard.uplink].into_iter().enumerate();
-            for (direction, frame) in frames.filter_map(|(direction, frame)| Some((direction, frame?))) {
-                assert_eq!(frame.pcm.len(), *octets);
-                assert!(
-                    expected[direction].is_none_or(|expected| expected == frame.first_sample),
-                    "a gap"
-                );
-                expected[direction] = Some(frame.first_sample + *octets as u64 / 2);
-            }
+            let (direction, frame) = match heard.response {
+                Some(Heard::Downlink(frame)) => (0, frame),
+                Some(Heard::Uplink(frame)) => (1, frame),
+                other => anyhow::bail!("the listener was told {other:?}"),
+            };
+            assert_eq!(frame.pcm.len(), *octets);
+            assert!(
+                expected[direction].is_none_or(|expected| expected == frame.first_sample),
+                "a gap"
+            );
+            expected[direction] = Some(frame.first_sample + *octets as u64 / 2);
         }
     }
     rig.broker().voice().hang_up(HangUpRequest::default()).await?;

@@ -19,7 +19,7 @@ use crate::port::PortAddress;
 use crate::port::at::{AtError, AtHandle, Lane};
 use crate::port::{PortLock, open_audio};
 use crate::refusal::Refusal;
-use crate::resource::{AudioStatistics, CallAudio, CallState};
+use crate::resource::{AudioStatistics, CallAudio, CallDirection, CallState};
 
 /// How long the audio of a call may wait for the port, which the last call may still be closing.
 const TURN_LIMIT: Duration = Duration::from_secs(10);
@@ -36,13 +36,21 @@ pub(in crate::modem) struct OpenAudio {
 }
 
 impl Serving<'_> {
-    /// Watches for as long as the audio is open whether somebody owns it, from the first owner on.
-    pub(super) fn watch_owner(&mut self, key: CallKey, mut present: watch::Receiver<bool>) {
+    /// Watches for as long as the audio is open whether somebody owns it: from the first owner on, and a call that was dialled
+    /// from the beginning, because whoever dials is expected to speak.
+    pub(super) fn watch_owner(&mut self, key: CallKey, mut present: watch::Receiver<bool>, dialled: bool) {
         let grace = self.modem.setup.voice.reattach_grace;
         if self.modem.setup.voice.on_abandoned != OnAbandoned::HangUp {
             return;
         }
         self.start(async move {
+            if dialled {
+                match tokio::time::timeout(grace, present.wait_for(|present| *present)).await {
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) => return modem::Done::Answered,
+                    Err(_) => return modem::Done::Call(Done::Abandoned(key)),
+                }
+            }
             loop {
                 let there = present.wait_for(|present| *present).await.is_ok();
                 if !there || present.wait_for(|present| !present).await.is_err() {
@@ -152,11 +160,12 @@ impl Serving<'_> {
                 };
                 let present = open.path.owner_present();
                 let (presses, problems) = (open.path.presses(), open.path.problems());
+                let dialled = live.call.direction == CallDirection::Outgoing;
                 let record = live.record;
                 live.audio = Audio::On(open);
                 let attaching = std::mem::take(&mut live.attaching);
                 self.record_call(key).await;
-                self.watch_owner(key, present);
+                self.watch_owner(key, present, dialled);
                 if let Some(presses) = presses {
                     self.await_press(key, presses);
                 }

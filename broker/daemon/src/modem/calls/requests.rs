@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Audio, Done, Live};
-use crate::audio::{AttachOptions, Listener};
+use crate::audio::AttachOptions;
 use crate::modem::serving::Serving;
-use crate::modem::{self, Attachment, ContentHash, Reply};
+use crate::modem::{self, Attachment, ContentHash, Monitored, Reply};
 use crate::port::at::{AtError, AtHandle, Lane, Ticket};
 use crate::refusal::Refusal;
 use crate::resource::{Call, CallDirection, CallEndCause, CallState, Change};
@@ -294,9 +294,14 @@ impl Serving<'_> {
         }
     }
 
-    pub(in crate::modem) fn monitor(&mut self, call_id: &str, rate: SampleRate, reply: Reply<Listener>) {
+    pub(in crate::modem) fn monitor(&mut self, call_id: &str, rate: SampleRate, reply: Reply<Monitored>) {
         let answer = self.calls.find(Some(call_id)).and_then(|live| match &live.audio {
-            Audio::On(open) => open.path.listen(rate).map_err(Refusal::from),
+            Audio::On(open) => {
+                let listener = open.path.listen(rate)?;
+                let (sender, updates) = mpsc::channel(UPDATE_DEPTH);
+                live.updates.push(sender);
+                Ok(Monitored { listener, updates })
+            }
             Audio::Failed(cause) => Err(Refusal::AudioNotAvailable { cause: cause.clone() }),
             Audio::Off | Audio::Opening => Err(Refusal::CallState { state: live.call.state }),
         });

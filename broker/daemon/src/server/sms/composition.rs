@@ -28,12 +28,13 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> Refusal {
 
 /// A valid composition of what a request asks for.
 pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition, Refusal> {
-    let address: PhoneNumber = validate::phone_number("address", &request.address)?;
-    let priority = match request.priority() {
+    let priority = match validate::known("priority", request.priority)? {
         v1::MessagePriority::Low => Priority::Low,
         v1::MessagePriority::Unspecified | v1::MessagePriority::Normal => Priority::Normal,
         v1::MessagePriority::High => Priority::High,
     };
+    let content = content(&request)?;
+    let address: PhoneNumber = validate::phone_number("address", &request.address)?;
     let send_time = send_time(request.send_time)?;
     let validity = validity(&request, send_time)?;
     if request.single_attempt && matches!(validity, Validity::Until(_)) {
@@ -52,12 +53,12 @@ pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition
         single_attempt: request.single_attempt,
         priority,
         send_time,
-        content: content(request)?,
+        content,
     })
 }
 
-fn content(request: v1::SendMessageRequest) -> Result<Content, Refusal> {
-    let coding = match request.coding() {
+fn content(request: &v1::SendMessageRequest) -> Result<Content, Refusal> {
+    let coding = match validate::known("coding", request.coding)? {
         v1::MessageCoding::Unspecified => TextCoding::Cheapest,
         v1::MessageCoding::Gsm7 => TextCoding::Gsm7,
         v1::MessageCoding::Ucs2 => TextCoding::Ucs2,
@@ -74,9 +75,9 @@ fn content(request: v1::SendMessageRequest) -> Result<Content, Refusal> {
         .iter()
         .map(language)
         .collect::<Result<_, _>>()?;
-    match request.content {
+    match &request.content {
         Some(Written::Text(text)) => Ok(Content::Text {
-            text,
+            text: text.clone(),
             coding,
             languages,
             transliterate: request.transliterate,

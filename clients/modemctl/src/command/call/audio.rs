@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use api::v1::monitor_call_response::Response as Heard;
+use api::v1::stream_call_attach::Target;
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{
@@ -115,7 +117,7 @@ impl Source {
             return Err(refusal);
         }
         let attach = StreamCallAttach {
-            call_id: call_id.to_owned(),
+            target: Some(Target::CallId(call_id.to_owned())),
             ..StreamCallAttach::default()
         };
         Ok(Self::Owner(Box::new(
@@ -126,10 +128,17 @@ impl Source {
     /// The next frames of both sides; none after the call's end.
     async fn next(&mut self) -> Result<Option<(Option<AudioFrame>, Option<AudioFrame>)>, Status> {
         match self {
-            Self::Listener(stream) => Ok(stream
-                .message()
-                .await?
-                .map(|message| (message.downlink, message.uplink))),
+            Self::Listener(stream) => loop {
+                let Some(message) = stream.message().await? else {
+                    return Ok(None);
+                };
+                match message.response {
+                    Some(Heard::Downlink(frame)) => return Ok(Some((Some(frame), None))),
+                    Some(Heard::Uplink(frame)) => return Ok(Some((None, Some(frame)))),
+                    Some(Heard::Call(_)) => return Ok(None),
+                    None => {}
+                }
+            },
             Self::Owner(stream) => loop {
                 match stream.next().await? {
                     Some(Response::Audio(frame)) => return Ok(Some((Some(frame), None))),
@@ -202,7 +211,7 @@ pub(crate) async fn play(
 ) -> Result<(), Failure> {
     let length = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
     let attach = StreamCallAttach {
-        call_id: call_id.clone(),
+        target: Some(Target::CallId(call_id.clone())),
         takeover,
         uplink: UplinkAudio::Finished.into(),
         ..StreamCallAttach::default()

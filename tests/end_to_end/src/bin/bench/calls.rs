@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use api::v1::send_message_request::Content;
+use api::v1::stream_call_attach::Target;
 use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use api::v1::{
@@ -62,7 +63,7 @@ pub async fn answered(
         })
         .await?;
     let attach = StreamCallAttach {
-        call_id: call.call_id,
+        target: Some(Target::CallId(call.call_id)),
         answer: true,
         prebuffer_ms,
         uplink: if prebuffer_ms > 0 {
@@ -272,7 +273,7 @@ pub async fn losing(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Result
 }
 
 fn frame(value: i16) -> Request {
-    Request::Audio(client::audio::to_octets(&[value; 160]).into())
+    client::call::audio(client::audio::to_octets(&[value; 160]))
 }
 
 /// Each frame of the downlink from its first sample, and loud frames of a live uplink to the tty.

@@ -5,7 +5,6 @@ use std::f64::consts::TAU;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use api::v1::stream_call_request::Request;
 use api::v1::stream_call_response::Response;
 use client::Broker;
 use end_to_end::Rig;
@@ -77,7 +76,7 @@ pub async fn round_trip(rig: &Rig, broker: &Broker, rounds: usize) -> anyhow::Re
                 if place == 0 && count < rounds * PERIOD_FRAMES {
                     sent.push(Instant::now());
                 }
-                stream.send(Request::Audio(client::audio::to_octets(signal).into()))?;
+                stream.send(client::call::audio(client::audio::to_octets(signal)))?;
                 count += 1;
             }
             response = stream.next() => match response? {

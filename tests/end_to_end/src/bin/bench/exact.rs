@@ -62,7 +62,7 @@ const FADE_SAMPLES: u64 = 40;
 /// A signal with `s[n] = n mod 65536`, without the zero: a modem plays zeros by itself.
 fn counter(first: u64, samples: u64) -> Request {
     let signal: Vec<i16> = (first..first + samples).map(|n| n as u16 as i16).collect();
-    Request::Audio(client::audio::to_octets(&signal).into())
+    client::call::audio(client::audio::to_octets(&signal))
 }
 
 /// What the client saw of the downlink.
@@ -154,7 +154,7 @@ async fn exact(mut stream: CallStream, until: Instant, watch: Watch) -> anyhow::
         }
     }
     // Until all of it was written, and then until the module has had the time to take it: it counts by its own clock.
-    stream.send(Request::Mark("end".to_owned()))?;
+    stream.send(client::call::mark("end"))?;
     let (mut written, mut frames_left) = (false, LAST_FRAMES);
     while frames_left > 0 {
         match stream.next().await? {
@@ -191,7 +191,7 @@ async fn live(mut stream: CallStream, until: Instant, watch: Watch) -> anyhow::R
                 let speaks = frames % (SPEECH.0 + SPEECH.1) < SPEECH.0;
                 let value = |n: i16| if speaks { 4000 - 50 * n } else { n % 8 };
                 let signal: Vec<i16> = (0..160).map(value).collect();
-                stream.send(Request::Audio(client::audio::to_octets(&signal).into()))?;
+                stream.send(client::call::audio(client::audio::to_octets(&signal)))?;
                 frames += 1;
             }
             response = stream.next() => match response? {
