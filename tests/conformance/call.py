@@ -37,8 +37,8 @@ def converse(conversation, call_id):
     require(attached["format"]["sampleRateHz"] == 8000, f"{attached['format']} is not 8000 Hz")
     conversation.expect("audio from the caller", lambda message: "audio" in message)
     for pcm in frames_up():
-        conversation.send({"audio": base64.b64encode(pcm).decode()})
-    conversation.send({"mark": "said"})
+        conversation.send({"audio": {"pcm": base64.b64encode(pcm).decode()}})
+    conversation.send({"mark": {"name": "said"}})
     heard = bytearray()
     marks = []
 

@@ -113,6 +113,55 @@ def bad_argument(client):
     require(violations == ["page_size"], f"BadRequest {violations}")
 
 
+def enum_fields(descriptor, path=()):
+    """The ways from a request to each of its enums."""
+    for field in descriptor.fields:
+        if field.enum_type:
+            yield (*path, field.name)
+        elif field.message_type and field.message_type.full_name.startswith("modembroker."):
+            yield from enum_fields(field.message_type, (*path, field.name))
+
+
+def refusal_of(client, service, method, path):
+    """What a broker says to a request whose enum at `path` has a number of the future."""
+    request = message_factory.GetMessageClass(method.input_type)()
+    holder = request
+    for name in path[:-1]:
+        holder = getattr(holder, name)
+    if hasattr(getattr(holder, path[-1]), "append"):
+        getattr(holder, path[-1]).append(99)
+    else:
+        setattr(holder, path[-1], 99)
+    proto = descriptor_pb2.MethodDescriptorProto()
+    method.CopyToProto(proto)
+    ask = client.method(service, method.name)
+    try:
+        answer = ask(iter([request]) if proto.client_streaming else request, timeout=TIMEOUT_S)
+        if proto.server_streaming:
+            next(answer)
+    except grpc.RpcError as error:
+        return error.code(), details_of(error)["ErrorInfo"]
+    raise Failure(f"{method.name} took 99 for {'.'.join(path)}")
+
+
+def unknown_enum_numbers(client):
+    """No request takes a number of an enum that this broker does not know for "not set"."""
+    walked = 0
+    for full_name in client.reflection.get_services():
+        package, _, service = full_name.rpartition(".")
+        if package != "modembroker.v1":
+            continue
+        for method in client.pool.FindServiceByName(full_name).methods:
+            for path in enum_fields(method.input_type):
+                code, info = refusal_of(client, service, method, path)
+                what = f"{method.name} {'.'.join(path)}: {code} {info.reason} {dict(info.metadata)}"
+                require((code, info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "FIELD_INVALID"), what)
+                named = info.metadata["field"]
+                require(".".join(path) == named or ".".join(path).endswith(f".{named}"), what)
+                walked += 1
+    require(walked >= 15, f"{walked} enums in all requests")
+
+
 def not_found(client):
     """A modem that is not there is named."""
     code, details = client.error("ModemService", "GetModem", modem="nobody")
@@ -185,8 +234,8 @@ def stream_call(client, stand):
                 frame_bytes = message.attached.frame_bytes
                 require(frame_bytes == call.FRAME_BYTES, f"frames of {frame_bytes} octets")
                 for pcm in call.frames_up():
-                    say(audio=pcm)
-                say(mark="said")
+                    say(audio=client.message("UplinkAudioFrame", pcm=pcm))
+                say(mark=client.message("StreamCallMark", name="said"))
             elif kind == "audio":
                 frames.append((message.audio.first_sample, message.audio.pcm))
                 heard.extend(message.audio.pcm)
@@ -214,6 +263,7 @@ def checks(stand):
     yield "list services", lambda: listing(client)
     yield "unary over TCP", lambda: unary(client)
     yield "error with details in the trailers", lambda: bad_argument(client)
+    yield "enum numbers of the future are refused", lambda: unknown_enum_numbers(client)
     yield "error that names a modem", lambda: not_found(client)
     yield "health Check and Watch", lambda: health(client)
     yield "server stream WatchEvents", lambda: watch(client, stand)
