@@ -39,6 +39,10 @@ pub fn is_unreachable(status: &Status) -> bool {
 /// Whether an attempt at the same later can succeed without anybody changing anything.
 pub fn is_temporary(status: &Status) -> bool {
     match reason(status) {
+        // Without a delay it can never pass.
+        Some(ErrorReason::RateLimited) => status
+            .get_details_retry_info()
+            .is_some_and(|retry| retry.retry_delay.is_some()),
         Some(_) => matches!(
             status.code(),
             Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded

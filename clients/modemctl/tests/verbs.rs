@@ -20,7 +20,7 @@ wda-get-data-format wda-set-data-format";
 
 #[test]
 fn every_verb_of_uqmi_has_a_place_in_the_table() {
-    let table = include_str!("../../../proto/README.md");
+    let table = include_str!("../../../proto/uqmi.md");
     for verb in UQMI.split_whitespace() {
         assert!(table.contains(&format!("`--{verb}`")), "--{verb} is missing");
     }

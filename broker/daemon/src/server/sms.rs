@@ -28,11 +28,15 @@ impl SmsService for Context {
         let request = request.into_inner();
         let modem = self.modems.find(&request.modem)?;
         let request_id = validate::request_id(&request.request_id)?;
+        let composition = composition::composition(request.clone())?;
+        // What it means and not how it was written: a repeated request may name the modem or leave spaces out.
         let content_hash = super::content_hash(&SendMessageRequest {
+            modem: modem.name().to_owned(),
+            address: composition.address.to_string(),
             request_id: String::new(),
-            ..request.clone()
+            ..request
         });
-        let message = composition::composition(request)?.message(modem.name(), &request_id, &client.0)?;
+        let message = composition.message(modem.name(), &request_id, &client.0)?;
         let limits = Limits {
             home: Country::of_imsi(&modem.snapshot().sim.imsi),
             ..(*self.limits).clone()

@@ -86,7 +86,14 @@ impl VoiceService for Context {
             reject: false,
             reply,
         };
-        let call = self.ask_about(request.into_inner().call_id, hang_up).await?;
+        let call_id = request.into_inner().call_id;
+        let call = match self.ask_about(call_id.clone(), hang_up).await {
+            // A repeated request finds what the first one did.
+            Err(Refusal::CallState {
+                state: CallState::Disconnected,
+            }) => self.call(&call_id, "call_id").await?,
+            call => call?,
+        };
         Ok(Response::new(HangUpResponse {
             call: Some(convert::call(&call)),
         }))

@@ -116,8 +116,11 @@ impl Store {
         let id = id.to_owned();
         self.write("cancel a message", move |writing| {
             let mut message = require(&writing.reading(), &id)?;
-            if message.state != MessageState::Queued {
-                return Err(StoreError::MessageState { state: message.state });
+            match message.state {
+                MessageState::Queued => {}
+                // A repeated request finds what the first one did.
+                MessageState::Cancelled => return Ok(message),
+                state => return Err(StoreError::MessageState { state }),
             }
             message.state = MessageState::Cancelled;
             message.update_time = writing.now;

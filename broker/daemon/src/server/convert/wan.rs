@@ -49,7 +49,9 @@ pub(in crate::server) fn wan(status: &WanStatus) -> v1::WanStatus {
     v1::WanStatus {
         active: role(status.active).into(),
         reason: status.reason.clone(),
-        since_time: Some(timestamp(status.since)),
+        since_time: Some(status.since)
+            .filter(|since| *since != jiff::Timestamp::UNIX_EPOCH)
+            .map(timestamp),
         mode: mode.into(),
         primary_interface: status.primary_interface.clone(),
         backup_interface: status.backup_interface.clone(),
@@ -57,7 +59,7 @@ pub(in crate::server) fn wan(status: &WanStatus) -> v1::WanStatus {
         forced: status.forced.map_or(v1::WanRole::Unspecified, role).into(),
         primary_state: primary.into(),
         backup_detail: status.backup_detail.clone(),
-        hold: duration(status.hold),
+        hold: duration(status.hold).filter(|hold| *hold != prost_types::Duration::default()),
         failover_count: status.failovers,
     }
 }
