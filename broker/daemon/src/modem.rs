@@ -48,8 +48,8 @@ use recorder::Recorder;
 use recovery::Recovery;
 
 pub use handle::{
-    Attachment, CallUpdate, ContentHash, ModemHandle, Modems, Monitored, RecoveryStatus, Reply, Request, Snapshot, StepCounter,
-    StorageUse,
+    Attachment, CallUpdate, ContentHash, ModemHandle, Modems, Monitored, RecoveryStatus, Reply, Request, Snapshot,
+    StepCounter, StorageUse,
 };
 pub use location::Location;
 pub use messages::{Composed, Composition, Content, Validity};
