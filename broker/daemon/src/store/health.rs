@@ -82,6 +82,7 @@ impl OpenFile {
         let Ok(found) = statvfs(directory) else {
             return StoreHealth::default();
         };
+        #[expect(clippy::useless_conversion, reason = "the types are shorter on 32-bit machines")]
         let free_octets = u64::from(found.blocks_available()) * u64::from(found.fragment_size());
         let (state, detail) = if found.flags().contains(FsFlags::ST_RDONLY) {
             let detail = format!(
