@@ -97,7 +97,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
             tracing::error!(
                 modem = modem.name,
                 error = &error as &dyn std::error::Error,
-                "what the last run left open was not settled"
+                "could not close what the last run left open; some calls and messages may show an old state"
             );
         }
         if metrics_listener.is_some() {
@@ -166,7 +166,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     }
     for task in tasks {
         if tokio::time::timeout(STOP_LIMIT, task).await.is_err() {
-            tracing::warn!("a modem did not let go of its ports in time");
+            tracing::warn!("a modem did not close its ports in time");
         }
     }
     Ok(served?)

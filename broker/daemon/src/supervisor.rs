@@ -122,7 +122,7 @@ impl SystemCalls {
             hanging: self.hanging(),
         };
         let mut outcome = thread(self.name, counted).map_err(|error| {
-            tracing::error!(%error, "no thread for a system call");
+            tracing::error!(%error, "could not start a thread");
             hung(())
         })?;
         if let Ok(outcome) = tokio::time::timeout(limit, &mut outcome).await {

@@ -63,7 +63,7 @@ fn status_line(modems: impl Iterator<Item = ModemStatus>) -> String {
 
 fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "the service manager could not be told");
+        tracing::warn!(%error, "systemd could not be told how the broker is");
     }
 }
 

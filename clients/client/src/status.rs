@@ -64,11 +64,16 @@ pub fn is_temporary(status: &Status) -> bool {
 /// A refusal for people: the broker's words, and what to do where that is not in them.
 pub fn describe(status: &Status) -> String {
     if is_unreachable(status) {
-        let detail = io_error(status).map_or_else(|| status.message().to_owned(), ToString::to_string);
-        return format!("the broker cannot be reached ({detail}): is modem-broker running?");
+        // What HTTP/2 says of a lost connection helps nobody; the operating system and our own words do.
+        let detail = match (io_error(status), status.source()) {
+            (Some(error), _) => format!(" ({error})"),
+            (None, Some(_)) => String::new(),
+            (None, None) => format!(" ({})", status.message()),
+        };
+        return format!("the broker cannot be reached{detail}: is modem-broker running?");
     }
     let message = match status.message() {
-        "" => format!("{:?}", status.code()),
+        "" => format!("the broker refused without a word ({})", status.code().description()),
         message => message.to_owned(),
     };
     match advice(reason(status)) {
@@ -84,7 +89,7 @@ fn advice(reason: Option<ErrorReason>) -> Option<&'static str> {
             "on the broker's machine join the group modem-broker (usermod -aG modem-broker USER) and log in again; elsewhere use a token with that scope"
         }
         ErrorReason::OutcomeUnknown => "look before doing it again",
-        ErrorReason::ModemProtocol => "please report it with the output of `modemctl events`",
+        ErrorReason::ModemProtocol => "please report it with the output of `modemctl trace`",
         _ => return None,
     })
 }
@@ -156,7 +161,7 @@ mod tests {
                 true,
                 true,
             ),
-            (Status::permission_denied(""), "PermissionDenied", false, false),
+            (Status::permission_denied(""), "permission", false, false),
         ] {
             assert!(describe(&status).contains(text), "{status:?}: {}", describe(&status));
             assert_eq!(is_unreachable(&status), unreachable, "{status:?}");

@@ -36,6 +36,16 @@ pub(crate) fn time(time: Option<Timestamp>, zone: &TimeZone) -> String {
 
 /// A time in a table: whole for a pipe, as short as it is clear for people.
 pub(crate) fn table_time(time: Option<Timestamp>, console: &Console) -> String {
+    short_time(time, console, ["%H:%M", "%e %b %H:%M", "%Y-%m-%d"])
+}
+
+/// The time of an event, to the second: many happen within a minute.
+pub(crate) fn event_time(time: Option<Timestamp>, console: &Console) -> String {
+    short_time(time, console, ["%H:%M:%S", "%e %b %H:%M:%S", "%Y-%m-%d %H:%M:%S"])
+}
+
+/// In one of three formats: for today, for this year, for another one.
+fn short_time(time: Option<Timestamp>, console: &Console, formats: [&str; 3]) -> String {
     if console.width.is_none() {
         return self::time(time, &console.zone);
     }
@@ -44,9 +54,9 @@ pub(crate) fn table_time(time: Option<Timestamp>, console: &Console) -> String {
         return String::new();
     };
     let format = match (time.date() == now.date(), time.year() == now.year()) {
-        (true, _) => "%H:%M",
-        (_, true) => "%e %b %H:%M",
-        _ => "%Y-%m-%d",
+        (true, _) => formats[0],
+        (_, true) => formats[1],
+        _ => formats[2],
     };
     time.strftime(format).to_string()
 }
@@ -163,7 +173,7 @@ pub(crate) fn carrier(carrier: &Carrier) -> String {
         CarrierSource::Unspecified | CarrierSource::BuiltIn => "",
         CarrierSource::Configured => "as configured",
         CarrierSource::Package => "from mobile-broadband-provider-info",
-        CarrierSource::Fallback => "not in any table",
+        CarrierSource::Fallback => "not in the carrier table",
     };
     let parts = [
         name,

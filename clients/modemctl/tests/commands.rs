@@ -365,7 +365,7 @@ async fn messages_are_listed_and_shown() {
     "#]]
     .assert_eq(&run_on(&fake, &["sms", "list"], Some(72)).await);
     check(&fake, "sms list --incoming --json", expect![[r#"
-        {"address":"東京","client":"","coding":"MESSAGE_CODING_UCS2","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","failure":"","information_elements":[],"message_id":"m2","message_references":[],"missing_parts":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"priority":"MESSAGE_PRIORITY_UNSPECIFIED","protocol_identifier":0,"replaced_by":"","request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
+        {"address":"東京","client":"","coding":"MESSAGE_CODING_UCS2","conversation":"","create_time":"2026-09-21T14:13:20Z","data":"","delivery_report_requested":false,"direction":"MESSAGE_DIRECTION_INCOMING","failure":"","iccid":"","information_elements":[],"message_id":"m2","message_references":[],"missing_parts":[],"modem":"sim1","part_count":2,"parts_done":0,"pdus":[],"priority":"MESSAGE_PRIORITY_UNSPECIFIED","protocol_identifier":0,"replaced_by":"","request_id":"","state":"MESSAGE_STATE_RECEIVED","text":"こんにちは、これは長いメッセージです。\u001b[2J"}
     "#]]).await;
     check(
         &fake,
@@ -587,7 +587,7 @@ async fn calls_are_dialled_listed_and_ended() {
         &fake,
         "call show",
         expect![[r#"
-        [1] there is no call
+        [1] no call is under way
     "#]],
     )
     .await;
@@ -1009,11 +1009,11 @@ async fn a_watch_shows_what_is_new_and_all_of_it() {
     }));
     let watch = ["watch", "--from-beginning", "--count", "2"];
     expect![[r#"
-        14:13  sim1    message  received from Bank: Your one-time
-                                password for the payment of 12.00
-                                EUR at Example is 493021. Do not
-                                tell it to anybody.
-        14:13  sim1    sim      ready
+        14:13:21  sim1    message  received from Bank: Your one-time
+                                   password for the payment of 12.00
+                                   EUR at Example is 493021. Do not
+                                   tell it to anybody.
+        14:13:24  sim1    sim      ready
     "#]]
     .assert_eq(&run_on(&fake, &watch, Some(60)).await);
 }

@@ -200,7 +200,7 @@ impl Watcher {
                 tokio::time::sleep(BURST).await;
                 let drained = bell.as_ref().map_or(Ok(false), Bell::drain);
                 if let Err(error) = outcome.and(drained) {
-                    tracing::warn!(%error, "plug events cannot be heard any more");
+                    tracing::warn!(%error, "lost the news of plugged devices; a modem that is plugged in now is not noticed until the broker restarts");
                     bell = None;
                 }
             }

@@ -67,7 +67,7 @@ impl MetricsListener {
                     crate::supervisor::spawn("metrics client", "", client);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a metrics client was not let in");
+                    tracing::warn!(%error, "could not accept a metrics client");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

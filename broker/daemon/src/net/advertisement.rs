@@ -62,7 +62,7 @@ pub struct Advertised {
 #[expect(missing_docs, reason = "each variant is described by its message")]
 pub enum AdvertisementError {
     #[error(
-        "the modem tells no IPv6 address, and no router advertises one through {0}; set ip = \"ipv4\" in [modem.data] if the \
+        "the modem names no IPv6 address, and no router advertises one through {0}; set ip = \"ipv4\" in [modem.data] if the \
          carrier has no IPv6"
     )]
     NoAnswer(String),

@@ -73,7 +73,7 @@ pub struct Lease {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant is described by its message")]
 pub enum LeaseError {
-    #[error("the modem tells no IPv4 address, and no DHCP server answers through {0}")]
+    #[error("the modem names no IPv4 address, and no DHCP server answers on {0}")]
     NoAnswer(String),
     #[error("the DHCP server took the address {0} back")]
     Refused(Ipv4Addr),
@@ -191,7 +191,7 @@ fn admit_answers(admit: bool) -> io::Result<()> {
 async fn negotiate(socket: &UdpSocket, interface: &str) -> Result<Lease, LeaseError> {
     for limit in TRIES {
         if let Err(error) = bounded(|| admit_answers(true)).await {
-            tracing::warn!(%error, "answers of a DHCP server may be dropped by rp_filter");
+            tracing::warn!(%error, "rp_filter may drop the answers of the DHCP server; set it to 0 or 2 for the modem's interface");
         }
         let discover = Question {
             kind: Kind::Discover,

@@ -172,13 +172,13 @@ impl Agreed {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant is described by its message")]
 pub enum End {
-    #[error("user or password were refused")]
+    #[error("the network refused user or password")]
     Authentication,
     #[error("the module or the network ended it")]
     ByPeer,
-    #[error("the module stopped to answer")]
+    #[error("the module stopped answering")]
     Silent,
-    #[error("nothing was agreed on")]
+    #[error("the network and pppd agreed on nothing")]
     NotAgreed,
     #[error("pppd was stopped")]
     Stopped,

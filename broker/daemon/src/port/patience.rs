@@ -34,6 +34,9 @@ pub async fn close(port: OpenPort) {
         drop(lock);
     };
     if let Err(Hung { hanging }) = CALLS.run_anyway(CLOSE_LIMIT, close).await {
-        tracing::warn!(hanging, "closing a port hangs in the kernel");
+        tracing::warn!(
+            hanging,
+            "closing a port hangs in the kernel; unplug the modem if it stays so"
+        );
     }
 }

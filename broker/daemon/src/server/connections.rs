@@ -70,7 +70,7 @@ impl Room {
                     }
                     Err(error) => {
                         drop(place);
-                        tracing::warn!(%error, "a client was not let in");
+                        tracing::warn!(%error, "could not accept a client");
                         tokio::time::sleep(PAUSE).await;
                     }
                 }

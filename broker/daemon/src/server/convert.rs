@@ -13,6 +13,11 @@ use api::v1;
 pub(super) use data::bearer;
 pub(super) use wan::wan;
 
+/// A time that is set. Where nothing happened yet there is none; 1970 would be taken for one.
+pub(super) fn known_time(time: Timestamp) -> Option<prost_types::Timestamp> {
+    (time != Timestamp::UNIX_EPOCH).then(|| timestamp(time))
+}
+
 /// A time.
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     // Floored, because the contract counts nanoseconds forward also before 1970.
@@ -137,7 +142,7 @@ pub(super) fn modem(status: &resource::ModemStatus) -> v1::Modem {
         stage: stage(status.stage).into(),
         progress_percent: progress_percent(status.stage),
         stage_detail: status.stage_detail.clone(),
-        stage_time: Some(timestamp(status.stage_time)),
+        stage_time: known_time(status.stage_time),
         health: match status.health {
             resource::Health::Ok => v1::ModemHealth::Ok,
             resource::Health::Degraded => v1::ModemHealth::Degraded,
@@ -224,7 +229,7 @@ pub(super) fn port(port: &resource::Port) -> v1::Port {
         .into(),
         path: port.path.clone(),
         detail: port.detail.clone(),
-        state_time: Some(timestamp(port.state_time)),
+        state_time: known_time(port.state_time),
     }
 }
 
@@ -550,7 +555,7 @@ pub(super) fn network(modem: &str, status: &resource::NetworkStatus) -> v1::Netw
             ..v1::Cell::default()
         }),
         signal: Some(signal(&status.signal)),
-        update_time: Some(timestamp(status.update_time)),
+        update_time: known_time(status.update_time),
         ims: Some(data::ims(&status.ims)),
         manual_selection: status.manual_selection,
         allowed_technologies: status
@@ -606,7 +611,7 @@ pub(super) fn signal(signal: &resource::Signal) -> v1::Signal {
         rsrq_db: signal.rsrq_db,
         sinr_db: signal.sinr_db,
         quality_percent: quality_percent(signal),
-        measure_time: Some(timestamp(signal.time)),
+        measure_time: known_time(signal.time),
     }
 }
 

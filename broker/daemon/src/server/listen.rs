@@ -152,7 +152,7 @@ pub async fn serve(
     tokio::select! {
         served = try_join_all(serving) => served.map(drop),
         () = deadline => {
-            tracing::warn!("clients did not end their streams in time; they are disconnected");
+            tracing::warn!("clients did not end their streams in time and were disconnected");
             Ok(())
         }
     }

@@ -280,7 +280,7 @@ impl WanActor {
             Turn::Request(request) => self.request(request).await,
             Turn::LinkChanged(Ok(())) => self.look_at_links().await,
             Turn::LinkChanged(Err(error)) => {
-                tracing::warn!(%error, "the kernel does not tell of links any more; listening anew");
+                tracing::warn!(%error, "lost the kernel's news of network interfaces; listening again");
                 self.bell = self.listen();
                 self.look_at_links().await;
             }
@@ -303,7 +303,7 @@ impl WanActor {
         match Bell::open() {
             Ok(bell) => Some(bell),
             Err(error) => {
-                tracing::error!(%error, "the kernel cannot be listened to; only probes tell of links");
+                tracing::error!(%error, "no news of network interfaces from the kernel; only probes notice a failure");
                 None
             }
         }
@@ -384,7 +384,7 @@ impl WanActor {
                 };
                 self.backup_detail = refusal.to_string();
                 self.owns_bearer = false;
-                tracing::warn!(error = %refusal, persistent, "the modem was not connected");
+                tracing::warn!(error = %refusal, persistent, "could not connect the modem's data");
                 self.feed(Input::NotConnected(persistent)).await;
             }
             Done::Disconnected => {}

@@ -52,7 +52,7 @@ impl Claim {
                 }
                 tracing::warn!(
                     name,
-                    "somebody who is no broker holds the name by which brokers know of each other"
+                    "another program holds the socket name that brokers use to find each other"
                 );
                 Ok(Ok(Self { _listener: None }))
             }

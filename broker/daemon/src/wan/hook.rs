@@ -32,7 +32,7 @@ pub fn open(hook: Vec<String>, limit: Duration) -> (mpsc::Sender<Told>, impl Fut
         while let Some(told) = changes.recv().await {
             match run(&hook, &told, limit).await {
                 Ok(()) => tracing::debug!(active = told.active, "the hook of the WAN ran"),
-                Err(problem) => tracing::error!(active = told.active, problem, "the hook of the WAN failed"),
+                Err(problem) => tracing::error!(active = told.active, problem, "the WAN hook failed"),
             }
         }
     };

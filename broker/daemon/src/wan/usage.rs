@@ -49,7 +49,7 @@ pub async fn count(store: &Store, modem: &str, interface: &str, day: i8) -> Data
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "the data used was not counted"
+                "could not count the data used"
             );
             DataUsage {
                 period_start: start,

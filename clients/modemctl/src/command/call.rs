@@ -215,9 +215,9 @@ async fn only(session: &mut Session<'_>, id: Option<String>) -> Result<String, F
         .calls;
     match &calls[..] {
         [call] => Ok(call.call_id.clone()),
-        [] => Err(Failure::new("there is no call")),
+        [] => Err(Failure::new("no call is under way")),
         _ => Err(Failure::usage(
-            "there are several calls: name one (modemctl call list --alive)",
+            "several calls are under way; name one of modemctl call list --alive",
         )),
     }
 }

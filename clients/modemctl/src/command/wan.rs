@@ -55,7 +55,7 @@ pub(crate) async fn wan(session: &mut Session<'_>, options: WanOptions) -> Resul
         show(session, &status)?;
     }
     if checked && status.primary_state() != WanPrimaryState::Good {
-        return Err(Failure::new("the primary does not work"));
+        return Err(Failure::new(format!("the primary does not work: {}", status.reason)));
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Session<'_> {
             return self.console.json(&to_value(event));
         }
         let (kind, tone, _) = present::event(event);
-        let time = present::table_time(event.event_time, self.console);
+        let time = present::event_time(event.event_time, self.console);
         let head = format!("{time}  {:<6}  {kind:<7}  ", clean(&event.modem));
         let indent = head.chars().count();
         let lines = match self.console.width {

@@ -2,7 +2,7 @@
 
 use api::v1;
 
-use super::timestamp;
+use super::known_time;
 use crate::resource::{Bearer, BearerState, Ims, ImsRegistration, ImsService, Persistence};
 
 /// The registration with the IMS.
@@ -52,6 +52,6 @@ pub(in crate::server) fn bearer(modem: &str, bearer: &Bearer) -> v1::Bearer {
         detail: bearer.detail.clone(),
         persistence: persistence.into(),
         mtu: bearer.mtu,
-        state_time: Some(timestamp(bearer.state_time)),
+        state_time: known_time(bearer.state_time),
     }
 }

@@ -2,7 +2,7 @@
 
 use api::v1;
 
-use super::timestamp;
+use super::known_time;
 use crate::resource::{PrimaryState, ProbeResult, WanMode, WanRole, WanStatus};
 
 fn role(role: WanRole) -> v1::WanRole {
@@ -24,7 +24,7 @@ fn probe(result: &ProbeResult) -> v1::ProbeResult {
         target: result.target.clone(),
         ok: result.ok,
         round_trip: result.ok.then_some(result.round_trip).and_then(duration),
-        probe_time: Some(timestamp(result.probe_time)),
+        probe_time: known_time(result.probe_time),
         detail: result.detail.clone(),
     }
 }
@@ -49,9 +49,7 @@ pub(in crate::server) fn wan(status: &WanStatus) -> v1::WanStatus {
     v1::WanStatus {
         active: role(status.active).into(),
         reason: status.reason.clone(),
-        since_time: Some(status.since)
-            .filter(|since| *since != jiff::Timestamp::UNIX_EPOCH)
-            .map(timestamp),
+        since_time: known_time(status.since),
         mode: mode.into(),
         primary_interface: status.primary_interface.clone(),
         backup_interface: status.backup_interface.clone(),

@@ -26,7 +26,7 @@ impl WanActor {
             Ok(Ok(claim)) => Some(claim),
             Ok(Err(other)) => {
                 tracing::info!(
-                    "another broker leads the traffic; stale routes are looked for when it does not any more"
+                    "another broker sets this machine's routes; routes left over are removed once it has ended"
                 );
                 self.other = Some(other);
                 return;
@@ -42,10 +42,12 @@ impl WanActor {
         let metric = self.config.metric;
         match bounded(move || route::lead_to_primary(metric)).await {
             Ok(0) => {}
-            Ok(count) => tracing::warn!(count, "routes and rules of an earlier life were removed"),
+            Ok(count) => tracing::warn!(count, "routes and rules of an earlier run were removed"),
             // Without the capability there was none in the earlier life either.
-            Err(error) if is_off => tracing::debug!(%error, "stale routes were not looked for"),
-            Err(error) => tracing::warn!(%error, "stale routes were not removed"),
+            Err(error) if is_off => tracing::debug!(%error, "could not look for routes of an earlier run"),
+            Err(error) => {
+                tracing::warn!(%error, "could not remove routes of an earlier run; they may lead traffic nowhere")
+            }
         }
         self.restore_name_servers("").await;
     }
@@ -78,12 +80,12 @@ impl WanActor {
                     "another broker leads the traffic of this machine; set mode = \"off\" in [wan] of one \
                                         of them"
                         .to_owned();
-                tracing::error!("another broker leads the traffic of this machine; routes were not set");
+                tracing::error!("another broker sets this machine's routes; this one sets none");
                 false
             }
             Err(error) => {
                 self.leading_problem = format!("routes were not set: {error}");
-                tracing::error!(%error, "the claim to lead the traffic was not had");
+                tracing::error!(%error, "could not become the broker that sets this machine's routes");
                 false
             }
         }
@@ -92,7 +94,7 @@ impl WanActor {
     async fn restore_name_servers(&mut self, interface: &str) {
         let (servers, interface) = (self.name_servers.clone(), interface.to_owned());
         if let Err(error) = bounded(move || servers.restore(&interface)).await {
-            tracing::warn!(%error, "the name servers were not put back");
+            tracing::warn!(%error, "could not put the name servers back");
         }
     }
 
@@ -110,7 +112,7 @@ impl WanActor {
                     && let Err(error) = bounded(move || route::lead_to_primary(metric)).await
                 {
                     self.leading_problem = format!("routes were not removed: {error}");
-                    tracing::error!(%error, "the routes through the modem were not removed");
+                    tracing::error!(%error, "could not remove the routes through the modem");
                 }
                 if let Some(ways) = before {
                     self.restore_name_servers(&ways.backup.name).await;
@@ -140,8 +142,8 @@ impl WanActor {
                 self.abort_connections(gone).await;
             }
             Err(error) => {
-                self.leading_problem = format!("the modem's interface was not found: {error}");
-                tracing::error!(%error, "the modem's interface was not found");
+                self.leading_problem = format!("could not find the modem's network interface: {error}");
+                tracing::error!(%error, "could not find the modem's network interface");
             }
         }
     }
@@ -168,7 +170,7 @@ impl WanActor {
             Ok(()) => self.leading_problem.clear(),
             Err(error) => {
                 self.leading_problem = format!("routes were not set: {error}");
-                tracing::error!(%error, "the routes through the modem were not set");
+                tracing::error!(%error, "could not set the routes through the modem");
             }
         }
         self.led = Some(ways);
@@ -203,8 +205,8 @@ impl WanActor {
             (bearer.interface.clone(), carrier)
         };
         if let Err(error) = bounded(move || servers.switch(&interface, &carrier)).await {
-            self.leading_problem = format!("the name servers were not switched: {error}");
-            tracing::error!(%error, "the name servers were not switched");
+            self.leading_problem = format!("could not switch the name servers: {error}");
+            tracing::error!(%error, "could not switch the name servers");
         }
     }
 
@@ -214,9 +216,14 @@ impl WanActor {
         }
         match bounded(move || abort::abort(&addresses)).await {
             Ok(0) => {}
-            Ok(count) => tracing::info!(count, "connections of the address that leads nowhere were aborted"),
+            Ok(count) => tracing::info!(
+                count,
+                "connections over the failed way were ended, so that programs connect again"
+            ),
             // Without CONFIG_INET_DIAG_DESTROY they end by their own time-outs.
-            Err(error) => tracing::warn!(%error, "connections of the address that leads nowhere were not aborted"),
+            Err(error) => {
+                tracing::warn!(%error, "could not end connections over the failed way; programs may wait for them")
+            }
         }
     }
 
@@ -235,7 +242,7 @@ impl WanActor {
             reason: status.reason,
         };
         if hook.try_send(told).is_err() {
-            tracing::error!("the hook of the WAN is too slow; a change was not told to it");
+            tracing::error!("the WAN hook is too slow; it was not told of a change");
         }
     }
 }

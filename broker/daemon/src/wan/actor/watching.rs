@@ -22,7 +22,7 @@ impl WanActor {
         let seen = match bounded(survey::survey).await {
             Ok(seen) => seen,
             Err(error) => {
-                tracing::warn!(%error, "the links were not looked at");
+                tracing::warn!(%error, "could not read the state of the network interfaces");
                 return;
             }
         };

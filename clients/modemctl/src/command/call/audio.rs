@@ -179,7 +179,11 @@ pub(crate) async fn record(
                 Ok(Ok(Some((downlink, uplink)))) => recording.push(downlink, uplink)?,
                 Ok(Ok(None)) => return Ok(()),
                 Ok(Err(refusal)) => return Err(Failure::from(refusal)),
-                Err(_) => return Err(Failure::new("the call has had no audio for 10 s")),
+                Err(_) => {
+                    return Err(Failure::new(
+                        "the call has had no audio for 10 s; modemctl call show says why",
+                    ));
+                }
             }
         }
     };
@@ -231,7 +235,7 @@ pub(crate) async fn play(
             .console
             .wait("hanging up", timeout(SILENCE_LIMIT, until_over(&mut stream)))
             .await
-            .map_err(|_| Failure::new("the call did not end within 10 s: look with modemctl call list --alive"))??;
+            .map_err(|_| Failure::new("the call did not end within 10 s; modemctl call list --alive shows it"))??;
     }
     if session.json {
         return session
@@ -258,7 +262,11 @@ async fn until_played(stream: &mut CallStream, playout: &mut Playout) -> Result<
             Ok(Ok(Some(_))) => {}
             Ok(Ok(None)) => return Err(Failure::new("the call ended before everything was played")),
             Ok(Err(refusal)) => return Err(refusal.into()),
-            Err(_) => return Err(Failure::new("the call has had no audio for 10 s")),
+            Err(_) => {
+                return Err(Failure::new(
+                    "the call has had no audio for 10 s; modemctl call show says why",
+                ));
+            }
         }
     }
 }
