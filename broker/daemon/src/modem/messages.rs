@@ -116,6 +116,8 @@ pub(super) struct Messages {
     /// Message commands work; before, the module would refuse them.
     usable: bool,
     sweep: bool,
+    /// What the broker relies on is to be set again first.
+    restores: bool,
     last_sweep: Instant,
     /// When what stayed in the module is fetched again.
     resume_receiving: Option<Instant>,
@@ -155,6 +157,7 @@ impl Messages {
             direct: VecDeque::new(),
             usable: false,
             sweep: false,
+            restores: false,
             last_sweep: Instant::now(),
             resume_receiving: None,
             failed_sweeps: 0,
@@ -220,6 +223,13 @@ impl Messages {
     /// The storages are to be emptied, because announcements may have been lost.
     pub(super) fn sweep_due(&mut self) {
         self.sweep = self.usable;
+    }
+
+    /// The module may have restarted behind a port that never closed. Everything that the broker relies on is set again
+    /// before the next message is read: in text mode its content would be lost.
+    pub(super) fn settings_doubtful(&mut self) {
+        self.restores |= self.usable;
+        self.sweep_due();
     }
 
     /// The storages are to be looked at again soon. What fails again and again is tried less and less often.
@@ -294,7 +304,7 @@ impl Messages {
                 self.is_full = true;
                 self.sweep_due();
             }
-            Urc::SmsReady => self.sweep_due(),
+            Urc::SmsReady => self.settings_doubtful(),
             _ => {}
         }
     }
@@ -417,7 +427,11 @@ impl Messages {
         let places = std::mem::take(&mut self.places);
         let direct = std::mem::take(&mut self.direct);
         let foreign = std::mem::take(&mut self.foreign);
+        let restores = std::mem::take(&mut self.restores);
         Box::pin(async move {
+            if restores {
+                receiver.restore_settings().await;
+            }
             let report = receiver.receive(sweep, places, direct, foreign).await;
             super::Done::Message(Done::Received(report))
         })

@@ -47,17 +47,21 @@ pub(super) const MESSAGE_INDICATION: Reliance = Reliance {
     writes: || [0, 1, 2].into_iter().filter_map(message_indication).collect(),
 };
 
-/// `AT+CUSD`, `AT+CLIP` and others write strings in it.
-const CHARACTER_SET: Reliance = Reliance {
+/// The character set of strings: what is not in it comes in hexadecimal all the same.
+pub(super) const STRINGS: &str = "IRA";
+
+/// `AT+CUSD`, `AT+CLIP` and others write strings in it. Another program may have left it at UCS2, and modules keep it until
+/// they lose power.
+pub(super) const CHARACTER_SET: Reliance = Reliance {
     what: "AT+CSCS",
     wanted: None,
-    writes: || command::character_set("IRA").into_iter().collect(),
+    writes: || command::character_set(STRINGS).into_iter().collect(),
 };
 
 /// Unsolicited result codes go to every port.
-const UNSOLICITED_PORTS: Reliance = Reliance {
+pub(super) const UNSOLICITED_PORTS: Reliance = Reliance {
     what: "AT+CATR=0",
-    wanted: None,
+    wanted: Some((Setting::UnsolicitedPorts, &[0])),
     writes: || command::unsolicited_port(0).into_iter().collect(),
 };
 
@@ -190,6 +194,11 @@ const ALL: [Reliance; 17] = {
         DTMF_DETECTION,
     ]
 };
+
+/// What sets everything but the audio.
+pub(super) fn commands_but_audio() -> Vec<Command> {
+    ALL.iter().flat_map(|reliance| (reliance.writes)()).collect()
+}
 
 /// What sets everything. A firmware that does not know one of them refused it when the modem came up as well.
 pub(super) fn commands(rate: SampleRate) -> Vec<Command> {

@@ -3,6 +3,7 @@
 mod admission;
 mod card;
 mod degradation;
+mod hearing;
 mod registration;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ mod tests;
 use std::time::Duration;
 
 use cellular::arbitration::{Verdict, Wanted};
-use cellular::at::Urc;
+use cellular::at::{Unsolicited, Urc};
 use cellular::recovery::Step;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -38,6 +39,7 @@ use crate::refusal::Refusal;
 use crate::resource::{Change, Degradation, Health, PortRole, PortState, SimState, Stage};
 use admission::Waiting;
 use degradation::Alarms;
+use hearing::Hearing;
 
 pub(super) use card::SimOutcome;
 
@@ -80,6 +82,7 @@ pub(super) struct Serving<'a> {
     port_map: PortMap,
     brought_up: bool,
     told: network::Told,
+    hearing: Hearing,
     next_status: Instant,
     status_pending: bool,
     pub(super) trouble: Trouble,
@@ -203,6 +206,7 @@ impl<'a> Serving<'a> {
             port_map: PortMap::new(modem_port_map),
             brought_up: false,
             told: network::Told::default(),
+            hearing: Hearing::default(),
             next_status: Instant::now() + STATUS_INTERVAL,
             status_pending: false,
             trouble: Trouble::default(),
@@ -304,6 +308,7 @@ impl<'a> Serving<'a> {
             .chain(self.messages.deadline())
             .chain(self.recovery_deadline())
             .chain(self.waiting.deadline())
+            .chain(self.hearing.deadline())
             .fold(turn.min(self.next_status), Instant::min);
         tokio::select! {
             biased;
@@ -331,7 +336,12 @@ impl<'a> Serving<'a> {
                 self.data_event(event).await;
                 None
             }
-            Turn::Deadline => self.deadline().await,
+            Turn::Deadline => {
+                while let Some(urc) = self.hearing.due(Instant::now()) {
+                    self.heard(urc).await;
+                }
+                self.deadline().await
+            }
         };
         if end.is_none() {
             self.make_way_for_calls().await;
@@ -360,7 +370,7 @@ impl<'a> Serving<'a> {
                         .for_each(|line| self.messages.unknown_line(line));
                 }
             }
-            AtEvent::Unsolicited(unsolicited) => self.unsolicited(role, unsolicited.urc).await,
+            AtEvent::Unsolicited(unsolicited) => self.unsolicited(role, unsolicited).await,
         }
         None
     }
@@ -421,15 +431,24 @@ impl<'a> Serving<'a> {
             .await;
     }
 
-    /// The same code arrives on both AT ports. Calls are believed on the port that controls them, all else on the other, so
-    /// that nothing counts twice; with one port everything is believed.
-    async fn unsolicited(&mut self, role: PortRole, urc: Urc) {
-        let about_calls = Calls::concerns(&urc);
-        let believed = if about_calls { PortRole::AtCalls } else { PortRole::At };
+    /// Calls are believed on the port that controls them, all else on the other one; see [`hearing`].
+    async fn unsolicited(&mut self, role: PortRole, unsolicited: Unsolicited) {
+        let Unsolicited { lines, urc } = unsolicited;
+        let believed = if Calls::concerns(&urc) {
+            PortRole::AtCalls
+        } else {
+            PortRole::At
+        };
+        let (line, now) = (lines.join("\n"), Instant::now());
         if role != self.link.server_of(believed) {
-            return;
+            self.hearing.other(line, urc, now);
+        } else if self.hearing.believed(&line, now) {
+            self.heard(urc).await;
         }
-        if about_calls {
+    }
+
+    async fn heard(&mut self, urc: Urc) {
+        if Calls::concerns(&urc) {
             self.call_urc(urc).await;
         } else if let Some(changed) = network::apply_urc(&mut self.modem.network, &mut self.told, &urc) {
             self.network_changed(changed).await;
@@ -439,9 +458,19 @@ impl<'a> Serving<'a> {
             self.gnss_stopped();
         } else if let Urc::SimStatus(status) = &urc {
             self.sim_heard_of(sim::state_of(status)).await;
+        } else if urc == Urc::ModuleReady && self.brought_up {
+            self.module_restarted().await;
         } else {
             self.messages.urc(urc);
         }
+    }
+
+    /// The module restarted behind ports that never closed, over a UART or a network: nothing that was set is certain any
+    /// more, so everything from the SIM on is looked at again before a message is read.
+    async fn module_restarted(&mut self) {
+        self.brought_up = false;
+        self.messages.become_unusable();
+        self.lose_sim(SimState::Unknown).await;
     }
 
     async fn enter_stage(&mut self, stage: Stage, detail: String) {

@@ -91,6 +91,12 @@ pub fn character_set(name: &str) -> Result<Command, InvalidArgument> {
     ))
 }
 
+/// `AT+CSCS?` (27.007 5.5): the character set of strings.
+#[must_use]
+pub fn character_set_query() -> Command {
+    Command::query("AT+CSCS?", &["+CSCS"], limit::LOCAL)
+}
+
 /// `AT+CLVL=<level>` (27.007 8.23): downlink level, 0 to 5.
 ///
 /// # Errors
@@ -155,6 +161,8 @@ pub enum Setting {
     DtmfDetection,
     /// `+CSCLK`
     Sleep,
+    /// `+CATR`: which ports get unsolicited result codes.
+    UnsolicitedPorts,
     /// `+CUSD` (27.007 7.15)
     UssdReports,
     /// `+CMGF` (27.005 3.2.3)
@@ -180,6 +188,7 @@ impl Setting {
             Self::PcmBandwidth => &["+CPCMBANDWIDTH"],
             Self::DtmfDetection => &["+DDET"],
             Self::Sleep => &["+CSCLK"],
+            Self::UnsolicitedPorts => &["+CATR"],
             Self::UssdReports => &["+CUSD"],
             Self::MessageFormat => &["+CMGF"],
             Self::NewMessageIndication => &["+CNMI"],

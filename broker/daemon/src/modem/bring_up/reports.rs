@@ -5,8 +5,8 @@ use cellular::call::State;
 
 use super::{BringUp, BringUpError};
 use crate::modem::reliance::{
-    CALL_REPORTS, CALL_WAITING, CALLER_ID, CALLER_NAME, DTMF_DETECTION, EXTENDED_RING, NO_SLEEP, REGISTRATION,
-    USSD_REPORTS, audio,
+    CALL_REPORTS, CALL_WAITING, CALLER_ID, CALLER_NAME, CHARACTER_SET, DTMF_DETECTION, EXTENDED_RING, NO_SLEEP,
+    REGISTRATION, STRINGS, UNSOLICITED_PORTS, USSD_REPORTS, audio,
 };
 
 impl BringUp {
@@ -14,6 +14,7 @@ impl BringUp {
     /// storage which is not ready yet does not hold the rest up.
     pub(super) async fn configure(&mut self) -> Result<(), BringUpError> {
         self.end_stray_calls().await?;
+        self.forms_of_reports().await?;
         self.network_reports().await?;
         self.call_reports().await?;
         self.configure_messages(super::messages::EARLY).await.map(drop)
@@ -29,6 +30,15 @@ impl BringUp {
             self.try_set(at, "AT+CHUP", command::hang_up()).await?;
         }
         Ok(())
+    }
+
+    /// How strings are written, and that every port is told.
+    async fn forms_of_reports(&self) -> Result<(), BringUpError> {
+        let response = self.ask(command::character_set_query()).await?;
+        if reply::character_set(&response.lines).as_deref() != Ok(STRINGS) {
+            self.try_to_rely_on(&self.needs.at, &CHARACTER_SET).await?;
+        }
+        self.try_to_rely_on(&self.needs.at, &UNSOLICITED_PORTS).await
     }
 
     async fn network_reports(&self) -> Result<(), BringUpError> {

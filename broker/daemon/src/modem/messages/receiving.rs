@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use super::assembly::assemble;
 use super::storages::{self, Selection};
 use super::{Direct, Place};
-use crate::modem::StorageUse;
+use crate::modem::{StorageUse, reliance};
 use crate::port::at::{AtHandle, Lane};
 use crate::store::{self, Concatenation, IncomingPart, Received, Store, StoredPlace, Undecodable};
 
@@ -384,6 +384,19 @@ impl Receiver {
             "a message did not come out whole; it stays in the module and is read again"
         );
         Reading::Unread
+    }
+
+    /// Sets again what the broker relies on. What a firmware does not know, it refuses as it did when it came up.
+    pub(super) async fn restore_settings(&self) {
+        tracing::warn!(
+            modem = self.modem,
+            "the module has restarted; what the broker relies on is set again"
+        );
+        for command in reliance::commands_but_audio() {
+            if let Err(error) = self.at.execute(Lane::Normal, command).await {
+                tracing::warn!(modem = self.modem, %error, "a setting that the broker relies on was not set again");
+            }
+        }
     }
 
     /// Somebody, or a restart that nobody saw, left the module in text mode.
