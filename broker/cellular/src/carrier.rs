@@ -23,6 +23,9 @@ const THREE_DIGIT_MNC: [&str; 27] = [
     "352", "354", "356", "358", "360", "364", "365", "708", "722", "732", "750",
 ];
 
+/// India writes most codes of 405 with two digits, and those of its newer licences with three (ITU-T E.212).
+const INDIA_THREE_DIGIT_MNC: (&str, std::ops::RangeInclusive<u16>) = ("405", 750..=932);
+
 /// The code of a network: three digits of MCC and two or three of MNC (23.003 clause 2.2).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Plmn(String);
@@ -44,7 +47,14 @@ impl Plmn {
     #[must_use]
     pub fn of_imsi(imsi: &str, mnc_length: Option<usize>) -> Option<Self> {
         let mcc = imsi.get(..3)?;
-        let usual = if THREE_DIGIT_MNC.contains(&mcc) { 3 } else { 2 };
+        let (india, newer) = INDIA_THREE_DIGIT_MNC;
+        let is_newer = || {
+            imsi.get(3..6)
+                .and_then(|mnc| mnc.parse().ok())
+                .is_some_and(|mnc| newer.contains(&mnc))
+        };
+        let has_three = THREE_DIGIT_MNC.contains(&mcc) || mcc == india && is_newer();
+        let usual = if has_three { 3 } else { 2 };
         Self::parse(imsi.get(..3 + mnc_length.unwrap_or(usual))?)
     }
 
@@ -234,6 +244,21 @@ pub(crate) fn names_alike(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_card_that_does_not_tell_the_length_of_its_network_code_has_the_usual_one() {
+        for (imsi, expected) in [
+            ("405854000000001", "405854"),
+            ("405801000000001", "405801"),
+            ("405052000000001", "40505"),
+            ("404450000000001", "40445"),
+            ("454000000000001", "45400"),
+            ("310260000000001", "310260"),
+            ("262020000000001", "26202"),
+        ] {
+            assert_eq!(Plmn::of_imsi(imsi, None), Plmn::parse(expected), "{imsi}");
+        }
+    }
 
     fn plmn(text: &str) -> Plmn {
         Plmn::parse(text).expect("a network code")

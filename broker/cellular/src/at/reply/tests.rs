@@ -205,6 +205,9 @@ fn unsolicited_result_codes_are_read() {
         ("VOICE CALL:END:000117", "VoiceCallEnd { duration_s: Some(77) }"),
         ("VOICE CALL: END: 1000000", "VoiceCallEnd { duration_s: Some(360000) }"),
         ("VOICE CALL: MIDDLE", "Unknown"),
+        ("+DTMF: 1,40", "Dtmf('1')"),
+        ("+RXDTMF: 2,100", "Dtmf('2')"),
+        ("+RXDTMF: 12", "Unknown"),
         ("MISSED_CALL: 11:01AM", "MissedCall { number: None }"),
         (
             "+CLIP: \"\",128,,,\"\",1",
