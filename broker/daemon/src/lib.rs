@@ -138,7 +138,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
         raw_qmi: config.diagnostics.raw_qmi,
         emergency_calls: config.voice.emergency_calls,
         budget: Arc::default(),
-        reattach_grace: (config.voice.on_abandoned == config::OnAbandoned::HangUp)
+        reattach_grace: (config.voice.on_abandoned == modem::settings::OnAbandoned::HangUp)
             .then_some(config.voice.reattach_grace),
         shutdown: stopping,
     };
