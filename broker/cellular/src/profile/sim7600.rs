@@ -6,88 +6,26 @@
 use std::time::Duration;
 
 use super::InterfaceRole::{self, At, Audio, Diagnostics, Mbim, Modem, Network, Nmea, Other, Qmi, Sound};
+use super::{Profile, UsbComposition};
 
-/// USB vendor id.
-pub const VENDOR: u16 = 0x1e0e;
+/// What the broker has to know of the family to find it and to use its ports.
+pub static PROFILE: Profile = Profile {
+    name: "sim7600",
+    family: "SIM7600",
+    vendor: 0x1e0e,
+    // usb-modeswitch-data knows no other one of this vendor.
+    storage_product: Some(0xf000),
+    compositions: COMPOSITIONS,
+};
 
-/// The product id under which a module shows nothing but a disk with the vendor's drivers for other systems (ZeroCD).
-/// usb-modeswitch-data knows no other one of this vendor.
-pub const STORAGE_PRODUCT: u16 = 0xf000;
-
-/// A USB composition: which functions the module shows, in the order of their interfaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Composition {
-    /// USB product id.
-    pub product: u16,
-    /// Roles by interface number.
-    pub interfaces: &'static [InterfaceRole],
-}
-
-impl Composition {
-    fn has(&self, role: InterfaceRole) -> bool {
-        self.interfaces.contains(&role)
-    }
-
-    /// Whether the module can be reached by AT commands in it.
-    #[must_use]
-    pub fn has_at(&self) -> bool {
-        self.has(At) || self.has(Modem)
-    }
-
-    /// Whether calls have audio in it.
-    #[must_use]
-    pub fn has_audio(&self) -> bool {
-        self.has(Audio)
-    }
-
-    /// Whether the module offers the host a network interface in it.
-    #[must_use]
-    pub fn has_data(&self) -> bool {
-        [Qmi, Mbim, Network].into_iter().any(|role| self.has(role))
-    }
-
-    /// Whether it has a QMI or MBIM port, by which a data session is set up.
-    #[must_use]
-    pub fn has_control_channel(&self) -> bool {
-        self.has(Qmi) || self.has_mbim()
-    }
-
-    /// Whether that is an MBIM port.
-    #[must_use]
-    pub fn has_mbim(&self) -> bool {
-        self.has(Mbim)
-    }
-
-    /// Whether data goes by PPP on its second AT port, because it has neither QMI nor MBIM.
-    #[must_use]
-    pub fn may_dial(&self) -> bool {
-        self.has(At) && self.has(Modem) && !self.has(Qmi) && !self.has(Mbim)
-    }
-
-    /// What cannot be had in it, in words for people; where it can be dialled, data is there if it is to go by PPP.
-    #[must_use]
-    pub fn lacks(&self, by_ppp: bool) -> Vec<&'static str> {
-        let lacks = |missing: bool, what| missing.then_some(what);
-        [
-            lacks(!self.has_at(), "no AT port"),
-            lacks(self.has(At) != self.has(Modem), "one AT port only"),
-            lacks(!self.has_audio(), "no audio port, so that calls have no audio"),
-            lacks(!(self.has_data() || by_ppp && self.may_dial()), "no network interface"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-}
-
-const fn composition_of(product: u16, interfaces: &'static [InterfaceRole]) -> Composition {
-    Composition { product, interfaces }
+const fn composition_of(product: u16, interfaces: &'static [InterfaceRole]) -> UsbComposition {
+    UsbComposition { product, interfaces }
 }
 
 /// The compositions that `AT+CUSBPIDSWITCH=?` lists. 1025, which some guides name, is not among them: no firmware lists it.
 /// RNDIS and ECM take two interfaces each, control and data, and so does MBIM. Interface numbers beyond the functions of
 /// the manual's table are ADB on some firmwares.
-pub const COMPOSITIONS: &[Composition] = &[
+const COMPOSITIONS: &[UsbComposition] = &[
     composition_of(0x9000, &[Diagnostics, Nmea, At, Modem, Audio, Qmi]),
     composition_of(0x9001, &[Diagnostics, Nmea, At, Modem, Audio, Qmi, Other]),
     composition_of(0x9002, &[Diagnostics, Nmea, At, Modem, Audio, Qmi]),
@@ -115,12 +53,6 @@ pub const COMPOSITIONS: &[Composition] = &[
     composition_of(0x902A, &[At]),
     composition_of(0x902B, &[Diagnostics, Nmea, At, Modem, Qmi, Sound]),
 ];
-
-/// The layout of a composition.
-#[must_use]
-pub fn composition(product: u16) -> Option<&'static Composition> {
-    COMPOSITIONS.iter().find(|composition| composition.product == product)
-}
 
 /// Wait between the begin of a call and the first `AT+CPCMREG=1`. ModemManager waits 100 ms on every SIM7600, because the
 /// module refuses it before.
@@ -174,6 +106,10 @@ pub fn acquaintance(model: &str, revision: &str) -> Acquaintance {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn composition(product: u16) -> Option<&'static UsbComposition> {
+        PROFILE.composition(product)
+    }
 
     #[test]
     fn composition_9001_has_its_ports_where_real_units_have_them() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cellular::profile::sim7600;
+use cellular::profile::Profile;
 use tokio::time::Instant;
 
 use super::bus::Sighting;
@@ -26,6 +26,8 @@ pub struct Unusable {
 pub struct Wanted<'a> {
     /// The name of the modem.
     pub modem: &'a str,
+    /// Only one of this family.
+    pub profile: &'static Profile,
     /// Only the one with this IMEI.
     pub imei: Option<&'a str>,
     /// Only the one at this USB path.
@@ -41,7 +43,7 @@ pub fn choose(wanted: Wanted<'_>, seen: &[Sighting], now: Instant) -> Result<Dev
             .claimed_by
             .as_ref()
             .is_none_or(|modem| **modem == *wanted.modem);
-        at_place && is_free
+        at_place && is_free && sighting.device.profile == wanted.profile
     };
     let (fitting, others): (Vec<&Sighting>, Vec<&Sighting>) = seen.iter().filter(mine).partition(|sighting| {
         let known = sighting.imei.as_deref();
@@ -66,16 +68,17 @@ pub fn choose(wanted: Wanted<'_>, seen: &[Sighting], now: Instant) -> Result<Dev
 fn problem_of(sighting: &Sighting, now: Instant) -> Option<String> {
     let device = &sighting.device;
     let (path, product) = (&device.usb_path, device.composition());
+    let Profile { vendor, family, .. } = device.profile;
     let composition = match device.form {
         Form::Storage => {
             return Some(format!(
-                "the modem at USB path {path} (1e0e:{product}) is in its storage (ZeroCD) mode: install usb-modeswitch, \
+                "the modem at USB path {path} ({vendor:04x}:{product}) is in its storage (ZeroCD) mode: install usb-modeswitch, \
                  which switches it, and plug it in again"
             ));
         }
         Form::Unknown => {
             return Some(format!(
-                "1e0e:{product} at USB path {path} is no known composition of a SIM7600; name its ports in [modem.ports]"
+                "{vendor:04x}:{product} at USB path {path} is no known composition of a {family}; name its ports in [modem.ports]"
             ));
         }
         Form::Modem(composition) => composition,
@@ -99,17 +102,17 @@ fn problem_of(sighting: &Sighting, now: Instant) -> Option<String> {
         return None;
     }
     Some(format!(
-        "the modem at USB path {path} (1e0e:{product}) has no serial ports: the kernel's driver option is missing or does \
-         not know this product; try: modprobe option && echo 1e0e {product} > \
+        "the modem at USB path {path} ({vendor:04x}:{product}) has no serial ports: the kernel's driver option is missing or does \
+         not know this product; try: modprobe option && echo {vendor:04x} {product} > \
          /sys/bus/usb-serial/drivers/option1/new_id"
     ))
 }
 
 fn nothing(wanted: Wanted<'_>, seen: &[Sighting], others: &[&Sighting]) -> String {
+    let Profile { vendor, family, .. } = wanted.profile;
     let place = wanted
         .usb_path
         .map_or("on USB".to_owned(), |path| format!("at USB path {path}"));
-    let vendor = sim7600::VENDOR;
     let with_imei = wanted
         .imei
         .map(|imei| format!(" with the IMEI {imei}"))
@@ -117,7 +120,7 @@ fn nothing(wanted: Wanted<'_>, seen: &[Sighting], others: &[&Sighting]) -> Strin
     if let (Some(imei), Some(other)) = (wanted.imei, others.first()) {
         let found = other.imei.as_deref().unwrap_or_default();
         let path = &other.device.usb_path;
-        return format!("no SIM7600 with the IMEI {imei} {place}: the one at USB path {path} has the IMEI {found}");
+        return format!("no {family} with the IMEI {imei} {place}: the one at USB path {path} has the IMEI {found}");
     }
     let used: Vec<String> = seen
         .iter()
@@ -127,9 +130,9 @@ fn nothing(wanted: Wanted<'_>, seen: &[Sighting], others: &[&Sighting]) -> Strin
         })
         .collect();
     if !used.is_empty() {
-        return format!("no further SIM7600{with_imei} {place}: {}", used.join(", "));
+        return format!("no further {family}{with_imei} {place}: {}", used.join(", "));
     }
-    format!("no SIM7600{with_imei} {place} (vendor {vendor:04x}): is it plugged in and powered?")
+    format!("no {family}{with_imei} {place} (vendor {vendor:04x}): is it plugged in and powered?")
 }
 
 #[cfg(test)]
@@ -137,6 +140,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use cellular::profile::PROFILES;
+
     use crate::device::Power;
 
     fn sighting(usb_path: &str, product: u16) -> Sighting {
@@ -144,10 +149,11 @@ mod tests {
             [PortRole::At, PortRole::AtCalls, PortRole::Audio].map(|role| (role, format!("/dev/{role:?}").into()));
         Sighting {
             device: Device {
+                profile: PROFILES[0],
                 usb_path: usb_path.to_owned(),
                 product,
                 number: 2,
-                form: sim7600::composition(product).map_or(Form::Unknown, Form::Modem),
+                form: PROFILES[0].composition(product).map_or(Form::Unknown, Form::Modem),
                 nodes: BTreeMap::from(nodes),
                 power: Power::default(),
             },
@@ -159,6 +165,7 @@ mod tests {
 
     const ANY: Wanted<'_> = Wanted {
         modem: "sim1",
+        profile: &cellular::profile::sim7600::PROFILE,
         imei: None,
         usb_path: None,
     };

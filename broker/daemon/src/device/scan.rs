@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cellular::profile::{InterfaceRole, sim7600};
+use cellular::profile::{InterfaceRole, PROFILES, Profile, UsbComposition};
 
 use super::Power;
 use crate::resource::PortRole;
 
-/// A device of the module's vendor that is plugged in.
+/// A device of a known vendor that is plugged in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
+    /// The family that its vendor makes.
+    pub profile: &'static Profile,
     /// The USB path, such as `1-1.2`: stable for as long as the cable stays where it is.
     pub usb_path: String,
     /// USB product id.
@@ -30,7 +32,7 @@ pub struct Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A composition whose layout is known.
-    Modem(&'static sim7600::Composition),
+    Modem(&'static UsbComposition),
     /// A disk with the vendor's drivers for other systems (ZeroCD); the modem comes after it was told to switch.
     Storage,
     /// A product id that the module's list does not have.
@@ -41,6 +43,11 @@ impl Device {
     /// The product id as people write it.
     pub fn composition(&self) -> String {
         format!("{:04x}", self.product)
+    }
+
+    /// The layout of its composition, where that is known.
+    pub fn layout(&self) -> Option<&'static UsbComposition> {
+        self.profile.composition(self.product)
     }
 
     /// Whether another enumeration of the same device would be another value.
@@ -62,23 +69,26 @@ impl Device {
     }
 }
 
-/// Lists the devices of the vendor below a sysfs and a device directory, in the order of their USB paths.
+/// Lists the devices of known families below a sysfs and a device directory, in the order of their USB paths.
 pub fn scan(sysfs: &Path, dev: &Path) -> Vec<Device> {
+    scan_for(PROFILES, sysfs, dev)
+}
+
+fn scan_for(profiles: &[&'static Profile], sysfs: &Path, dev: &Path) -> Vec<Device> {
     let Ok(entries) = fs::read_dir(sysfs.join("bus/usb/devices")) else {
         return Vec::new();
     };
     let mut devices: Vec<Device> = entries
         .flatten()
-        .filter_map(|entry| read_device(&entry.path(), dev))
+        .filter_map(|entry| read_device(profiles, &entry.path(), dev))
         .collect();
     devices.sort_by(|a, b| a.usb_path.cmp(&b.usb_path));
     devices
 }
 
-fn read_device(link: &Path, dev: &Path) -> Option<Device> {
-    if read_hex(&link.join("idVendor"))? != sim7600::VENDOR {
-        return None;
-    }
+fn read_device(profiles: &[&'static Profile], link: &Path, dev: &Path) -> Option<Device> {
+    let vendor = read_hex(&link.join("idVendor"))?;
+    let profile = *profiles.iter().find(|profile| profile.vendor == vendor)?;
     let product = read_hex(&link.join("idProduct"))?;
     let directory = fs::canonicalize(link).ok()?;
     let number = read_text(&link.join("devnum"))
@@ -91,7 +101,7 @@ fn read_device(link: &Path, dev: &Path) -> Option<Device> {
         .map(|entry| entry.path())
         .filter(|path| path.join("bInterfaceNumber").exists())
         .collect();
-    let form = form_of(product, &interfaces);
+    let form = form_of(profile, product, &interfaces);
     let nodes = match form {
         Form::Modem(layout) => interfaces
             .iter()
@@ -100,6 +110,7 @@ fn read_device(link: &Path, dev: &Path) -> Option<Device> {
         Form::Storage | Form::Unknown => BTreeMap::new(),
     };
     Some(Device {
+        profile,
         usb_path: link.file_name()?.to_string_lossy().into_owned(),
         product,
         number,
@@ -109,17 +120,17 @@ fn read_device(link: &Path, dev: &Path) -> Option<Device> {
     })
 }
 
-fn form_of(product: u16, interfaces: &[PathBuf]) -> Form {
+fn form_of(profile: &'static Profile, product: u16, interfaces: &[PathBuf]) -> Form {
     const MASS_STORAGE: u16 = 0x08;
     let class = |interface: &PathBuf| read_hex(&interface.join("bInterfaceClass"));
     let only_storage = !interfaces.is_empty()
         && interfaces
             .iter()
             .all(|interface| class(interface) == Some(MASS_STORAGE));
-    if product == sim7600::STORAGE_PRODUCT || only_storage {
+    if profile.storage_product == Some(product) || only_storage {
         return Form::Storage;
     }
-    sim7600::composition(product).map_or(Form::Unknown, Form::Modem)
+    profile.composition(product).map_or(Form::Unknown, Form::Modem)
 }
 
 fn role_of(role: InterfaceRole) -> Option<PortRole> {
@@ -136,7 +147,7 @@ fn role_of(role: InterfaceRole) -> Option<PortRole> {
     })
 }
 
-fn read_interface(directory: &Path, layout: &sim7600::Composition, dev: &Path) -> Option<(PortRole, PathBuf)> {
+fn read_interface(directory: &Path, layout: &UsbComposition, dev: &Path) -> Option<(PortRole, PathBuf)> {
     let number = read_hex(&directory.join("bInterfaceNumber"))?;
     let role = role_of(*layout.interfaces.get(usize::from(number))?)?;
     let node = tty_name(directory).or_else(|| child_of(&directory.join("usbmisc"), "cdc-wdm"))?;
@@ -256,6 +267,39 @@ mod tests {
             let devices = scan(root.path(), Path::new("/dev"));
             assert_eq!(devices[0].form == Form::Storage, storage, "{product} {class}");
         }
+    }
+
+    static OTHER: Profile = Profile {
+        name: "other",
+        family: "Other",
+        vendor: 0x2c7c,
+        storage_product: None,
+        compositions: &[UsbComposition {
+            product: 0x0125,
+            interfaces: &[
+                InterfaceRole::Diagnostics,
+                InterfaceRole::Nmea,
+                InterfaceRole::At,
+                InterfaceRole::Modem,
+                InterfaceRole::Qmi,
+            ],
+        }],
+    };
+
+    #[test]
+    fn a_second_family_is_found_by_its_profile_alone() {
+        let root = tempfile::tempdir().unwrap();
+        let device = device(root.path(), "1-3", "2c7c", "0125");
+        for number in 0..4 {
+            interface(&device, number, "ff", &format!("ttyUSB{number}"));
+        }
+        interface(&device, 4, "ff", "usbmisc/cdc-wdm0");
+        let found = scan_for(&[PROFILES[0], &OTHER], root.path(), Path::new("/dev"));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].profile, &OTHER);
+        assert!(found[0].is_complete(), "it has no audio port");
+        assert_eq!(found[0].nodes[&PortRole::At], Path::new("/dev/ttyUSB2"));
+        assert_eq!(found[0].nodes[&PortRole::Qmi], Path::new("/dev/cdc-wdm0"));
     }
 
     #[test]

@@ -39,13 +39,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cellular::packet::{self, EndReason};
-use cellular::profile::sim7600;
+use cellular::profile::UsbComposition;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::serving::Serving;
 use super::{Reply, Setup};
+use crate::device::Device;
 use crate::modem::settings::DataConfig;
 use crate::net;
 use crate::net::advertisement::AdvertisementError;
@@ -224,15 +225,14 @@ impl Serving<'_> {
                 .to_owned();
         }
         let composition = &self.modem.status.composition;
-        let product = self.modem.device.as_ref().map(|device| device.product);
-        let layout = product.and_then(sim7600::composition);
-        if layout.is_some_and(sim7600::Composition::may_dial) {
+        let layout = self.modem.device.as_ref().and_then(Device::layout);
+        if layout.is_some_and(UsbComposition::may_dial) {
             return format!(
                 "composition {composition} has neither QMI nor MBIM; for data by PPP on its second AT port set ppp = true in \
                  [modem.data], or switch to 9001: modemctl modem composition 9001"
             );
         }
-        if layout.is_some_and(sim7600::Composition::has_mbim) {
+        if layout.is_some_and(UsbComposition::has_mbim) {
             return format!(
                 "no MBIM port in composition {composition}: the driver cdc_mbim is not loaded (modprobe cdc_mbim)"
             );

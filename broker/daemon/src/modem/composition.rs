@@ -13,7 +13,7 @@ use std::time::Duration;
 use cellular::arbitration::{Verdict, Wanted};
 use cellular::at::command::{self, Functionality};
 use cellular::at::reply;
-use cellular::profile::sim7600;
+use cellular::profile::{Profile, UsbComposition};
 use tokio::time::Instant;
 
 use super::serving::{End, Serving};
@@ -80,7 +80,7 @@ impl Serving<'_> {
 
     /// Asks the module first which compositions it has.
     pub(super) fn switch_composition(&mut self, product: u16, reply: Option<Reply<ModemStatus>>) {
-        if let Err(refusal) = has_at(product) {
+        if let Err(refusal) = has_at(self.modem.setup.config.profile, product) {
             return answer(reply, Err(refusal));
         }
         self.told_to_restart = true;
@@ -287,8 +287,8 @@ impl ModemActor {
 }
 
 /// A module without an AT port is out of the broker's reach for good.
-fn has_at(product: u16) -> Result<(), Refusal> {
-    if sim7600::composition(product).is_none_or(sim7600::Composition::has_at) {
+fn has_at(profile: &Profile, product: u16) -> Result<(), Refusal> {
+    if profile.composition(product).is_none_or(UsbComposition::has_at) {
         return Ok(());
     }
     Err(Refusal::FieldInvalid {

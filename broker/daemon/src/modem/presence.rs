@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use cellular::profile::sim7600;
+use cellular::profile::UsbComposition;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -180,7 +180,7 @@ impl ModemActor {
         self.status
             .degradations
             .retain(|degradation| degradation.stage != Stage::Enumerated);
-        let layout = device.and_then(|device| sim7600::composition(device.product));
+        let layout = device.and_then(Device::layout);
         let lacks = layout
             .map(|layout| layout.lacks(self.setup.config.data.ppp))
             .unwrap_or_default();
@@ -213,7 +213,7 @@ impl ModemActor {
                 let nodes = device.nodes.iter();
                 let addresses = nodes.map(|(role, path)| (*role, PortAddress::Path(path.clone())));
                 let mut addresses: BTreeMap<_, _> = addresses.collect();
-                let may_dial = sim7600::composition(device.product).is_some_and(sim7600::Composition::may_dial);
+                let may_dial = device.layout().is_some_and(UsbComposition::may_dial);
                 // Never the only AT port.
                 if config.data.ppp
                     && may_dial

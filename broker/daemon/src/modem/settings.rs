@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cellular::at::command::Authentication;
 use cellular::pcm::SampleRate;
+use cellular::profile::Profile;
 use cellular::qmi::wds::Family;
 
 use crate::device::Wanted;
@@ -75,8 +76,8 @@ pub struct ModemConfig {
     pub imei: Option<String>,
     /// Only the device at this USB path.
     pub usb_path: Option<String>,
-    /// Which module it is.
-    pub profile: Profile,
+    /// Which family of modules it is of.
+    pub profile: &'static Profile,
     /// The PIN of its SIM.
     pub pin: Option<Secret>,
     /// Its data bearer.
@@ -104,6 +105,7 @@ impl ModemConfig {
     pub fn device(&self) -> Wanted<'_> {
         Wanted {
             modem: &self.name,
+            profile: self.profile,
             imei: self.imei.as_deref(),
             usb_path: self.usb_path.as_deref(),
         }
@@ -194,14 +196,6 @@ pub struct GnssConfig {
     pub enabled: bool,
     /// Ten fixes a second instead of one.
     pub fast: bool,
-}
-
-/// Which module a modem is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// SIMCom SIM7600 series.
-    #[default]
-    Sim7600,
 }
 
 /// `[modem.data]`.

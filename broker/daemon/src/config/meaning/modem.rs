@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cellular::profile::sim7600;
+use cellular::profile::{PROFILES, Profile, sim7600};
 
 use super::super::written::{At, Section};
 use super::super::{ConfigError, DiscoveryConfig};
 use crate::modem::settings::{
     Addresses, CarrierConfig, CompositionPolicy, DataConfig, DataFamilies, GnssConfig, ModemConfig, NetworkConfig,
-    PortsConfig, Profile, RecoveryConfig,
+    PortsConfig, RecoveryConfig,
 };
 use crate::port::PortAddress;
 use crate::resource::AccessTechnology;
@@ -18,6 +18,9 @@ use cellular::at::command::Authentication;
 
 /// What the only modem is called when none is configured.
 const DEFAULT_MODEM: &str = "modem";
+
+/// The family that a modem is of when nobody says which.
+const DEFAULT_PROFILE: &Profile = &sim7600::PROFILE;
 
 /// Data by QMI and calls at once.
 const VOICE_COMPOSITION: u16 = 0x9001;
@@ -56,7 +59,7 @@ pub(super) fn modems(file: &mut Section<'_>, discovery: &DiscoveryConfig) -> Res
             name: DEFAULT_MODEM.to_owned(),
             imei: None,
             usb_path: None,
-            profile: Profile::Sim7600,
+            profile: DEFAULT_PROFILE,
             pin: None,
             data: DataConfig::default(),
             ussd_timeout: cellular::ussd::ANSWER_LIMIT,
@@ -94,9 +97,8 @@ fn modem(mut section: Section<'_>, position: usize) -> Result<ModemConfig, Confi
         return Err(imei.error("expected either imei or usb_path, not both"));
     }
     let profile = match section.string("profile")? {
-        None => Profile::default(),
-        Some(written) if written.value == "sim7600" => Profile::Sim7600,
-        Some(written) => return Err(written.error(format!("expected \"sim7600\", found {:?}", written.value))),
+        None => DEFAULT_PROFILE,
+        Some(written) => written.try_map(|written| profile(&written))?.value,
     };
     let pin = pin(&mut section)?;
     let data = data(section.section("data")?, position)?;
@@ -123,7 +125,7 @@ fn modem(mut section: Section<'_>, position: usize) -> Result<ModemConfig, Confi
     if let (Some(usb_path), Some(_)) = (&usb_path, &ports) {
         return Err(usb_path.error("expected either usb_path or [modem.ports], not both"));
     }
-    let composition = composition(&mut section)?;
+    let composition = composition(&mut section, profile)?;
     let recovery = recovery(section.section("recovery")?)?;
     section.finish()?;
     Ok(ModemConfig {
@@ -209,17 +211,25 @@ fn data(mut section: Section<'_>, position: usize) -> Result<DataConfig, ConfigE
     })
 }
 
-fn composition(section: &mut Section<'_>) -> Result<CompositionPolicy, ConfigError> {
+fn profile(written: &str) -> Result<&'static Profile, String> {
+    let known = PROFILES.iter().find(|profile| profile.name == written);
+    known.copied().ok_or_else(|| {
+        let names: Vec<String> = PROFILES.iter().map(|profile| format!("{:?}", profile.name)).collect();
+        format!("expected {}, found {written:?}", names.join(" or "))
+    })
+}
+
+fn composition(section: &mut Section<'_>, profile: &Profile) -> Result<CompositionPolicy, ConfigError> {
     let written = section.string("composition")?;
     let product = |written: At<'_, String>| {
         written
-            .try_map(|written| composition_product(&written))
+            .try_map(|written| composition_product(profile, &written))
             .map(|at| at.value)
     };
     let mut one = |name| section.string(name)?.map(product).transpose();
     let voice = one("voice_composition")?;
     let data = match section.string("data_composition")? {
-        Some(written) => Some(written.try_map(|written| data_composition(&written))?.value),
+        Some(written) => Some(written.try_map(|written| data_composition(profile, &written))?.value),
         None => None,
     };
     match written {
@@ -234,9 +244,9 @@ fn composition(section: &mut Section<'_>) -> Result<CompositionPolicy, ConfigErr
 }
 
 /// One in which the broker can connect the bearer. With RNDIS and ECM the module itself is the host's router.
-fn data_composition(written: &str) -> Result<u16, String> {
-    let product = composition_product(written)?;
-    match sim7600::composition(product) {
+fn data_composition(profile: &Profile, written: &str) -> Result<u16, String> {
+    let product = composition_product(profile, written)?;
+    match profile.composition(product) {
         Some(composition) if composition.has_control_channel() => Ok(product),
         _ => Err(format!(
             "{written} has no QMI or MBIM port, by which the broker connects the bearer; 9001 has one"
@@ -244,10 +254,11 @@ fn data_composition(written: &str) -> Result<u16, String> {
     }
 }
 
-fn composition_product(written: &str) -> Result<u16, String> {
-    let known = u16::from_str_radix(written, 16).ok().and_then(sim7600::composition);
+fn composition_product(profile: &Profile, written: &str) -> Result<u16, String> {
+    let product = u16::from_str_radix(written, 16).ok();
+    let known = product.and_then(|product| profile.composition(product));
     let offered = || {
-        let with_at = sim7600::COMPOSITIONS.iter().filter(|composition| composition.has_at());
+        let with_at = profile.compositions.iter().filter(|composition| composition.has_at());
         let products: Vec<String> = with_at
             .map(|composition| format!("{:04X}", composition.product))
             .collect();

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use cellular::profile::sim7600;
+use cellular::profile::UsbComposition;
 use tokio::time::Instant;
 
 use super::super::serving::Serving;
@@ -90,9 +90,9 @@ impl Serving<'_> {
         let CompositionPolicy::Dynamic { data, .. } = self.modem.setup.config.composition else {
             return None;
         };
-        let present = self.modem.device.as_ref()?.product;
-        let has_data = sim7600::composition(present).is_none_or(sim7600::Composition::has_control_channel);
-        (present != data && !has_data).then_some(data)
+        let device = self.modem.device.as_ref()?;
+        let has_data = device.layout().is_none_or(UsbComposition::has_control_channel);
+        (device.product != data && !has_data).then_some(data)
     }
 
     /// Whether somebody wants data.
