@@ -296,7 +296,16 @@ fn clock(text: &str) -> Option<Clock> {
 /// `ddmmyy`; satellites for navigation exist since this century's receivers.
 fn date(text: &str) -> Option<(u16, u8, u8)> {
     let (day, month, year) = three_pairs(text)?;
-    ((1..=31).contains(&day) && (1..=12).contains(&month)).then_some((2000 + u16::from(year), month, day))
+    let days = match month {
+        2 if year.is_multiple_of(4) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    (1..=days)
+        .contains(&day)
+        .then_some((2000 + u16::from(year), month, day))
 }
 
 fn three_pairs(text: &str) -> Option<(u8, u8, u8)> {
@@ -310,6 +319,21 @@ fn three_pairs(text: &str) -> Option<(u8, u8, u8)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_that_no_calendar_has_is_no_date() {
+        for (text, expected) in [
+            ("290224", Some((2024, 2, 29))),
+            ("290226", None),
+            ("310426", None),
+            ("311226", Some((2026, 12, 31))),
+            ("001226", None),
+            ("011326", None),
+            ("", None),
+        ] {
+            assert_eq!(date(text), expected, "{text}");
+        }
+    }
     use proptest::prelude::*;
 
     /// Sentences of the command manual V1.12, clause 17, as a SIM7600 sends them every second.
