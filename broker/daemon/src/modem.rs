@@ -52,7 +52,7 @@ pub use handle::{
     StepCounter, StorageUse,
 };
 pub use location::Location;
-pub use messages::{Composed, Composition, Content, Validity};
+pub use messages::{Composed, Content, Draft, Validity};
 pub use network::SignalHistory;
 pub use operators::technology_of;
 pub use reliance::is_relied_on;

@@ -61,7 +61,7 @@ use crate::refusal::Refusal;
 use crate::resource::{MessageCoding, Sim};
 use crate::store::Store;
 
-pub use self::composition::{Composed, Composition, Content, Validity};
+pub use self::composition::{Composed, Content, Draft, Validity};
 pub(super) use self::storages::indicate;
 
 /// How often the storages are emptied without an announcement, for messages whose announcement was lost.

@@ -19,7 +19,7 @@ use crate::resource::{ApplicationPorts, Message, MessageCoding, MessageDirection
 
 /// A message to be composed; every field is valid.
 #[derive(Clone, Debug)]
-pub struct Composition {
+pub struct Draft {
     /// Where it goes.
     pub address: PhoneNumber,
     /// What it says.
@@ -88,7 +88,7 @@ pub struct Composed {
     pub pdus: Vec<String>,
 }
 
-impl Composition {
+impl Draft {
     /// Chooses the alphabet and cuts. The reference tells the parts of this message from those of others.
     pub fn compose(&self, reference: u16) -> Result<Composed, Refusal> {
         let layout = Layout {

@@ -10,7 +10,7 @@ use cellular::sms::compose::TextCoding;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::{convert, validate};
-use crate::modem::{Composed, Composition, Content, Validity};
+use crate::modem::{Composed, Content, Draft, Validity};
 use crate::refusal::Refusal;
 use crate::resource::{ApplicationPorts, MessageCoding, Priority};
 
@@ -27,7 +27,7 @@ fn invalid(field: &'static str, problem: impl Into<String>) -> Refusal {
 }
 
 /// A valid composition of what a request asks for.
-pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition, Refusal> {
+pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Draft, Refusal> {
     let priority = match validate::known("priority", request.priority)? {
         v1::MessagePriority::Low => Priority::Low,
         v1::MessagePriority::Unspecified | v1::MessagePriority::Normal => Priority::Normal,
@@ -43,7 +43,7 @@ pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Composition
             "cannot be told to the service centre together with expire_time; use validity",
         ));
     }
-    Ok(Composition {
+    Ok(Draft {
         address,
         application_ports: request.application_ports.map(ports).transpose()?,
         flash: request.flash,
