@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use config::Config;
@@ -66,6 +66,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// The state directory is locked, listeners are bound and the store is opened before the first modem is touched, so a second
 /// broker stops before it disturbs the first.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    // Without the sender nothing is ever reloaded.
+    let (_, never) = mpsc::channel(1);
+    run_reloading(config, never, shutdown).await
+}
+
+/// The same; of each configuration that comes, who may do what is put in force, which ends no call and no connection.
+pub async fn run_reloading(
+    config: Config,
+    reloads: mpsc::Receiver<Config>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     let path = config.broker.database();
     let _directory = store::DirectoryLock::take(&path).map_err(|source| RunError::Store {
         path: path.clone(),
@@ -149,6 +160,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     });
     let routes = server::routes(context.clone()).await;
     let access = server::auth::Access::new(&config.broker);
+    let reloading = supervisor::spawn("reload", "", keep_reloaded(access.clone(), reloads));
     let status = supervisor::spawn("systemd", "", systemd::keep_told(context.modems.clone()));
     systemd::ready();
     let begin_stop = async move {
@@ -159,6 +171,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let served = server::listen::serve(listeners, routes, &access, begin_stop).await;
     retention.abort();
     store_health.abort();
+    reloading.abort();
     bus_watcher.abort();
     status.abort();
     if let Some(scraped) = scraped {
@@ -217,4 +230,11 @@ async fn keep_watched(store: Store) {
 
 async fn keep_pruned(store: Store, retention: store::Retention) {
     store.keep_pruned(retention).await;
+}
+
+async fn keep_reloaded(access: server::auth::Access, mut reloads: mpsc::Receiver<Config>) {
+    while let Some(config) = reloads.recv().await {
+        access.replace(&config.broker);
+        tracing::info!("tokens, certificates, users and groups were read again; everything else takes a restart");
+    }
 }

@@ -1,12 +1,13 @@
 //! The daemon's command line: configuration, log, signals, exit codes (64 usage, 78 configuration, 1 everything else).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use broker::config::Config;
+use broker::config::{Config, ConfigError};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 const DEFAULT_CONFIG: &str = "/etc/modem-broker/modem-broker.toml";
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     let path = arguments
         .config
         .or_else(|| Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists()));
-    let config = match path.map_or_else(|| Ok(Config::default()), |path| Config::load(&path)) {
+    let config = match load(path.as_deref()) {
         Ok(config) => config,
         Err(error) => {
             tracing::error!("{:#}", anyhow::Error::new(error));
@@ -41,20 +42,46 @@ fn main() -> ExitCode {
     if arguments.check {
         return ExitCode::SUCCESS;
     }
-    let Err(error) = run(config) else {
+    let Err(error) = run(config, path) else {
         return ExitCode::SUCCESS;
     };
     tracing::error!("{error:#}");
     ExitCode::FAILURE
 }
 
+fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+    path.map_or_else(|| Ok(Config::default()), Config::load)
+}
+
+/// Reads the configuration again at each SIGHUP. A wrong one changes nothing.
+async fn reload(mut hangup: Signal, path: Option<PathBuf>, reloads: mpsc::Sender<Config>) {
+    while hangup.recv().await.is_some() {
+        match load(path.as_deref()) {
+            Ok(config) => {
+                if reloads.send(config).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::error!("{:#}; what was in force stays", anyhow::Error::new(error)),
+        }
+    }
+}
+
 #[tokio::main]
-async fn run(config: Config) -> anyhow::Result<()> {
+async fn run(config: Config, path: Option<PathBuf>) -> anyhow::Result<()> {
+    let hangup = signal(SignalKind::hangup()).context("failed to listen for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     let shutdown = async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tracing::info!("shutting down");
     };
-    Ok(broker::run(config, shutdown).await?)
+    let (sender, reloads) = mpsc::channel(1);
+    let reloading = reload(hangup, path, sender);
+    let serving = broker::run_reloading(config, reloads, shutdown);
+    tokio::pin!(serving);
+    tokio::select! {
+        served = &mut serving => Ok(served?),
+        () = reloading => Ok(serving.await?),
+    }
 }

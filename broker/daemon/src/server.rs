@@ -23,6 +23,7 @@ pub mod settings;
 mod sim;
 mod sms;
 pub mod status;
+mod strangers;
 mod terminal;
 mod trace;
 mod ussd;

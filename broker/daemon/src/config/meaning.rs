@@ -80,15 +80,15 @@ fn sms(mut section: Section<'_>) -> Result<Limits, ConfigError> {
 
 fn limits(mut section: Section<'_>) -> Result<Limits, ConfigError> {
     // Zero is no limit, as with the longest call.
-    let mut parts = |name| {
-        let parts = section.integer(name, 0..=1_000_000)?.unwrap_or(0);
+    let mut parts = |name, unless_written| {
+        let parts = section.integer(name, 0..=1_000_000)?.unwrap_or(unless_written);
         Ok(u32::try_from(parts).ok().filter(|parts| *parts > 0))
     };
     let limits = Limits {
-        destination_per_hour: parts("destination_per_hour")?,
-        destination_per_day: parts("destination_per_day")?,
-        client_per_hour: parts("client_per_hour")?,
-        client_per_day: parts("client_per_day")?,
+        destination_per_hour: parts("destination_per_hour", 1000)?,
+        destination_per_day: parts("destination_per_day", 2000)?,
+        client_per_hour: parts("client_per_hour", 3000)?,
+        client_per_day: parts("client_per_day", 5000)?,
         home: None,
     };
     section.finish()?;

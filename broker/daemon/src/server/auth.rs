@@ -12,12 +12,14 @@ use std::task::{Context, Poll};
 use nix::unistd::{Group, Uid, User};
 use sha2::{Digest, Sha256};
 use tonic::codegen::http::{Extensions, HeaderMap, Request, Response, header};
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::TlsConnectInfo;
 use tower::{Layer, Service};
 
+use super::connections::Guest;
 use super::methods;
 use super::peer::Peer;
 use super::status;
+use super::strangers::Strangers;
 use crate::scope::Scopes;
 use crate::server::settings::{BrokerConfig, MemberConfig, TokenConfig};
 
@@ -43,7 +45,10 @@ struct Rules {
 
 /// The rules in force, which a reload replaces for every connection at once.
 #[derive(Clone, Debug, Default)]
-pub struct Access(Arc<RwLock<Arc<Rules>>>);
+pub struct Access {
+    rules: Arc<RwLock<Arc<Rules>>>,
+    strangers: Strangers,
+}
 
 impl Access {
     /// The rules of a configuration.
@@ -56,11 +61,11 @@ impl Access {
     /// Puts the rules of another configuration in force, for the next request of everybody.
     pub fn replace(&self, config: &BrokerConfig) {
         let rules = Arc::new(Rules::new(config));
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -84,11 +89,8 @@ impl Rules {
 
     /// Who somebody is and what they may do; none for somebody who has to show a token and does not.
     fn admit(&self, headers: &HeaderMap, connection: &Extensions) -> Option<(Client, Scopes)> {
-        if let Some(peer) = connection.get::<Option<Peer>>() {
-            return Some(match peer {
-                Some(peer) => (Client(format!("uid:{}", peer.uid)), self.of_peer(peer)),
-                None => (Client("uid:unknown".to_owned()), self.socket),
-            });
+        if let Some(peer) = guest(connection).and_then(|guest| guest.peer.as_ref()) {
+            return Some((Client(format!("uid:{}", peer.uid)), self.of_peer(peer)));
         }
         if let Some(token) = known(&self.tokens, headers) {
             return Some((Client(format!("token:{}", token.name)), token.scopes));
@@ -102,7 +104,7 @@ impl Rules {
         {
             return Some(admitted);
         }
-        let address = address(connection);
+        let address = guest(connection).and_then(|guest| guest.address);
         let loopback = address.is_some_and(|address| address.is_loopback());
         let scopes = self.loopback.filter(|_| loopback)?;
         let name = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
@@ -110,7 +112,7 @@ impl Rules {
     }
 
     fn by_certificate(&self, connection: &Extensions) -> Option<(Client, Scopes)> {
-        let chain = connection.get::<TlsConnectInfo<TcpConnectInfo>>()?.peer_certs()?;
+        let chain = connection.get::<TlsConnectInfo<Guest>>()?.peer_certs()?;
         let fingerprint: [u8; 32] = Sha256::digest(chain.first()?).into();
         if let Some(certificate) = self.certificates.iter().find(|known| known.sha256 == fingerprint) {
             return Some((Client(format!("certificate:{}", certificate.name)), certificate.scopes));
@@ -148,11 +150,10 @@ fn numbers(members: &[MemberConfig], find: impl Fn(&str) -> Option<u32>) -> Vec<
     found.collect()
 }
 
-fn address(connection: &Extensions) -> Option<std::net::IpAddr> {
-    let tls = connection.get::<TlsConnectInfo<TcpConnectInfo>>();
-    tls.and_then(|tls| tls.get_ref().remote_addr())
-        .or_else(|| connection.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr))
-        .map(|address| address.ip().to_canonical())
+/// Who is at the other end, with TLS or without.
+fn guest(connection: &Extensions) -> Option<&Guest> {
+    let tls = connection.get::<TlsConnectInfo<Guest>>();
+    tls.map(TlsConnectInfo::get_ref).or_else(|| connection.get::<Guest>())
 }
 
 /// Asks every request who sends it, and whether it may.
@@ -206,12 +207,19 @@ where
             return Box::pin(self.inner.call(request));
         }
         let Some((client, scopes)) = self.access.rules().admit(request.headers(), request.extensions()) else {
-            tracing::warn!(path, "a request without a valid token was refused");
-            return Box::pin(async { Ok(status::token_invalid().into_http()) });
+            let address = guest(request.extensions()).and_then(|guest| guest.address);
+            let pause = self.access.strangers.refuse(address);
+            return Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                Ok(status::token_invalid().into_http())
+            });
         };
         if let Some(missing) = methods::need(path).missing(scopes) {
             tracing::info!(client = client.0, path, scope = %missing, "a request was refused: its scope is missing");
             return Box::pin(async move { Ok(status::scope_missing(missing).into_http()) });
+        }
+        if let Some(guest) = guest(request.extensions()) {
+            guest.is_welcome();
         }
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(scopes);

@@ -1,5 +1,7 @@
 //! `DiagnosticsService`: off unless the configuration allows it.
 
+mod command_line;
+
 use std::time::Duration;
 
 use api::v1::diagnostics_service_server::DiagnosticsService;
@@ -12,6 +14,7 @@ use cellular::at::Command;
 use cellular::qmi::{self, Service, Tlvs};
 use tonic::{Request, Response, Status, Streaming};
 
+use self::command_line::{Action, Part};
 use super::trace::TraceView;
 use super::{Context, ResponseStream, radio};
 use crate::modem;
@@ -23,8 +26,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(180);
 /// Octets of all TLVs of a request: `qmi_wwan` takes no longer message.
 const TLVS_MAX: usize = 4096;
 
-/// The form of answers, on which the session relies.
-const ANSWER_FORM: &[&str] = &["Q", "Q1"];
+/// The form of answers, on which the session relies: suppressed, in numbers, with other ends of lines (V.250 6.2).
+const ANSWER_FORM: &[&str] = &["Q", "V", "S3", "S4", "S5"];
 
 /// Commands that leave command mode: their prompt or data connection would take the port away from the session.
 const LEAVES_COMMAND_MODE: &[&str] = &[
@@ -39,11 +42,10 @@ const LEAVES_COMMAND_MODE: &[&str] = &[
     "+CMUX",
     "+CFTRANRX",
     "+CSSLEND",
-    "D*99",
+    "D",
     "O",
     "&F",
     "Z",
-    "V0",
     "+IPR",
 ];
 
@@ -170,12 +172,12 @@ fn qmi_request(request: ExecuteQmiRequestRequest) -> Result<qmi::Request, Refusa
 
 fn command(request: &ExecuteAtCommandRequest) -> Result<Command, Refusal> {
     let timeout = limit(request.timeout)?;
-    let upper = request.command.trim().to_ascii_uppercase();
-    for part in upper.strip_prefix("AT").unwrap_or(&upper).split(';') {
-        let name = part.split(['=', '?']).next().unwrap_or_default().trim();
-        let opens = part.contains('=') || !name.starts_with('+');
-        let sets = opens && !part.contains('?');
-        if sets && (modem::is_relied_on(name) || ANSWER_FORM.contains(&name)) {
+    for Part { name, action } in command_line::parts(&request.command) {
+        if action != Action::Does {
+            continue;
+        }
+        let name = name.as_str();
+        if modem::is_relied_on(name) || ANSWER_FORM.contains(&name) {
             return Err(Refusal::FieldInvalid {
                 field: "command",
                 problem: format!(
@@ -183,7 +185,7 @@ fn command(request: &ExecuteAtCommandRequest) -> Result<Command, Refusal> {
                 ),
             });
         }
-        if sets && LEAVES_COMMAND_MODE.contains(&name) {
+        if LEAVES_COMMAND_MODE.contains(&name) {
             return Err(Refusal::FieldInvalid {
                 field: "command",
                 problem: format!(
@@ -221,6 +223,17 @@ mod tests {
             ("AT+CSCS=?", true),
             ("AT+CREG?;+CSCS=IRA", false),
             ("ATQ1", false),
+            ("ATE0+CMGF=1", false),
+            ("ATE0Q1", false),
+            ("ATE0V0", false),
+            ("ATZ0", false),
+            ("AT&F0", false),
+            ("ATD*99***1#", false),
+            ("ATD+447700900123;", false),
+            ("ATS3=10", false),
+            ("AT+CNMA", false),
+            ("ATI", true),
+            ("ATE0", true),
             ("hello", false),
             ("AT+CSQ\rAT+CPIN=0000", false),
         ] {

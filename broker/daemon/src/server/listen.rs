@@ -8,8 +8,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
@@ -18,8 +18,7 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use super::auth::{Access, AuthenticateLayer};
 use super::budget;
-use super::connections::Room;
-use super::peer::Local;
+use super::connections::Rooms;
 use crate::server::settings::{BrokerConfig, ListenAddress, TlsConfig};
 
 /// How long whoever owns a socket may take to accept a connection.
@@ -141,10 +140,16 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let shutdown = shutdown.shared();
-    let room = Room::of_this_process();
-    let serving = listeners
-        .into_iter()
-        .map(|listener| serve_one(listener, routes.clone(), access.clone(), room.clone(), shutdown.clone()));
+    let rooms = Rooms::of_this_process();
+    let serving = listeners.into_iter().map(|listener| {
+        serve_one(
+            listener,
+            routes.clone(),
+            access.clone(),
+            rooms.clone(),
+            shutdown.clone(),
+        )
+    });
     let deadline = async {
         shutdown.clone().await;
         tokio::time::sleep(SHUTDOWN_LIMIT).await;
@@ -162,7 +167,7 @@ async fn serve_one(
     listener: BoundListener,
     routes: Routes,
     access: Access,
-    room: Room,
+    rooms: Rooms,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let BoundListener { address, socket } = listener;
@@ -174,8 +179,7 @@ async fn serve_one(
     tracing::info!(%address, "listening");
     let served = match socket {
         Socket::Unix(listener, _file) => {
-            let incoming = UnixListenerStream::new(listener).map(|accepted| accepted.map(Local::new));
-            let incoming = room.admit(incoming);
+            let incoming = rooms.local.admit(UnixListenerStream::new(listener));
             let mut server = server
                 .layer(tower::util::MapResponseLayer::new(budget::hold))
                 .layer(AuthenticateLayer::new(access));
@@ -195,7 +199,7 @@ async fn serve_one(
                         .with_nodelay(Some(true))
                         .with_keepalive(Some(KEEPALIVE_INTERVAL))
                         .with_keepalive_interval(Some(KEEPALIVE_TIMEOUT));
-                    let incoming = room.admit(incoming);
+                    let incoming = rooms.network.admit(incoming);
                     let mut server = server
                         .layer(tower::util::MapResponseLayer::new(budget::hold))
                         .layer(AuthenticateLayer::new(access));

@@ -7,18 +7,17 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
-use tonic::transport::server::Connected;
 
 /// Supplementary groups that are looked at; Linux allows 65536.
 const GROUPS_MAX: usize = 65_536;
 /// Groups that most users have room in.
 const GROUPS_USUAL: usize = 64;
+
+/// The kernel's own number for a user that it cannot name (`overflowuid`).
+const NOBODY: u32 = 65_534;
 
 /// A user of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,18 +28,23 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Asks the kernel. A peer that is not known has no user.
-    fn of(stream: &UnixStream) -> Option<Self> {
-        let credentials = stream.peer_cred().ok()?;
+    /// Asks the kernel. One of whom it knows nothing is nobody.
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        let Ok(credentials) = stream.peer_cred() else {
+            return Self {
+                uid: NOBODY,
+                groups: Arc::default(),
+            };
+        };
         let mut groups = supplementary_groups(stream).unwrap_or_else(|error| {
             tracing::debug!(%error, "the groups of a client are not known");
             Vec::new()
         });
         groups.push(credentials.gid());
-        Some(Self {
+        Self {
             uid: credentials.uid(),
             groups: groups.into(),
-        })
+        }
     }
 }
 
@@ -71,63 +75,6 @@ fn supplementary_groups(stream: &UnixStream) -> io::Result<Vec<u32>> {
     }
 }
 
-/// A connection whose peer is known to every request on it.
-pub(super) struct Local {
-    stream: UnixStream,
-    peer: Option<Peer>,
-}
-
-impl Local {
-    pub(super) fn new(stream: UnixStream) -> Self {
-        let peer = Peer::of(&stream);
-        Self { stream, peer }
-    }
-}
-
-impl Connected for Local {
-    type ConnectInfo = Option<Peer>;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for Local {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Local {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buffer)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn the_kernel_tells_user_and_groups() {
         let (one, _other) = UnixStream::pair().unwrap();
-        let peer = Peer::of(&one).unwrap();
+        let peer = Peer::of(&one);
         assert_eq!(peer.uid, nix::unistd::getuid().as_raw());
         let own: Vec<u32> = nix::unistd::getgroups()
             .unwrap()

@@ -169,7 +169,7 @@ pub(super) fn callee(value: &str, field: &'static str, emergency_calls: bool) ->
     }
     let digits = number.as_str().trim_start_matches('+');
     let emergency = EMERGENCY.contains(&digits);
-    if emergency && !emergency_calls {
+    if is_emergency(digits) && !emergency_calls {
         return Err(invalid(
             "this is an emergency number; emergency_calls = true in [voice] allows those",
         ));
@@ -229,6 +229,31 @@ pub(super) fn forwarding(value: api::v1::CallForwarding) -> Result<Forwarding, R
 /// 22.101 10.1.1 without a SIM's own list: numbers that reach emergency services somewhere.
 const EMERGENCY: &[&str] = &["000", "08", "110", "112", "118", "119", "911", "999"];
 
+/// Ambulance, police and fire brigade of single countries, where a SIM of that country lists them.
+const EMERGENCY_OF_COUNTRIES: &[&str] = &[
+    "061", "100", "101", "102", "103", "104", "108", "113", "114", "115", "116", "117", "120", "122", "133", "144",
+    "15", "166", "17", "18", "190", "191", "192", "193", "194", "197",
+];
+
+/// Whether digits reach emergency services somewhere, also with the prefix of an international call before them.
+fn is_emergency(digits: &str) -> bool {
+    let local = digits.strip_prefix("00").unwrap_or(digits);
+    [digits, local]
+        .iter()
+        .any(|digits| EMERGENCY.contains(digits) || EMERGENCY_OF_COUNTRIES.contains(digits))
+}
+
+/// Refuses what would reach emergency services by something that is no call: nobody reads it there, and it may ring.
+pub(super) fn no_emergency(field: &'static str, number: &str) -> Result<(), Refusal> {
+    if is_emergency(number.trim_start_matches('+')) {
+        return Err(Refusal::FieldInvalid {
+            field,
+            problem: "this is an emergency number; emergency services are called, not written to".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Tones of one request.
 const TONES_MAX: usize = 29;
 
@@ -252,6 +277,13 @@ pub(super) fn tones(value: &str, field: &'static str) -> Result<String, Refusal>
 
 /// A USSD code. What the modem cannot take is refused here, before anything is stored.
 pub(super) fn ussd_code(value: &str) -> Result<(), Refusal> {
+    no_emergency("code", value.trim())?;
+    if value.trim().starts_with('+') {
+        return Err(Refusal::FieldInvalid {
+            field: "code",
+            problem: "this is a number and no code: expected one such as *101#".to_owned(),
+        });
+    }
     cellular::at::command::ussd(value)
         .map(drop)
         .map_err(|error| Refusal::FieldInvalid {
@@ -335,6 +367,22 @@ mod tests {
                 format!("{field}: no country code starts with 0; write +44…, not +044… or +0044…")
             );
         }
+    }
+
+    #[test]
+    fn emergency_services_are_not_reached_by_accident() {
+        for number in ["112", "+112", "00112", "15", "17", "18", "144", "190", "061", "911"] {
+            assert!(callee(number, false).is_err(), "{number}");
+            assert!(no_emergency("address", number).is_err(), "{number}");
+            assert!(ussd_code(number).is_err(), "{number}");
+        }
+        for number in ["+447700900123", "1120", "116117", "07700900112"] {
+            assert!(
+                callee(number, false).is_ok() && no_emergency("address", number).is_ok(),
+                "{number}"
+            );
+        }
+        assert!(ussd_code("*101#").is_ok() && ussd_code("+44909123456").is_err());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(super) fn composition(request: v1::SendMessageRequest) -> Result<Draft, Refu
     };
     let content = content(&request)?;
     let address: PhoneNumber = validate::phone_number("address", &request.address)?;
+    validate::no_emergency("address", address.as_str())?;
     let send_time = send_time(request.send_time)?;
     let validity = validity(&request, send_time)?;
     if request.single_attempt && matches!(validity, Validity::Until(_)) {
