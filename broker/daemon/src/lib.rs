@@ -148,6 +148,7 @@ pub async fn run_reloading(
         raw_at: config.diagnostics.raw_at,
         raw_qmi: config.diagnostics.raw_qmi,
         emergency_calls: config.voice.emergency_calls,
+        start_time: jiff::Timestamp::now(),
         budget: Arc::default(),
         reattach_grace: (config.voice.on_abandoned == modem::settings::OnAbandoned::HangUp)
             .then_some(config.voice.reattach_grace),

@@ -7,6 +7,7 @@
 //! lane. A refusal is one closed type (`crate::refusal`); `status` gives each its code and its reason of the contract.
 
 pub mod auth;
+mod broker;
 pub mod budget;
 mod connections;
 pub mod convert;
@@ -34,6 +35,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::v1::broker_service_server::BrokerServiceServer;
 use api::v1::diagnostics_service_server::DiagnosticsServiceServer;
 use api::v1::event_service_server::EventServiceServer;
 use api::v1::location_service_server::LocationServiceServer;
@@ -79,6 +81,8 @@ pub struct Context {
     pub raw_qmi: bool,
     /// Whether emergency numbers may be dialled.
     pub emergency_calls: bool,
+    /// When the broker was started.
+    pub start_time: jiff::Timestamp,
     /// What responses may take in memory.
     pub budget: Arc<Budget>,
     /// How long a call goes on without an owner; `None`: until it ends by itself.
@@ -100,6 +104,7 @@ pub struct DataCap {
 pub async fn routes(context: Context) -> Routes {
     let (health, health_service) = tonic_health::server::health_reporter();
     // The empty name, the process as a whole, is serving from the beginning.
+    health.set_serving::<BrokerServiceServer<Context>>().await;
     health.set_serving::<ModemServiceServer<Context>>().await;
     health.set_serving::<SimServiceServer<Context>>().await;
     health.set_serving::<SmsServiceServer<Context>>().await;
@@ -127,6 +132,7 @@ pub async fn routes(context: Context) -> Routes {
         Err(error) => tracing::error!(%error, "reflection v1alpha is not served"),
     }
     routes
+        .add_service(BrokerServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(ModemServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(SimServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(SmsServiceServer::new(context.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX))

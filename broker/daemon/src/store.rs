@@ -23,6 +23,7 @@ mod call;
 mod card;
 mod charge;
 mod consumer;
+mod conversation;
 mod error;
 mod health;
 mod identity;
@@ -59,6 +60,8 @@ use tokio::sync::watch;
 
 pub use self::call::CallQuery;
 pub use self::charge::Limits;
+pub use self::consumer::Consumer;
+pub use self::conversation::{Conversation, MARK_LIMIT, Marked};
 pub use self::error::StoreError;
 use self::health::OpenFile;
 pub use self::health::{StoreHealth, StoreState};
@@ -92,6 +95,7 @@ pub struct Store {
     readers: Arc<Readers>,
     unstored: Arc<Unstored>,
     journal_id: Arc<str>,
+    broker_id: Arc<str>,
     /// The sequence before the first event.
     beginning: Sequence,
     set_aside: Option<PathBuf>,
@@ -125,6 +129,7 @@ impl Store {
         let path = path.to_owned();
         let opening = supervisor::on_disk(move || {
             let opened = schema::open_for_writing(&path)?;
+            let path_of_id = path.with_file_name("broker-id");
             let file = OpenFile::new(&path).map_err(|source| StoreError::Io {
                 action: "look at",
                 path: path.clone(),
@@ -137,6 +142,7 @@ impl Store {
                 readers: Arc::new(Readers::new(path)),
                 unstored: Arc::default(),
                 journal_id: identity.journal_id.into(),
+                broker_id: identity::broker_id(&path_of_id)?.into(),
                 beginning: identity.beginning,
                 set_aside: opened.set_aside,
             })
@@ -156,6 +162,11 @@ impl Store {
     /// Which journal this is. A cursor is of use in the journal that it is of.
     pub fn journal_id(&self) -> &str {
         &self.journal_id
+    }
+
+    /// Which broker this is, kept beside the database so that it outlives it.
+    pub fn broker_id(&self) -> &str {
+        &self.broker_id
     }
 
     /// How many events there were since the journal was begun.
@@ -256,32 +267,66 @@ impl PageRequest {
         })
     }
 
-    /// Makes a page of a statement's rows, whose first columns are number and body. The statement has no limit: what is
-    /// not needed is not read.
+    /// Makes a page of a statement's rows, whose first columns are number and body.
     fn fill<T: serde::de::DeserializeOwned>(
         &self,
         reading: &Reading<'_>,
         source: Source,
         mut rows: rusqlite::Rows<'_>,
     ) -> Result<Page<T>, StoreError> {
-        let (mut items, mut octets, mut last, mut more) = (Vec::new(), 0, self.before, false);
+        let mut filling = self.begin();
         while let Some(row) = rows.next()? {
-            let Some((number, size, item)) = reading.value(source, row)? else {
+            let Some((number, octets, item)) = reading.value(source, row)? else {
                 continue;
             };
-            if items.len() == self.limit || (!items.is_empty() && octets + size > PAGE_OCTETS as usize) {
-                more = true;
+            if !filling.take(number, octets, item) {
                 break;
             }
-            octets += size;
-            last = number;
-            items.push(item);
         }
-        Ok(Page {
-            items,
-            octets,
-            next_page_token: more.then(|| format!("{last}-{}", self.filters)),
-            cursor: journal::latest(reading.connection)?,
-        })
+        Ok(filling.end(journal::latest(reading.connection)?))
+    }
+
+    fn begin<T>(&self) -> Filling<'_, T> {
+        Filling {
+            request: self,
+            items: Vec::new(),
+            octets: 0,
+            last: self.before,
+            more: false,
+        }
+    }
+}
+
+/// A page that is being filled.
+struct Filling<'a, T> {
+    request: &'a PageRequest,
+    items: Vec<T>,
+    octets: usize,
+    last: i64,
+    more: bool,
+}
+
+impl<T> Filling<'_, T> {
+    /// Takes an item; false when the page is full, and the item is for the next one.
+    fn take(&mut self, number: i64, octets: usize, item: T) -> bool {
+        let full = self.items.len() == self.request.limit
+            || (!self.items.is_empty() && self.octets + octets > PAGE_OCTETS as usize);
+        if full {
+            self.more = true;
+            return false;
+        }
+        self.octets += octets;
+        self.last = number;
+        self.items.push(item);
+        true
+    }
+
+    fn end(self, cursor: Sequence) -> Page<T> {
+        Page {
+            next_page_token: self.more.then(|| format!("{}-{}", self.last, self.request.filters)),
+            items: self.items,
+            octets: self.octets,
+            cursor,
+        }
     }
 }

@@ -163,6 +163,7 @@ impl Watch {
         let request = WatchEventsRequest {
             start: Some(start),
             filter: Some(self.filter.clone()),
+            ..Default::default()
         };
         match timeout(OPEN_TIMEOUT, self.broker.events().watch_events(request)).await {
             Ok(response) => Ok(response?.into_inner()),

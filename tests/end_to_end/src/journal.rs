@@ -47,6 +47,7 @@ impl Journal {
         let request = WatchEventsRequest {
             start: Some(start),
             filter: Some(filter),
+            ..Default::default()
         };
         let stream = broker.events().watch_events(request).await?.into_inner();
         Ok(Journal {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use api::v1::event_service_server::EventService;
 use api::v1::watch_events_request::Start;
 use api::v1::{
-    CommitCursorRequest, CommitCursorResponse, EventFilter, EventKind, ListEventsRequest, ListEventsResponse,
+    CommitCursorRequest, CommitCursorResponse, Consumer, ConsumerStart, DeleteConsumerRequest, DeleteConsumerResponse,
+    EventFilter, EventKind, ListConsumersRequest, ListConsumersResponse, ListEventsRequest, ListEventsResponse,
     WatchEventsRequest, WatchEventsResponse,
 };
 use futures_util::stream;
@@ -59,7 +60,20 @@ impl Events {
         }
     }
 
-    async fn start(&self, start: Option<Start>) -> Result<Sequence, Refusal> {
+    /// A cursor of another journal is refused, whatever its number.
+    async fn same_journal(&self, journal_id: &str, start: &Option<Start>) -> Result<(), Refusal> {
+        if journal_id.is_empty() || journal_id == self.store.journal_id() {
+            return Ok(());
+        }
+        let cursor = match start {
+            Some(Start::Cursor(cursor)) => Sequence(*cursor),
+            _ => self.store.latest(),
+        };
+        let oldest = self.store.oldest().await?;
+        Err(Refusal::CursorForeign { cursor, oldest })
+    }
+
+    async fn start(&self, start: Option<Start>, of_a_new_consumer: ConsumerStart) -> Result<Sequence, Refusal> {
         match start {
             None | Some(Start::Now(_)) => Ok(self.store.latest()),
             Some(Start::Beginning(_)) => Ok(self.store.oldest().await?),
@@ -68,6 +82,11 @@ impl Events {
                 let name = consumer_name(&name)?;
                 match self.store.cursor_of(name).await? {
                     Some(cursor) => Ok(self.store.check_cursor(cursor).await?),
+                    None if of_a_new_consumer == ConsumerStart::Now => {
+                        // Kept at once: what happens until its first commit is not missed after a break.
+                        let now = self.store.latest();
+                        Ok(self.store.commit_cursor(name, now, false).await?)
+                    }
                     None => Ok(self.store.oldest().await?),
                 }
             }
@@ -89,7 +108,9 @@ impl EventService for Events {
         let filter = filter(permitted(request.filter.unwrap_or_default(), scopes)?)?;
         // Subscribed before the start is read, so that nothing falls in between.
         let doorbell = self.store.doorbell();
-        let cursor = self.start(request.start).await?;
+        let consumer_start = consumer_start(request.consumer_start)?;
+        self.same_journal(&request.journal_id, &request.start).await?;
+        let cursor = self.start(request.start, consumer_start).await?;
         let watch = Watch {
             store: self.store.clone(),
             doorbell,
@@ -150,6 +171,32 @@ impl EventService for Events {
             .await
             .map_err(Refusal::from)?;
         Ok(Response::new(CommitCursorResponse { cursor: cursor.0 }))
+    }
+
+    async fn list_consumers(
+        &self,
+        _: Request<ListConsumersRequest>,
+    ) -> Result<Response<ListConsumersResponse>, Status> {
+        let consumers = self.store.consumers().await.map_err(Refusal::from)?;
+        let consumers = consumers.into_iter().map(|consumer| Consumer {
+            consumer: consumer.name,
+            cursor: consumer.position.0,
+            lag: consumer.lag,
+            commit_time: Some(convert::timestamp(consumer.commit_time)),
+        });
+        Ok(Response::new(ListConsumersResponse {
+            consumers: consumers.collect(),
+        }))
+    }
+
+    async fn delete_consumer(
+        &self,
+        request: Request<DeleteConsumerRequest>,
+    ) -> Result<Response<DeleteConsumerResponse>, Status> {
+        let consumer = consumer_name(&request.get_ref().consumer)?;
+        // One that is gone already is as it was asked for.
+        self.store.delete_consumer(consumer).await.map_err(Refusal::from)?;
+        Ok(Response::new(DeleteConsumerResponse {}))
     }
 }
 
@@ -213,6 +260,7 @@ impl Watch {
                     events,
                     cursor: self.cursor.0,
                     caught_up: batch.caught_up,
+                    journal_id: self.store.journal_id().to_owned(),
                 });
             }
             drop(held);
@@ -220,28 +268,30 @@ impl Watch {
                 continue;
             }
             tokio::select! {
-                rang = rang(&mut self.doorbell, &mut self.shutdown, checkpoint.as_mut()) => {
-                    if rang? {
-                        continue;
-                    }
-                }
-                Some(told) = self.unstored.next() => {
-                    let wanted = told.items.iter().filter(|event| self.filter.lets_pass(event));
-                    let events: Vec<_> = wanted.map(convert::event).collect();
-                    if events.is_empty() {
-                        continue;
-                    }
-                    return Ok(WatchEventsResponse {
-                        events,
-                        cursor: self.cursor.0,
-                        caught_up: true,
-                    });
-                }
-            }
+                           rang = rang(&mut self.doorbell, &mut self.shutdown, checkpoint.as_mut()) => {
+                               if rang? {
+                                   continue;
+                               }
+                           }
+                           Some(told) = self.unstored.next() => {
+                               let wanted = told.items.iter().filter(|event| self.filter.lets_pass(event));
+                               let events: Vec<_> = wanted.map(convert::event).collect();
+                               if events.is_empty() {
+                                   continue;
+                               }
+                               return Ok(WatchEventsResponse {
+                                   events,
+                                   cursor: self.cursor.0,
+                                   caught_up: true,
+            journal_id: self.store.journal_id().to_owned(),
+                               });
+                           }
+                       }
             return Ok(WatchEventsResponse {
                 events: Vec::new(),
                 cursor: self.cursor.0,
                 caught_up: true,
+                journal_id: self.store.journal_id().to_owned(),
             });
         }
     }
@@ -316,6 +366,13 @@ fn filter(written: EventFilter) -> Result<Filter, Refusal> {
     Ok(Filter {
         kinds: Some(kinds).filter(|_| !written.kinds.is_empty()),
         modems: written.modems,
+    })
+}
+
+fn consumer_start(written: i32) -> Result<ConsumerStart, Refusal> {
+    ConsumerStart::try_from(written).map_err(|_| Refusal::FieldInvalid {
+        field: "consumer_start",
+        problem: format!("{written} is no start"),
     })
 }
 

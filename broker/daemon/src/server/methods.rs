@@ -40,6 +40,7 @@ const PACKAGE: &str = "/modembroker.v1.";
 
 /// Service, method, need. A test compares the table with the contract.
 const METHODS: &[(&str, &[(&str, Need)])] = &[
+    ("BrokerService", &[("GetBroker", Reading)]),
     (
         "ModemService",
         &[
@@ -73,6 +74,8 @@ const METHODS: &[(&str, &[(&str, Need)])] = &[
             ("GetMessage", One(SmsRead)),
             ("ListMessages", One(SmsRead)),
             ("CheckStorage", One(SmsRead)),
+            ("ListConversations", One(SmsRead)),
+            ("MarkMessages", One(SmsRead)),
             // Of anybody.
             ("DeleteMessage", One(Admin)),
         ],
@@ -141,6 +144,9 @@ const METHODS: &[(&str, &[(&str, Need)])] = &[
             ("WatchEvents", Reading),
             ("ListEvents", Reading),
             ("CommitCursor", Reading),
+            ("ListConsumers", Reading),
+            // Of anybody.
+            ("DeleteConsumer", One(Admin)),
         ],
     ),
     (
@@ -237,6 +243,8 @@ mod tests {
                 "Watch",
                 "Commit",
                 "CheckStorage",
+                // What was read is told to others, and can be taken back.
+                "MarkMessages",
                 "StreamFixes",
                 "StreamNmea",
             ];

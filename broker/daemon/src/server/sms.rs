@@ -6,8 +6,9 @@ use api::v1::MessageState;
 use api::v1::sms_service_server::SmsService;
 use api::v1::{
     CancelMessageRequest, CancelMessageResponse, CheckStorageRequest, CheckStorageResponse, ComposeMessageRequest,
-    ComposeMessageResponse, DeleteMessageRequest, DeleteMessageResponse, GetMessageRequest, GetMessageResponse,
-    ListMessagesRequest, ListMessagesResponse, MessageStorage, SendMessageRequest, SendMessageResponse,
+    ComposeMessageResponse, Conversation, DeleteMessageRequest, DeleteMessageResponse, GetMessageRequest,
+    GetMessageResponse, ListConversationsRequest, ListConversationsResponse, ListMessagesRequest, ListMessagesResponse,
+    MarkMessagesRequest, MarkMessagesResponse, MessageStorage, SendMessageRequest, SendMessageResponse,
 };
 use cellular::carrier::Country;
 use tonic::{Request, Response, Status};
@@ -16,7 +17,7 @@ use super::auth::Client;
 use super::{Context, convert, validate};
 use crate::modem;
 use crate::refusal::Refusal;
-use crate::store::{self, Limits, MessageQuery, Queued};
+use crate::store::{self, Limits, Marked, MessageQuery, Queued};
 
 #[tonic::async_trait]
 impl SmsService for Context {
@@ -88,6 +89,9 @@ impl SmsService for Context {
         let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
         let request = request.into_inner();
         let states: Vec<MessageState> = validate::all_known("states", &request.states)?;
+        if !request.modem.is_empty() {
+            self.modems.find(&request.modem)?;
+        }
         let query = MessageQuery {
             modem: validate::optional(request.modem.clone()),
             direction: convert::message_direction(validate::known("direction", request.direction)?),
@@ -97,7 +101,17 @@ impl SmsService for Context {
             page_token: validate::optional(request.page_token),
             address: validate::correspondent(request.address),
             show_replaced: request.show_replaced,
-            ..MessageQuery::default()
+            client: validate::optional(request.client),
+            conversation: validate::optional(request.conversation),
+            after: request
+                .after_time
+                .map(|time| validate::time("after_time", time))
+                .transpose()?,
+            before: request
+                .before_time
+                .map(|time| validate::time("before_time", time))
+                .transpose()?,
+            unread_only: request.unread_only,
         };
         let held = self.budget.take(&client, store::PAGE_OCTETS).await;
         let page = self.store.messages(query).await.map_err(Refusal::from)?;
@@ -152,5 +166,61 @@ impl SmsService for Context {
         Ok(Response::new(CheckStorageResponse {
             storages: storages.collect(),
         }))
+    }
+
+    async fn list_conversations(
+        &self,
+        request: Request<ListConversationsRequest>,
+    ) -> Result<Response<ListConversationsResponse>, Status> {
+        let client = request.extensions().get::<Client>().cloned().unwrap_or_default();
+        let request = request.into_inner();
+        let size = validate::page_size(request.page_size, 100)?;
+        let token = validate::optional(request.page_token);
+        let held = self.budget.take(&client, store::PAGE_OCTETS).await;
+        let page = self.store.conversations(size, token).await.map_err(Refusal::from)?;
+        let conversations = page.items.into_iter().map(|conversation| Conversation {
+            conversation: conversation.name,
+            last_message: Some(convert::message(&conversation.last_message)),
+            message_count: conversation.message_count,
+            unread_count: conversation.unread_count,
+        });
+        let mut response = Response::new(ListConversationsResponse {
+            conversations: conversations.collect(),
+            next_page_token: page.next_page_token.unwrap_or_default(),
+            cursor: page.cursor.0,
+        });
+        if let Some(mut held) = held {
+            held.shrink_to(page.octets);
+            held.keep_for(&mut response);
+        }
+        Ok(response)
+    }
+
+    async fn mark_messages(
+        &self,
+        request: Request<MarkMessagesRequest>,
+    ) -> Result<Response<MarkMessagesResponse>, Status> {
+        let request = request.into_inner();
+        let invalid = |problem: String| Refusal::FieldInvalid {
+            field: "message_ids",
+            problem,
+        };
+        let which = match (request.message_ids, request.conversation) {
+            (ids, conversation) if ids.is_empty() && !conversation.is_empty() => Marked::Conversation(conversation),
+            (ids, conversation) if !ids.is_empty() && conversation.is_empty() => Marked::Messages(ids),
+            _ => return Err(invalid("give either message_ids or a conversation".to_owned()).into()),
+        };
+        if let Marked::Messages(ids) = &which
+            && ids.len() > store::MARK_LIMIT
+        {
+            return Err(invalid(format!(
+                "has {} ids, at most {} are allowed",
+                ids.len(),
+                store::MARK_LIMIT
+            ))
+            .into());
+        }
+        let changed_count = self.store.mark(which, request.unread).await.map_err(Refusal::from)?;
+        Ok(Response::new(MarkMessagesResponse { changed_count }))
     }
 }

@@ -48,6 +48,14 @@ pub(super) fn page_size(value: u32, default: u32) -> Result<u32, Refusal> {
     }
 }
 
+/// A time.
+pub(super) fn time(field: &'static str, written: prost_types::Timestamp) -> Result<Timestamp, Refusal> {
+    Timestamp::new(written.seconds, written.nanos).map_err(|_| Refusal::FieldInvalid {
+        field,
+        problem: "is not a time".to_owned(),
+    })
+}
+
 /// A `request_id`: a UUID, or a new one when the caller gave none.
 pub(super) fn request_id(value: &str) -> Result<String, Refusal> {
     if value.is_empty() {

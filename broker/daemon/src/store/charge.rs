@@ -150,9 +150,9 @@ fn wait(time: i64, window: SignedDuration, now: Timestamp) -> Duration {
 }
 
 /// Forgets what no limit looks back to any more.
-pub(super) fn prune(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn prune(connection: &Connection, now: Timestamp, clock: Timestamp) -> Result<(), StoreError> {
     // The clock was ahead and was set back: what was counted meanwhile counts from now on, and not until that time comes.
-    connection.execute("UPDATE charge SET time = ?1 WHERE time > ?1", [stored_time(now)])?;
+    connection.execute("UPDATE charge SET time = ?1 WHERE time > ?1", [stored_time(clock)])?;
     let oldest = now.saturating_sub(DAY).unwrap_or(Timestamp::MIN);
     connection.execute("DELETE FROM charge WHERE time < ?1", [stored_time(oldest)])?;
     Ok(())

@@ -1,5 +1,8 @@
 //! Which journal this is, so that a cursor of another one is told apart from one of this.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -58,6 +61,22 @@ pub(super) fn establish(connection: &Connection, inode: u64, beginning: Sequence
         journal_id: id,
         beginning: begun,
     })
+}
+
+/// Reads the broker's identity, and makes one where there is none.
+pub(super) fn broker_id(path: &Path) -> Result<String, StoreError> {
+    if let Ok(written) = std::fs::read_to_string(path)
+        && let Ok(id) = Uuid::parse_str(written.trim())
+    {
+        return Ok(id.to_string());
+    }
+    let id = Uuid::new_v4().to_string();
+    std::fs::write(path, format!("{id}\n")).map_err(|source| StoreError::Io {
+        action: "write the broker's identity to",
+        path: path.to_owned(),
+        source: Arc::new(source),
+    })?;
+    Ok(id)
 }
 
 /// The next event is the one after this.

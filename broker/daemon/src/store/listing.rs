@@ -81,8 +81,9 @@ const FEW: [MessageState; 7] = [
 ];
 
 /// The statement that lists what a query asks for, and its parameters. Its first columns are number and body.
-pub(super) fn statement(query: &MessageQuery, before: i64) -> Result<(String, Vec<Value>), StoreError> {
+pub(super) fn statement(query: &MessageQuery, before: i64, limit: i64) -> Result<(String, Vec<Value>), StoreError> {
     let wanted = Wanted::new(&query.words);
+    let indexed_words = wanted.expression.is_some();
     let mut statement = Statement {
         from: "message",
         conditions: Vec::new(),
@@ -138,17 +139,37 @@ pub(super) fn statement(query: &MessageQuery, before: i64) -> Result<(String, Ve
             );
         }
     }
-    let order = if statement.from == "message" {
-        "number"
-    } else {
-        "message_text.rowid"
-    };
+    let order = if indexed_words { "message_text.rowid" } else { "number" };
+    if !indexed_words {
+        statement.from = best_index(query);
+    }
+    statement.parameters.push(Value::from(limit));
+    // The numbers first: what has to be sorted is small then, and only the rows of the page are read as a whole.
     let text = format!(
-        "SELECT number, body FROM {} WHERE {} ORDER BY {order} DESC",
+        "SELECT number, body FROM message WHERE number IN (
+             SELECT {order} FROM {} WHERE {} ORDER BY {order} DESC LIMIT ?{})
+         ORDER BY number DESC",
         statement.from,
-        statement.conditions.join(" AND ")
+        statement.conditions.join(" AND "),
+        statement.parameters.len()
     );
     Ok((text, statement.parameters))
+}
+
+/// The table with the index that leaves the fewest rows. Said outright, because SQLite prefers the order of the numbers to
+/// any index, and would read every message for a month of long ago.
+fn best_index(query: &MessageQuery) -> &'static str {
+    if query.conversation.is_some() {
+        "message INDEXED BY message_conversation"
+    } else if query.client.is_some() {
+        "message INDEXED BY message_client"
+    } else if !query.states.is_empty() && query.states.iter().all(|state| FEW.contains(state)) {
+        "message INDEXED BY message_state"
+    } else if query.after.is_some() || query.before.is_some() {
+        "message INDEXED BY message_create_time"
+    } else {
+        "message"
+    }
 }
 
 fn list(reading: &Reading<'_>, query: &MessageQuery) -> Result<Page<Message>, StoreError> {
@@ -158,7 +179,8 @@ fn list(reading: &Reading<'_>, query: &MessageQuery) -> Result<Page<Message>, St
         ..query.clone()
     };
     let page = PageRequest::new(query.page_token.as_deref(), query.page_size, &filters)?;
-    let (text, parameters) = statement(query, page.before)?;
+    // One more than is shown tells whether there is another page.
+    let (text, parameters) = statement(query, page.before, page.limit as i64 + 1)?;
     let mut statement = reading.connection.prepare_cached(&text)?;
     let rows = statement.query(rusqlite::params_from_iter(parameters))?;
     page.fill(reading, Source::Message, rows)

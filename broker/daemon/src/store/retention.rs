@@ -292,7 +292,7 @@ fn prune_messages(writing: &Writing<'_>, retention: &Retention, now: Timestamp) 
          AND (message_id IS NULL OR message_id NOT IN (SELECT id FROM message WHERE state IN ('queued', 'sending')))",
         [cutoff_time],
     )?;
-    charge::prune(connection, writing.now)?;
+    charge::prune(connection, now, writing.now)?;
     connection.execute(
         "DELETE FROM consumer WHERE update_time < ?1",
         [cutoff(now, CONSUMER_AGE)],

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod following;
+mod history;
 mod integrity;
 mod messages;
 mod opening;

@@ -243,6 +243,8 @@ impl v1::sms_service_server::SmsService for Services {
 
     not_scripted! {
         cancel_message(v1::CancelMessageRequest) -> v1::CancelMessageResponse;
+        list_conversations(v1::ListConversationsRequest) -> v1::ListConversationsResponse;
+        mark_messages(v1::MarkMessagesRequest) -> v1::MarkMessagesResponse;
         compose_message(v1::ComposeMessageRequest) -> v1::ComposeMessageResponse;
         check_storage(v1::CheckStorageRequest) -> v1::CheckStorageResponse;
     }
@@ -350,6 +352,7 @@ impl v1::event_service_server::EventService for Services {
                         events,
                         cursor,
                         caught_up,
+                        ..Default::default()
                     };
                     if sender.send(Ok(response)).await.is_err() {
                         return;
@@ -396,5 +399,10 @@ impl v1::event_service_server::EventService for Services {
         };
         self.0.ring();
         Ok(Response::new(v1::CommitCursorResponse { cursor }))
+    }
+
+    not_scripted! {
+        list_consumers(v1::ListConsumersRequest) -> v1::ListConsumersResponse;
+        delete_consumer(v1::DeleteConsumerRequest) -> v1::DeleteConsumerResponse;
     }
 }

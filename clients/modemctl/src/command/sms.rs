@@ -381,6 +381,7 @@ fn page_of(session: &Session<'_>, filter: &Filter, page_size: usize, page_token:
         query: filter.query.clone(),
         address: filter.address.clone(),
         show_replaced: filter.replaced,
+        ..Default::default()
     }
 }
 

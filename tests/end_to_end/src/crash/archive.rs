@@ -97,6 +97,7 @@ async fn watch_once(broker: &Broker, archive: &mut Archive, random: &mut Rng, pu
             kinds: vec![EventKind::Message.into()],
             modems: Vec::new(),
         }),
+        ..Default::default()
     };
     let mut stream = broker.events().watch_events(request).await?.into_inner();
     archive.openings += 1;

@@ -143,7 +143,11 @@ async fn what_is_out_of_range_is_named_by_its_field() -> anyhow::Result<()> {
             refused(
                 broker
                     .events()
-                    .watch_events(WatchEventsRequest { start: None, filter })
+                    .watch_events(WatchEventsRequest {
+                        start: None,
+                        filter,
+                        ..Default::default()
+                    })
                     .await,
             )
         }),

@@ -39,6 +39,7 @@ impl Fixture {
         let request = WatchEventsRequest {
             start: Some(start),
             filter: None,
+            ..Default::default()
         };
         self.events
             .watch_events(Request::new(request))
@@ -88,6 +89,7 @@ async fn a_silent_watch_gets_checkpoints_that_pass_over_what_it_does_not_want() 
     let request = WatchEventsRequest {
         start: Some(Start::Cursor(0)),
         filter: Some(filter),
+        ..Default::default()
     };
     let mut watch = fixture
         .events
