@@ -380,13 +380,13 @@ mod tests {
     #[test]
     fn emergency_services_are_not_reached_by_accident() {
         for number in ["112", "+112", "00112", "15", "17", "18", "144", "190", "061", "911"] {
-            assert!(callee(number, false).is_err(), "{number}");
+            assert!(callee(number, "number", false).is_err(), "{number}");
             assert!(no_emergency("address", number).is_err(), "{number}");
             assert!(ussd_code(number).is_err(), "{number}");
         }
         for number in ["+447700900123", "1120", "116117", "07700900112"] {
             assert!(
-                callee(number, false).is_ok() && no_emergency("address", number).is_ok(),
+                callee(number, "number", false).is_ok() && no_emergency("address", number).is_ok(),
                 "{number}"
             );
         }
