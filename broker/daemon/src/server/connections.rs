@@ -302,7 +302,8 @@ mod tests {
 
         let streams: Vec<_> = (0..2).map(|_| tokio::io::duplex(8)).collect();
         let (arriving, _others): (Vec<_>, Vec<_>) = streams.into_iter().unzip();
-        let room = Room::for_clients(2);
+        // The third place is for the end of the stream, which is looked for with a place in hand.
+        let room = Room::for_clients(3);
         let admitted: Vec<_> = room.admit(stream::iter(arriving.into_iter().map(Ok))).collect().await;
         let [mut silent, mut known] = <[_; 2]>::try_from(admitted)
             .unwrap_or_else(|_| panic!("two"))

@@ -46,7 +46,7 @@ async fn a_malformed_configuration_is_named_by_file_line_key_and_expectation() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_broker_says_who_holds_the_socket_or_the_ports() -> anyhow::Result<()> {
+async fn a_second_broker_says_who_holds_the_store_the_socket_or_the_ports() -> anyhow::Result<()> {
     let rig = Rig::prepare(Setup::default()).await?;
     let first = Process::broker(rig.path(), rig.configuration())?;
     let broker = first.connect(&rig.endpoint()).await?;
@@ -56,14 +56,18 @@ async fn a_second_broker_says_who_holds_the_socket_or_the_ports() -> anyhow::Res
     let elsewhere = tempfile::tempdir()?;
     let (code, said) = Process::broker(elsewhere.path(), rig.configuration())?.said().await?;
     assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("state directory") && said.contains(&pid), "{said}");
+
+    let own = |name: &str| format!("{}/{name}", elsewhere.path().display());
+    let same_socket = rig
+        .configuration()
+        .replace(&format!("{}/state", rig.path().display()), &own("state"));
+    let (code, said) = Process::broker(elsewhere.path(), &same_socket)?.said().await?;
+    assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("broker.sock") && said.contains(&pid), "{said}");
 
     // Its own socket and store, but the same ports: that is a state and no reason to end.
-    let own = |name: &str| format!("{}/{name}", elsewhere.path().display());
-    let same_ports = rig
-        .configuration()
-        .replace(&format!("{}/broker.sock", rig.path().display()), &own("broker.sock"))
-        .replace(&format!("{}/state", rig.path().display()), &own("state"));
+    let same_ports = same_socket.replace(&format!("{}/broker.sock", rig.path().display()), &own("broker.sock"));
     let second = Process::broker(elsewhere.path(), &same_ports)?;
     let other = second.connect(&format!("unix:{}", own("broker.sock"))).await?;
     let held = |modem: &api::v1::Modem| {

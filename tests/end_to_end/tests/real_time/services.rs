@@ -220,7 +220,7 @@ async fn call_forwarding_is_what_the_network_confirms() -> anyhow::Result<()> {
         ..wanted
     };
     let status = voice.set_call_forwarding(set(nowhere)).await.expect_err("no number");
-    assert_eq!(invalid_fields(&status), ["number"]);
+    assert_eq!(invalid_fields(&status), ["forwarding.number"]);
     rig.stop().await
 }
 
