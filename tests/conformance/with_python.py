@@ -30,7 +30,7 @@ class Client:
         """Closes the connection."""
         self.channel.close()
 
-    def message(self, name, **fields):
+    def message(self, name, /, **fields):
         """A message of the contract."""
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"modembroker.v1.{name}"))(**fields)
 
