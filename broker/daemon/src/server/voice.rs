@@ -185,7 +185,9 @@ impl VoiceService for Context {
             }
             .into());
         };
-        if attach.answer && !scopes.contains(Scope::CallControl) {
+        // The stream itself asks for the audio alone; to dial or to answer by it is control of calls all the same.
+        let controls = attach.answer || matches!(attach.target, Some(Target::Dial(_)));
+        if controls && !scopes.contains(Scope::CallControl) {
             return Err(status::scope_missing(Scope::CallControl));
         }
         let options = attach_options(&attach)?;
